@@ -1,0 +1,123 @@
+//! What is collected, decided and fired: sources, segments, destinations. The types as used;
+//! reading the file, checking it and the SQLite store are in the sibling modules.
+
+/// Everything that `tidegate apply` can change.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Catalog {
+    /// Who may send.
+    pub sources: Vec<Source>,
+    /// What is decided.
+    pub segments: Vec<Segment>,
+    /// Who is told.
+    pub destinations: Vec<Destination>,
+}
+
+/// Where a source's events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Browsers: cookie, CORS, sessions.
+    Web,
+    /// Back ends: no cookie, no session.
+    Server,
+}
+
+/// What holds without any signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsentDefault {
+    /// Identify and dispatch.
+    Granted,
+    /// Journal without identifier.
+    Anonymous,
+    /// Count, do not store.
+    Denied,
+}
+
+/// What `Sec-GPC: 1` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GpcPolicy {
+    /// Journal without identifier.
+    Anonymous,
+    /// Keep the first-party id and session; no sync, no dispatch.
+    NoShare,
+}
+
+/// One sender.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// The key its clients send.
+    pub write_key: String,
+    /// Browsers or back ends.
+    pub kind: SourceKind,
+    /// Origins that may read back (segments, stream); empty: none may.
+    pub origins: Vec<String>,
+    /// Silence that ends a session; 5 min to 7 h 55 min.
+    pub session_gap_ms: u32,
+    /// What holds without any signal.
+    pub consent_default: ConsentDefault,
+    /// What GPC means.
+    pub gpc: GpcPolicy,
+    /// Whether `DNT: 1` counts as GPC does.
+    pub dnt: bool,
+    /// Track events that count as conversions.
+    pub conversions: Vec<String>,
+}
+
+/// One segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// `[a-z0-9][a-z0-9._-]{0,63}`
+    pub name: String,
+    /// The expression.
+    pub when: String,
+    /// An overdue wake-up older than this fires no nudge; 24 h by default.
+    pub wake_up_max_delay_ms: u64,
+}
+
+/// One receiver of membership changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Destination {
+    /// Its name.
+    pub name: String,
+    /// The segments it is told about.
+    pub segments: Vec<String>,
+    /// How.
+    pub kind: DestinationKind,
+}
+
+/// A destination's kind with its own keys.
+#[derive(Clone, PartialEq)]
+pub enum DestinationKind {
+    /// Standard Webhooks.
+    Webhook {
+        /// Where to POST.
+        url: String,
+        /// `whsec_...`
+        secret: String,
+        /// Requests a second.
+        rps: u32,
+        /// Requests at once.
+        concurrency: u32,
+        /// How long one request may take.
+        timeout_ms: u64,
+    },
+}
+
+impl std::fmt::Debug for DestinationKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Webhook {
+                rps,
+                concurrency,
+                timeout_ms,
+                ..
+            } => f
+                .debug_struct("Webhook")
+                .field("rps", rps)
+                .field("concurrency", concurrency)
+                .field("timeout_ms", timeout_ms)
+                .finish_non_exhaustive(),
+        }
+    }
+}

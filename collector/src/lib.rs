@@ -1,0 +1,19 @@
+//! The collector: everything between a socket and a cursor's sink.
+//!
+//! The modules stand in the order of the flow: what is configured, then one hit from the edge
+//! through the pure pipeline into the live state and the journal, then the cursors that follow it.
+
+pub mod clock;
+pub mod settings;
+pub mod catalog;
+pub mod telemetry;
+pub mod edge;
+pub mod pipeline;
+pub mod geo;
+pub mod session;
+pub mod profile;
+pub mod core;
+pub mod cursors;
+pub mod admin;
+pub mod demo;
+pub mod app;

@@ -1,0 +1,3 @@
+//! The `tidegate` binary: arguments to settings to app.
+
+fn main() {}

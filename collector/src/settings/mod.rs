@@ -1,0 +1,264 @@
+//! `tidegate.toml` as used: checked, with defaults filled in. Reading and checking the file is in
+//! the sibling modules; nothing here touches a file.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Everything the gateway can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where journal, profiles and catalog live.
+    pub data_dir: PathBuf,
+    /// The catalog file to apply at start and reload.
+    pub catalog: Option<PathBuf>,
+    /// `[journal]`
+    pub journal: Journal,
+    /// `[edge]`
+    pub edge: Edge,
+    /// `[cookie]`
+    pub cookie: Cookie,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[kafka]`; None: no forwarding.
+    pub kafka: Option<Kafka>,
+    /// `[geoip]`
+    pub geoip: Geoip,
+    /// `[activation]`
+    pub activation: Activation,
+    /// `[dedup]`
+    pub dedup: Dedup,
+    /// `[profiles]`
+    pub profiles: Profiles,
+    /// `[checkpoint]`
+    pub checkpoint: Checkpoint,
+    /// `[timers]`
+    pub timers: Timers,
+    /// `[bad_rows]`
+    pub bad_rows: BadRows,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journal {
+    /// Bytes that journal, outbox, dead letters and bad rows may take together.
+    pub disk_budget: u64,
+    /// How long sealed segments are kept after every required cursor passed them.
+    pub retention_ms: u64,
+    /// Bytes of one preallocated segment.
+    pub segment_bytes: u64,
+}
+
+/// When a 2xx may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// After fdatasync of the journal.
+    Journal,
+    /// After Kafka's acks=all as well.
+    Kafka,
+}
+
+/// An address range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    /// Its first address.
+    pub network: std::net::IpAddr,
+    /// Bits that count.
+    pub prefix: u8,
+}
+
+/// `[edge]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edge {
+    /// Cleartext listener.
+    pub http: SocketAddr,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// When a 2xx may be sent.
+    pub ack: Ack,
+    /// How long `ack = "kafka"` waits before it answers 503.
+    pub ack_timeout_ms: u64,
+    /// Every route is also served under it; empty or `/like-this`.
+    pub path_prefix: String,
+    /// A body's bytes, as sent and inflated each.
+    pub body_bytes_max: usize,
+    /// How long a body may take.
+    pub body_timeout_ms: u64,
+    /// One event's bytes.
+    pub event_bytes_max: usize,
+    /// Events in one batch.
+    pub batch_events_max: usize,
+    /// All request headers together.
+    pub header_bytes_max: usize,
+    /// How long the headers may take.
+    pub header_timeout_ms: u64,
+    /// Open connections.
+    pub connections_max: usize,
+    /// Requests in work at once; beyond it 503.
+    pub in_flight_max: usize,
+    /// HTTP/2 streams of one connection.
+    pub h2_streams_max: u32,
+}
+
+/// `[cookie]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cookie {
+    /// Its name; `__Host-tg_vid` by default (`tg_vid` on cleartext loopback).
+    pub name: String,
+    /// Its domain; None is host-only. A `__Host-` name allows none.
+    pub domain: Option<String>,
+    /// Its lifetime; 400 days by default.
+    pub lifetime_ms: u64,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Its listener.
+    pub listen: SocketAddr,
+    /// File with the bearer token; required when not loopback.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kafka {
+    /// `bootstrap.servers`
+    pub brokers: String,
+    /// Events.
+    pub topic: String,
+    /// Transitions.
+    pub transitions_topic: String,
+    /// Records handed to the producer and not yet acknowledged.
+    pub in_flight_max: usize,
+    /// Dead letters kept.
+    pub dead_letters_max: usize,
+    /// Further producer properties (`security.protocol` and the like), passed on as they are.
+    pub properties: Vec<(String, String)>,
+}
+
+/// `[geoip]`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Geoip {
+    /// A City or Country database.
+    pub city: Option<PathBuf>,
+    /// An ASN database.
+    pub asn: Option<PathBuf>,
+}
+
+/// `[activation]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    /// Private addresses a destination may reach.
+    pub allow_private: Vec<Cidr>,
+    /// Rows waiting in the outbox, all destinations together.
+    pub outbox_rows_max: usize,
+    /// Dead letters kept for each destination.
+    pub dead_letters_max: usize,
+}
+
+/// `[dedup]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dedup {
+    /// How long a key is remembered.
+    pub window_ms: u64,
+    /// How many are.
+    pub entries_max: usize,
+}
+
+/// `[profiles]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profiles {
+    /// Profiles kept in memory; clean ones beyond it are evicted.
+    pub live_max: usize,
+    /// Bytes of accumulated traits of one profile.
+    pub traits_bytes_max: usize,
+    /// Identifiers of one profile (a merge or attachment beyond it is refused).
+    pub identifiers_max: usize,
+    /// Merges into one profile within an hour.
+    pub merges_per_hour_max: u32,
+}
+
+/// `[checkpoint]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// A profile is written when its oldest unwritten change is this many records behind.
+    pub lag_records: u64,
+}
+
+/// `[timers]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timers {
+    /// Timers fired a second, at most.
+    pub rate_max: u32,
+}
+
+/// `[bad_rows]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct BadRows {
+    /// Bytes of bad rows kept; oldest out.
+    pub bytes_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            data_dir: PathBuf::from("./tidegate-data"),
+            catalog: None,
+            journal: Journal {
+                disk_budget: 10 << 30,
+                retention_ms: 24 * 3_600_000,
+                segment_bytes: 64 << 20,
+            },
+            edge: Edge {
+                http: loopback(8080),
+                trusted_proxies: Vec::new(),
+                ack: Ack::Journal,
+                ack_timeout_ms: 10_000,
+                path_prefix: String::new(),
+                body_bytes_max: 4 << 20,
+                body_timeout_ms: 30_000,
+                event_bytes_max: 32 << 10,
+                batch_events_max: 2_500,
+                header_bytes_max: 40_960,
+                header_timeout_ms: 10_000,
+                connections_max: 65_536,
+                in_flight_max: 16_384,
+                h2_streams_max: 128,
+            },
+            cookie: Cookie {
+                name: "__Host-tg_vid".to_owned(),
+                domain: None,
+                lifetime_ms: 400 * 86_400_000,
+            },
+            admin: Admin {
+                listen: loopback(9180),
+                token_file: None,
+            },
+            kafka: None,
+            geoip: Geoip::default(),
+            activation: Activation {
+                allow_private: Vec::new(),
+                outbox_rows_max: 1_000_000,
+                dead_letters_max: 10_000,
+            },
+            dedup: Dedup {
+                window_ms: 24 * 3_600_000,
+                entries_max: 4_000_000,
+            },
+            profiles: Profiles {
+                live_max: 2_000_000,
+                traits_bytes_max: 2_048,
+                identifiers_max: 50,
+                merges_per_hour_max: 20,
+            },
+            checkpoint: Checkpoint {
+                lag_records: 5_000_000,
+            },
+            timers: Timers { rate_max: 5_000 },
+            bad_rows: BadRows {
+                bytes_max: 64 << 20,
+            },
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The vocabulary that every crate of Tidegate shares, one type per state of the flow:
+//! bytes become a [`Hit`], a [`Consented`] hit, an [`Identified`] one, an [`Enriched`] one, and at
+//! last a journal [`record`].
+//!
+//! Plain data only: no I/O, no clock, no async, no environment. Whoever needs "now" passes it in.
+
+pub mod time;
+pub mod id;
+pub mod json;
+pub mod outcome;
+pub mod hit;
+pub mod consent;
+pub mod identity;
+pub mod enriched;
+pub mod aggregate;
+pub mod segment;
+pub mod record;
+
+pub use aggregate::{AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue};
+pub use consent::{Consent, ConsentState, Consented};
+pub use enriched::{Campaign, Device, DeviceClass, Enriched, Geo, Page};
+pub use hit::{EventType, Hit};
+pub use id::{ProfileId, SegmentId, VisitorId};
+pub use identity::{Identified, Identity};
+pub use json::Json;
+pub use outcome::Outcome;
+pub use segment::{Change, Transition};
+pub use time::Timestamp;

@@ -1,0 +1,315 @@
+//! A journal record: a compact head that the fold and the cursors read, then the canonical JSON
+//! that Kafka and `journal cat` hand on byte for byte.
+//!
+//! Layout of a payload: `version: u8 = 1`, `head_len: u32` (little endian), the head in postcard,
+//! then the JSON object from `"schema":` on. The two fields in front of it, `journal` and `offset`,
+//! are known only to the journal and are put there by [`RecordView::write_json`].
+//!
+//! State is a fold of these heads (invariant 3): everything that was decided, drawn at random or
+//! looked up stands here, so the fold needs neither rules nor clock.
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::AggregateHit;
+use crate::id::{ProfileId, SegmentId, VisitorId};
+use crate::segment::Change;
+use crate::time::Timestamp;
+
+/// Version of the payload layout and of the JSON's `schema` field.
+pub const SCHEMA: u8 = 1;
+
+/// Which kind of identifier an edge names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Namespace {
+    /// The person's id; at most one per profile, for ever.
+    UserId,
+    /// A device's id, the cookie's included.
+    AnonymousId,
+}
+
+/// The head of a record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// Catalog generation that decided.
+    pub generation: u32,
+    /// The only "now" the fold may use; never decreases along offsets.
+    pub decided_at: Timestamp,
+    /// Whose record; None for an anonymous event and for catalog records.
+    pub profile: Option<ProfileId>,
+    /// The visitor's anonymousId, where known.
+    #[serde(borrow)]
+    pub anonymous_id: Option<&'a str>,
+    /// The person's id, where known.
+    pub user_id: Option<&'a str>,
+    /// The source's name; empty for system records that have none.
+    pub source: &'a str,
+    /// `track`, `page`, ... or `system`.
+    pub kind: &'a str,
+    /// Event name; for system records the generated event's name.
+    pub event: &'a str,
+    /// Client's or minted message id.
+    pub message_id: &'a str,
+    /// Event time.
+    pub event_time: Timestamp,
+    /// Consent allows callbacks and sharing.
+    pub dispatch: bool,
+    /// An overdue wake-up past its segment's `wake_up_max_delay`: transitions fire no nudge.
+    pub overdue: bool,
+    /// Membership changes, in catalog order.
+    pub transitions: Vec<TransitionRef<'a>>,
+    /// What the state takes from it.
+    pub fold: Fold<'a>,
+}
+
+/// A borrowed [`crate::Transition`] with its segment's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransitionRef<'a> {
+    /// The segment's key.
+    pub id: SegmentId,
+    /// The segment's name.
+    pub segment: &'a str,
+    /// Which way.
+    pub change: Change,
+    /// Grows with each change.
+    pub epoch: u32,
+    /// `merged`, where a merge ended the loser's membership.
+    pub reason: Option<&'a str>,
+    /// The profile that left, where it is not the record's own (a merge's loser).
+    pub profile: Option<ProfileId>,
+}
+
+/// What a record changes in the state, one variant per kind of record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fold<'a> {
+    /// A received event.
+    Event(#[serde(borrow)] EventFold<'a>),
+    /// A session opened.
+    SessionStart(SessionRef),
+    /// A session's silence outlasted its gap.
+    SessionEnd(SessionEnd),
+    /// A late event bridged two sessions: `from` was merged into `into`.
+    SessionMerged(SessionMerged),
+    /// Two profiles are one person.
+    ProfileMerged(ProfileMerged),
+    /// A segment's wake-up was evaluated.
+    WakeUp(WakeUpFold),
+    /// A catalog became the current one.
+    Catalog(CatalogFold<'a>),
+    /// The profile was erased.
+    Erased,
+}
+
+/// State changes of a received event.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventFold<'a> {
+    /// When the gateway received it.
+    pub received_at: Timestamp,
+    /// 128-bit keyed hash of the deduplication key; None where there is none.
+    pub dedup: Option<u128>,
+    /// Identifiers that this event ties to the profile and that were not tied to it before.
+    #[serde(borrow)]
+    pub edges: Vec<(Namespace, &'a str)>,
+    /// The session it belongs to; None when late, server-side or anonymous.
+    pub session: Option<SessionRef>,
+    /// A page or screen view.
+    pub page_view: bool,
+    /// Counts as a conversion.
+    pub conversion: bool,
+    /// Milliseconds the page was visible, as the tag says.
+    pub visible_ms: u32,
+    /// What it adds to aggregates.
+    pub hits: Vec<AggregateHit>,
+    /// New wake-up times of segments; None clears.
+    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+    /// New traits (a JSON object) to lay over the profile's.
+    pub traits: Option<&'a str>,
+}
+
+/// Which session of which visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRef {
+    /// Random, minted when it opened.
+    pub id: u128,
+    /// The visitor it belongs to.
+    pub visitor: VisitorId,
+    /// From 1, in order of opening.
+    pub index: u32,
+    /// The gap in force when it opened, in milliseconds.
+    pub gap_ms: u32,
+}
+
+/// A session's end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEnd {
+    /// Which one.
+    pub session: SessionRef,
+    /// New wake-up times of segments; None clears.
+    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+}
+
+/// Two sessions of one visitor became one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionMerged {
+    /// The one opened first; it stays.
+    pub into: SessionRef,
+    /// Index of the one that is gone.
+    pub from_index: u32,
+    /// Id of the one that is gone.
+    pub from_id: u128,
+}
+
+/// A profile merge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileMerged {
+    /// The older profile; the record's own `profile`.
+    pub winner: ProfileId,
+    /// The one that becomes an alias.
+    pub loser: ProfileId,
+    /// New wake-up times of segments; None clears.
+    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+}
+
+/// A wake-up that fired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WakeUpFold {
+    /// The segments whose time had come.
+    pub segments: Vec<SegmentId>,
+    /// When they were due.
+    pub due: Timestamp,
+    /// New wake-up times of segments; None clears.
+    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+}
+
+/// A catalog change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogFold<'a> {
+    /// SHA-256 of the catalog's canonical text, hex.
+    pub digest: &'a str,
+}
+
+/// A payload taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordView<'a> {
+    /// The head.
+    pub head: Record<'a>,
+    /// The canonical JSON from `"schema":` to the closing brace.
+    pub json: &'a [u8],
+}
+
+/// A payload that is no record of this version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer build.
+    #[error("record schema {0} is newer than this build reads ({SCHEMA}): upgrade tidegate")]
+    Newer(u8),
+    /// Shorter than its own head says, or a head that does not parse.
+    #[error("record payload is malformed")]
+    Malformed,
+}
+
+impl Record<'_> {
+    /// Appends head and JSON to `out`; `json` gets the buffer with the head already in it.
+    ///
+    /// # Errors
+    /// [`RecordError::Malformed`] where the head is larger than `u32::MAX` bytes.
+    pub fn write(
+        &self,
+        mut out: Vec<u8>,
+        json: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Vec<u8>, RecordError> {
+        let start = out.len();
+        out.push(SCHEMA);
+        out.extend_from_slice(&[0; 4]);
+        let mut out = postcard::to_extend(self, out).map_err(|_| RecordError::Malformed)?;
+        let head_len = u32::try_from(out.len() - start - 5).map_err(|_| RecordError::Malformed)?;
+        out[start + 1..start + 5].copy_from_slice(&head_len.to_le_bytes());
+        json(&mut out);
+        Ok(out)
+    }
+}
+
+impl<'a> RecordView<'a> {
+    /// Takes a payload apart without copying.
+    ///
+    /// # Errors
+    /// [`RecordError`] for a payload of another version or a broken one.
+    pub fn read(payload: &'a [u8]) -> Result<Self, RecordError> {
+        let (&version, rest) = payload.split_first().ok_or(RecordError::Malformed)?;
+        if version != SCHEMA {
+            return Err(RecordError::Newer(version));
+        }
+        let (len, rest) = rest
+            .split_first_chunk::<4>()
+            .ok_or(RecordError::Malformed)?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| RecordError::Malformed)?;
+        let (head, json) = rest.split_at_checked(len).ok_or(RecordError::Malformed)?;
+        let head = postcard::from_bytes(head).map_err(|_| RecordError::Malformed)?;
+        Ok(Self { head, json })
+    }
+
+    /// Appends the whole canonical JSON object, one line, no newline.
+    pub fn write_json(&self, journal: &str, offset: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"journal\":\"");
+        out.extend_from_slice(journal.as_bytes());
+        out.extend_from_slice(b"\",\"offset\":");
+        out.extend_from_slice(itoa::Buffer::new().format(offset).as_bytes());
+        out.push(b',');
+        out.extend_from_slice(self.json);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record<'static> {
+        Record {
+            generation: 3,
+            decided_at: Timestamp(1_000),
+            profile: Some(ProfileId(7)),
+            anonymous_id: Some("a-1"),
+            user_id: None,
+            source: "demo",
+            kind: "track",
+            event: "Order Completed",
+            message_id: "m-1",
+            event_time: Timestamp(900),
+            dispatch: true,
+            overdue: false,
+            transitions: vec![TransitionRef {
+                id: SegmentId::of("buyers"),
+                segment: "buyers",
+                change: Change::Enter,
+                epoch: 1,
+                reason: None,
+                profile: None,
+            }],
+            fold: Fold::Event(EventFold {
+                edges: vec![(Namespace::AnonymousId, "a-1")],
+                dedup: Some(9),
+                ..EventFold::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_what_it_wrote() {
+        let payload = record()
+            .write(Vec::new(), |out| out.extend_from_slice(b"\"schema\":1}"))
+            .unwrap();
+        let view = RecordView::read(&payload).unwrap();
+        assert_eq!(view.head, record());
+        let mut json = Vec::new();
+        view.write_json("j", 42, &mut json);
+        assert_eq!(json, br#"{"journal":"j","offset":42,"schema":1}"#);
+    }
+
+    #[test]
+    fn a_cut_payload_is_an_error_at_every_length() {
+        let payload = record().write(Vec::new(), |_| ()).unwrap();
+        for len in 0..payload.len() {
+            assert!(RecordView::read(&payload[..len]).is_err(), "{len}");
+        }
+        assert_eq!(RecordView::read(&[9]), Err(RecordError::Newer(9)));
+    }
+}
