@@ -53,8 +53,6 @@ pub struct Record<'a> {
     pub event_time: Timestamp,
     /// Consent allows callbacks and sharing.
     pub dispatch: bool,
-    /// An overdue wake-up past its segment's `wake_up_max_delay`: transitions fire no nudge.
-    pub overdue: bool,
     /// Membership changes, in catalog order.
     pub transitions: Vec<TransitionRef<'a>>,
     /// What the state takes from it.
@@ -76,6 +74,8 @@ pub struct TransitionRef<'a> {
     pub reason: Option<&'a str>,
     /// The profile that left, where it is not the record's own (a merge's loser).
     pub profile: Option<ProfileId>,
+    /// Decided by a wake-up past its segment's `wake_up_max_delay`: fires no nudge.
+    pub overdue: bool,
 }
 
 /// What a record changes in the state, one variant per kind of record.
@@ -119,8 +119,8 @@ pub struct EventFold<'a> {
     pub visible_ms: u32,
     /// What it adds to aggregates.
     pub hits: Vec<AggregateHit>,
-    /// New wake-up times of segments; None clears.
-    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+    /// The profile's next wake-up after this record; None: none.
+    pub wake_up: Option<Timestamp>,
     /// New traits (a JSON object) to lay over the profile's.
     pub traits: Option<&'a str>,
 }
@@ -139,12 +139,14 @@ pub struct SessionRef {
 }
 
 /// A session's end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionEnd {
     /// Which one.
     pub session: SessionRef,
-    /// New wake-up times of segments; None clears.
-    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+    /// Which end of this session: a late event may reopen it, and it ends again. From 1.
+    pub revision: u16,
+    /// The profile's next wake-up after this record; None: none.
+    pub wake_up: Option<Timestamp>,
 }
 
 /// Two sessions of one visitor became one.
@@ -156,28 +158,28 @@ pub struct SessionMerged {
     pub from_index: u32,
     /// Id of the one that is gone.
     pub from_id: u128,
+    /// Grows with each merge into and each end of `into`.
+    pub revision: u16,
 }
 
 /// A profile merge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileMerged {
     /// The older profile; the record's own `profile`.
     pub winner: ProfileId,
     /// The one that becomes an alias.
     pub loser: ProfileId,
-    /// New wake-up times of segments; None clears.
-    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+    /// The profile's next wake-up after this record; None: none.
+    pub wake_up: Option<Timestamp>,
 }
 
 /// A wake-up that fired.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WakeUpFold {
-    /// The segments whose time had come.
-    pub segments: Vec<SegmentId>,
     /// When they were due.
     pub due: Timestamp,
-    /// New wake-up times of segments; None clears.
-    pub wake_ups: Vec<(SegmentId, Option<Timestamp>)>,
+    /// The profile's next wake-up after this record; None: none.
+    pub wake_up: Option<Timestamp>,
 }
 
 /// A catalog change.
@@ -275,7 +277,6 @@ mod tests {
             message_id: "m-1",
             event_time: Timestamp(900),
             dispatch: true,
-            overdue: false,
             transitions: vec![TransitionRef {
                 id: SegmentId::of("buyers"),
                 segment: "buyers",
@@ -283,6 +284,7 @@ mod tests {
                 epoch: 1,
                 reason: None,
                 profile: None,
+                overdue: false,
             }],
             fold: Fold::Event(EventFold {
                 edges: vec![(Namespace::AnonymousId, "a-1")],
