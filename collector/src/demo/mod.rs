@@ -1,1 +1,18 @@
-//! Not built yet.
+//! `tidegate demo`: a gateway, a small shop with the tag pasted in, a stub ad server and one live
+//! page, all in this process and all on loopback.
+//!
+//! Nothing of it is used by `tidegate serve`.
+
+mod cast;
+mod pages;
+mod feed;
+mod signature;
+mod serve;
+mod shop;
+mod ad_server;
+mod stage;
+
+pub use stage::{Options, StageError};
+
+#[cfg(test)]
+mod tests;
