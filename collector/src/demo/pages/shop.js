@@ -37,7 +37,7 @@ if ($('total')) {
 }
 if ($('lines')) {
   $('empty').hidden = cart.length > 0;
-  $('go').hidden = !cart.length;
+  $('go').hidden = $('wait').hidden = !cart.length;
   for (const { name, price } of cart) {
     const line = $('lines').appendChild(document.createElement('li'));
     line.append(Object.assign(document.createElement('span'), { textContent: name }), `$${price}`);
