@@ -1,0 +1,43 @@
+# Thin: every target is one command that also works by itself. `make` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test sim bench bench-edge fuzz sdk deny
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing from Debian or Ubuntu (all of it; demo and test do their own part)
+	@tests/setup.sh build test bench
+
+demo: ## Build and start the gateway with a shop, an ad server and a live page, on loopback
+	@tests/setup.sh build
+	cargo build --locked --release --bin tidegate
+	@exec "$${CARGO_TARGET_DIR:-target}/release/tidegate" demo $(ARGS)
+
+check: ## Format, lints and docs: what a commit must pass
+	@tests/run.sh fmt clippy doc
+
+test: ## Pass the tests, all of them, cheapest first
+	@tests/setup.sh build test
+	@tests/run.sh
+
+sim: ## Crash simulation with many seeds (SEEDS=10000)
+	TIDEGATE_SIM_SEEDS=$(or $(SEEDS),10000) tests/run.sh simulation
+
+bench: ## Criterion benches, one step at a time
+	cargo bench --locked -p tidegate-benches
+
+bench-edge: ## CPU per request of the whole gateway beside nginx
+	@tests/setup.sh build bench
+	benches/edge.sh
+
+fuzz: ## Property tests with many more cases (CASES=20000)
+	PROPTEST_CASES=$(or $(CASES),20000) cargo test --locked --workspace --lib
+
+sdk: ## Build the tag and test it
+	@tests/setup.sh test
+	cd sdk-js && npm ci --ignore-scripts --no-audit --no-fund && npm run build && npm test
+
+deny: ## Licences, advisories and duplicates of the dependencies (needs cargo-deny)
+	cargo deny --locked check

@@ -1,0 +1,114 @@
+//! Who may depend on whom, read from the manifests and the `use` lines, and which file names say
+//! nothing. ARCHITECTURE.md explains the table; this makes it hold.
+
+mod rules;
+mod source;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rules::{BAD_NAMES, CRATES, LINES_AIM, MODULES};
+use source::{dependencies, hidden_from_tests, rust_files};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn crates_depend_only_on_what_the_table_allows() {
+    for rule in CRATES {
+        let used = dependencies(&read(&root().join(rule.folder).join("Cargo.toml")));
+        assert!(!used.is_empty(), "{}: no dependencies read", rule.folder);
+        for name in used {
+            assert!(
+                rule.allows(&name),
+                "{} may not depend on {name}: {}",
+                rule.folder,
+                rule.why
+            );
+        }
+    }
+}
+
+#[test]
+fn modules_keep_to_their_side() {
+    for rule in MODULES {
+        for file in rust_files(&root().join(rule.folder)) {
+            let text = hidden_from_tests(&read(&file));
+            if let Some(word) = rule.never.iter().find(|word| text.contains(**word)) {
+                panic!(
+                    "{}: {word:?} has no place in {}: {}",
+                    file.display(),
+                    rule.folder,
+                    rule.why
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_clock_reads_a_clock() {
+    for file in rust_files(&root()) {
+        let shell = ["/benches/", "/tests/", "/clock.rs"];
+        let name = format!("/{}", file.strip_prefix(root()).unwrap().display());
+        if shell.iter().any(|part| name.contains(part)) {
+            continue;
+        }
+        let text = hidden_from_tests(&read(&file));
+        for word in [
+            "SystemTime::now",
+            "Instant::now",
+            "UtcDateTime::now",
+            "now_utc(",
+        ] {
+            assert!(!text.contains(word), "{name}: {word}: time is passed in");
+        }
+    }
+}
+
+#[test]
+fn no_file_name_says_nothing() {
+    for file in rust_files(&root()) {
+        let path = file.strip_prefix(root()).unwrap();
+        for part in path.with_extension("").components() {
+            let part = part.as_os_str().to_string_lossy().into_owned();
+            assert!(
+                !BAD_NAMES.contains(&&*part),
+                "{}: name it after what it does",
+                path.display()
+            );
+        }
+    }
+}
+
+/// An aim, not a limit: long files are listed (`--nocapture`), nothing fails.
+#[test]
+fn long_files_are_listed() {
+    for file in rust_files(&root()) {
+        let lines = hidden_from_tests(&read(&file)).lines().count();
+        if lines > LINES_AIM {
+            println!(
+                "{}: {lines} lines",
+                file.strip_prefix(root()).unwrap().display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_rules_themselves_can_fail() {
+    let toml = "[package]\nname = \"x\"\n[dependencies]\ntokio.workspace = true\nserde = { version = \"1\" }\n[dev-dependencies]\nrand = \"1\"\n";
+    assert_eq!(dependencies(toml), ["tokio", "serde"]);
+    let event = &CRATES[0];
+    assert!(event.allows("serde") && !event.allows("tokio"));
+    let text =
+        hidden_from_tests("use a;\n// tokio\n/// tokio\n#[cfg(test)]\nmod tests { use hyper; }\n");
+    assert!(text.contains("use a") && !text.contains("tokio") && !text.contains("hyper"));
+    let inline = hidden_from_tests("a();\n#[cfg(test)]\nmod tests {\n    b();\n}\nc();\n");
+    assert!(inline.contains("a()") && !inline.contains("b()") && inline.contains("c()"));
+}

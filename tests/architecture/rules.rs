@@ -1,0 +1,188 @@
+//! The table itself.
+
+/// What one crate may have in its manifest.
+pub(crate) struct Crate {
+    pub(crate) folder: &'static str,
+    /// The only ones allowed, where given.
+    only: Option<&'static [&'static str]>,
+    /// Forbidden ones.
+    never: &'static [&'static str],
+    pub(crate) why: &'static str,
+}
+
+impl Crate {
+    pub(crate) fn allows(&self, name: &str) -> bool {
+        self.only.is_none_or(|only| only.contains(&name)) && !self.never.contains(&name)
+    }
+}
+
+pub(crate) const CRATES: &[Crate] = &[
+    Crate {
+        folder: "event",
+        only: Some(&[
+            "serde",
+            "serde_json",
+            "thiserror",
+            "uuid",
+            "time",
+            "postcard",
+            "itoa",
+        ]),
+        never: &[],
+        why: "it is the shared vocabulary: data, never I/O, a clock or a sibling",
+    },
+    Crate {
+        folder: "journal",
+        only: None,
+        never: &[
+            "tidegate-rules-wasm",
+            "tidegate-activation",
+            "tidegate-collector",
+            "tokio",
+            "hyper",
+            "rdkafka",
+            "wasmtime",
+            "dashmap",
+        ],
+        why: "it stores opaque bytes on its own threads",
+    },
+    Crate {
+        folder: "rules-wasm",
+        only: None,
+        never: &[
+            "tidegate-journal",
+            "tidegate-activation",
+            "tidegate-collector",
+            "tokio",
+            "hyper",
+            "rdkafka",
+            "dashmap",
+        ],
+        why: "a rule is a function of a record and an instant",
+    },
+    Crate {
+        folder: "activation",
+        only: None,
+        never: &[
+            "tidegate-journal",
+            "tidegate-rules-wasm",
+            "tidegate-collector",
+            "rdkafka",
+            "wasmtime",
+            "dashmap",
+        ],
+        why: "records and their offset are handed in",
+    },
+    Crate {
+        folder: "collector",
+        only: None,
+        never: &[
+            "tidegate-tests",
+            "tidegate-benches",
+            "wasmtime",
+            "wasm-encoder",
+            "criterion",
+        ],
+        why: "it knows every sibling, but rules run in rules-wasm only",
+    },
+];
+
+/// What the text of one folder's files may not name.
+pub(crate) struct Module {
+    pub(crate) folder: &'static str,
+    pub(crate) never: &'static [&'static str],
+    pub(crate) why: &'static str,
+}
+
+pub(crate) const MODULES: &[Module] = &[
+    Module {
+        folder: "collector/src/pipeline",
+        never: &[
+            "tokio",
+            "hyper",
+            "quinn",
+            "rdkafka",
+            ".await",
+            "async fn",
+            "crate::clock",
+            "crate::edge",
+            "crate::cursors",
+            "crate::app",
+            "std::fs",
+            "std::env",
+        ],
+        why: "steps 1 to 4 are plain functions of input and now",
+    },
+    Module {
+        folder: "collector/src/session",
+        never: &[
+            "tokio",
+            "hyper",
+            "rdkafka",
+            ".await",
+            "async fn",
+            "crate::clock",
+            "crate::edge",
+            "crate::cursors",
+            "crate::app",
+            "std::fs",
+            "std::env",
+        ],
+        why: "the session fold is a plain function of state and record",
+    },
+    Module {
+        folder: "collector/src/edge",
+        never: &[
+            "crate::cursors",
+            "crate::session",
+            "crate::app",
+            "tidegate_rules_wasm",
+            "tidegate_activation",
+            "rdkafka",
+        ],
+        why: "an endpoint makes a RawHit or a reply, nothing else",
+    },
+    Module {
+        folder: "collector/src/cursors",
+        never: &[
+            "crate::edge",
+            "crate::pipeline",
+            "crate::session",
+            "crate::app",
+        ],
+        why: "a cursor knows the journal and its sink",
+    },
+    Module {
+        folder: "collector/src/core",
+        never: &[
+            "crate::edge",
+            "crate::cursors",
+            "crate::app",
+            "hyper",
+            "rdkafka",
+        ],
+        why: "steps 5 to 7 know neither where hits come from nor where records go",
+    },
+    Module {
+        folder: "rules-wasm/src",
+        never: &["tokio", ".await", "std::env"],
+        why: "a rule is a function of a record and an instant",
+    },
+    Module {
+        folder: "event/src",
+        never: &[
+            "tokio",
+            ".await",
+            "std::fs",
+            "std::env",
+            "std::net",
+            "std::thread",
+        ],
+        why: "it is data",
+    },
+];
+
+pub(crate) const BAD_NAMES: &[&str] = &["utils", "util", "common", "helpers", "misc", "manager"];
+
+/// Lines without tests from which a file is worth splitting.
+pub(crate) const LINES_AIM: usize = 400;

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Runs the stages of the test suite, cheapest first, and goes on after a failure.
+# Usage: run.sh [STAGE...]   all of them without arguments.
+# Last line: "N passed, N failed", with the skipped ones where there are any.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+all=(fmt sdk clippy doc unit simulation readme integration browser deny)
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
+skip=77 # what a stage answers when this machine cannot run it
+
+node_ready() {
+  [ -d sdk-js/node_modules/esbuild ] && [ sdk-js/node_modules/.package-lock.json -nt sdk-js/package-lock.json ] ||
+    (cd sdk-js && npm ci --ignore-scripts --no-audit --no-fund)
+}
+
+stage_fmt() { cargo fmt --all --check; }
+stage_sdk() { node_ready && (cd sdk-js && npm test); }
+stage_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
+stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items; }
+stage_unit() {
+  cargo test --locked --workspace --exclude tidegate-tests &&
+    cargo test --locked -p tidegate-tests --lib --test architecture
+}
+stage_simulation() { TIDEGATE_SIM_SEEDS=${TIDEGATE_SIM_SEEDS:-2000} cargo test --locked --workspace --lib simulat; }
+stage_readme() { cargo build --locked --bin tidegate && tests/readme.sh; }
+stage_integration() {
+  cargo build --locked --bin tidegate && cargo test --locked -p tidegate-tests --test integration
+}
+stage_browser() {
+  local found
+  found=$(command -v chromium chromium-browser google-chrome | head -n 1)
+  [ -n "$found" ] || { echo "skipped: no Chromium"; return $skip; }
+  cargo build --locked --bin tidegate && node_ready && (cd sdk-js && CHROMIUM=$found npm run test:browser)
+}
+stage_deny() {
+  command -v cargo-deny >/dev/null || { echo "skipped: no cargo-deny (cargo install cargo-deny)"; return $skip; }
+  cargo deny --locked check
+}
+
+passed=0 failed=0 skipped=0 broken=()
+[ $# -gt 0 ] || set -- "${all[@]}"
+for stage in "$@"; do
+  declare -F "stage_$stage" >/dev/null || { echo "no stage $stage: ${all[*]}" >&2; exit 2; }
+  printf '== %s\n' "$stage"
+  start=$SECONDS
+  "stage_$stage" 2>&1 | tee "$logs/$stage"
+  status=${PIPESTATUS[0]}
+  took="$((SECONDS - start)) s"
+  case $status in
+    0) passed=$((passed + 1)) && echo "== $stage passed in $took" ;;
+    "$skip") skipped=$((skipped + 1)) && echo "== $stage skipped" ;;
+    *) failed=$((failed + 1)) && broken+=("$stage") && echo "== $stage FAILED after $took" ;;
+  esac
+done
+
+for stage in "${broken[@]}"; do
+  printf '\n== %s, its last lines:\n' "$stage"
+  tail -n 40 "$logs/$stage"
+done
+printf '\n%s passed, %s failed' "$passed" "$failed"
+[ "$skipped" -gt 0 ] && printf ', %s skipped' "$skipped"
+printf '\n'
+[ "$failed" -eq 0 ]
