@@ -1,0 +1,4 @@
+//! The crate's behaviour, end to end: expressions in, verdicts out.
+
+mod support;
+mod operators;
