@@ -54,7 +54,13 @@ fn modules_keep_to_their_side() {
 #[test]
 fn only_the_clock_reads_a_clock() {
     for file in rust_files(&root()) {
-        let shell = ["/benches/", "/tests/", "/clock.rs"];
+        // The journal times its syncs on the real side of its storage trait.
+        let shell = [
+            "/benches/",
+            "/tests/",
+            "/clock.rs",
+            "/journal/src/storage/real.rs",
+        ];
         let name = format!("/{}", file.strip_prefix(root()).unwrap().display());
         if shell.iter().any(|part| name.contains(part)) {
             continue;
