@@ -65,7 +65,8 @@ fn only_the_clock_reads_a_clock() {
         if shell.iter().any(|part| name.contains(part)) {
             continue;
         }
-        let text = hidden_from_tests(&read(&file));
+        // A runtime's own timer may be waited on; a test can turn it.
+        let text = hidden_from_tests(&read(&file)).replace("tokio::time::Instant", "");
         for word in [
             "SystemTime::now",
             "Instant::now",
