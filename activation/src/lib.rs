@@ -1,1 +1,42 @@
-//! placeholder
+//! From membership changes to signed callbacks: gates, a durable outbox, one worker a destination,
+//! and webhooks that are retried until they succeed or land among the dead letters.
+//!
+//! The collector reads the journal and hands records in with their offset; this crate never opens
+//! the journal and never reads a clock of its own ([`Clock`] is given at start). Delivery is
+//! at-least-once with a stable id, in order per profile, segment and destination.
+
+#![forbid(unsafe_code)]
+
+pub mod settings;
+mod clock;
+mod error;
+pub mod gate;
+mod intent;
+mod outbox;
+mod queue;
+mod limiter;
+mod breaker;
+pub mod retry;
+pub mod destinations;
+pub mod sign;
+pub mod transport;
+mod shared;
+mod destination;
+mod worker;
+mod dead_letter;
+mod replay;
+mod hand_in;
+mod stats;
+mod activation;
+
+pub use activation::{Activation, Leftover, TestReport};
+pub use breaker::{BreakerState, PauseReason};
+pub use clock::Clock;
+pub use dead_letter::{DeadLetter, DeadReason, RenderedRequest};
+pub use error::{AdminError, ApplyError, ConfigFault, ConfigFaultKind, OpenError, StoreError};
+pub use intent::Intent;
+pub use replay::{ReplayReport, ReplayWhich};
+pub use settings::{
+    DestinationConfig, DestinationKind, Limits, Network, RetryPolicy, Secret, Settings,
+};
+pub use stats::{DestinationMetrics, DestinationStatus, LATENCY_BUCKETS_MS, Latency, Metrics};

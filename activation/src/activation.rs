@@ -1,0 +1,378 @@
+//! The handle that the collector holds: opens the outbox, swaps destinations, takes changes in,
+//! answers the admin API, stops.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fjall::Database;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::dead_letter::DeadLetter;
+use crate::destination::Destination;
+use crate::destinations::{Plan, plans};
+use crate::error::{AdminError, ApplyError, OpenError, StoreError};
+use crate::hand_in::{Routes, hand_in};
+use crate::intent::Intent;
+use crate::outbox::{Command, DestinationId, Outbox, run};
+use crate::replay::{ReplayReport, ReplayWhich, replay};
+use crate::retry::{Answer, FailureKind, Verdict, judge};
+use crate::settings::{DestinationConfig, Settings};
+use crate::shared::Shared;
+use crate::stats::{DestinationStatus, Metrics};
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+/// Results that wait for the store thread at most; then workers wait.
+const COMMANDS_MAX: usize = 4_096;
+
+/// Takes membership changes in and delivers them. Cheap to clone; when the last handle is dropped
+/// without [`Activation::shutdown`], everything stops where it is and resumes at the next open.
+#[derive(Clone, Debug)]
+pub struct Activation {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    stop: watch::Sender<bool>,
+    state: Mutex<State>,
+    store_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Sorted by name. A destination that left the configuration stays, disabled.
+    destinations: Vec<Arc<Destination>>,
+    routes: Arc<Routes>,
+    workers: Vec<JoinHandle<()>>,
+    /// None once shut down.
+    commands: Option<mpsc::Sender<Command>>,
+    /// Rows found at start, by destinations that may not be configured yet.
+    rows_found: HashMap<DestinationId, u64>,
+}
+
+/// What a shutdown left for the next start; all of it is in the outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// Rows in the outbox.
+    pub queued: u64,
+    /// Requests given up without an answer; they are sent again with the same id.
+    pub in_flight: u64,
+}
+
+/// What a test call found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestReport {
+    /// Status of the answer, where there was one.
+    pub status: Option<u16>,
+    /// None: it would have been a delivery.
+    pub failure: Option<FailureKind>,
+    /// Until the answer.
+    pub latency_ms: u64,
+}
+
+impl Activation {
+    /// Opens the outbox in `database` (keyspaces `outbox_*`). Nothing is sent before
+    /// [`Activation::set_destinations`].
+    ///
+    /// # Errors
+    /// [`OpenError`]; in particular outside a tokio runtime.
+    pub fn open(
+        database: Database,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        let transport = Transport::new(&settings)?;
+        let outbox = Outbox::open(database)?;
+        let rows_found: HashMap<_, _> = outbox.row_counts()?.into_iter().collect();
+        let rows = rows_found.values().sum();
+        let shared = Arc::new(Shared::new(outbox, clock, settings, transport, rows)?);
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("activation-outbox".to_owned())
+                .spawn(move || run(&shared, receiver))
+                .map_err(OpenError::Thread)?
+        };
+        let state = State {
+            destinations: Vec::new(),
+            routes: Arc::default(),
+            workers: Vec::new(),
+            commands: Some(commands),
+            rows_found,
+        };
+        let inner = Inner {
+            shared,
+            runtime,
+            stop: watch::Sender::new(false),
+            state: Mutex::new(state),
+            store_thread: Mutex::new(Some(thread)),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Replaces the configuration: all of it, or nothing where anything is at fault. Requests in
+    /// flight end as they began. A destination that is no longer listed is disabled; its rows stay.
+    ///
+    /// # Errors
+    /// Every fault of every destination, or a failed store.
+    pub fn set_destinations(&self, configs: &[DestinationConfig]) -> Result<(), ApplyError> {
+        let inner = &self.inner;
+        let plans = plans(configs, &inner.shared.settings.allow_private)?;
+        let mut state = inner.state.lock();
+        let gone = state.destinations.iter().filter(|known| {
+            let name = &known.plan().name;
+            plans.iter().all(|plan| plan.name != *name)
+        });
+        for destination in gone.cloned().collect::<Vec<_>>() {
+            destination.replan(Plan {
+                enabled: false,
+                ..Plan::clone(&destination.plan())
+            });
+        }
+        for plan in plans {
+            let id = DestinationId::of(&plan.name);
+            match state
+                .destinations
+                .iter()
+                .find(|known| known.id == id)
+                .cloned()
+            {
+                Some(known) => {
+                    if known.replan(plan) {
+                        inner.lift(&known)?;
+                    }
+                }
+                None => inner.start(&mut state, id, plan)?,
+            }
+        }
+        state
+            .destinations
+            .sort_by_cached_key(|destination| destination.plan().name.clone());
+        state.routes = Arc::new(Routes::new(&state.destinations));
+        Ok(())
+    }
+
+    /// The next journal offset to hand in; persisted together with the rows.
+    #[must_use]
+    pub fn cursor(&self) -> u64 {
+        self.inner.shared.cursor.load(Ordering::Acquire)
+    }
+
+    /// Stores the changes of all records before `next_offset` in one synced write, then wakes the
+    /// workers. Handing in again what is behind the cursor does nothing. Blocks for one fdatasync.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the outbox takes nothing more until a restart.
+    pub fn hand_in(&self, batch: &[Intent], next_offset: u64) -> Result<(), StoreError> {
+        let routes = Arc::clone(&self.inner.state.lock().routes);
+        hand_in(&self.inner.shared, &routes, batch, next_offset)
+    }
+
+    /// Returns when the outbox has room for another batch (or has failed).
+    pub async fn wait_for_room(&self) {
+        let shared = &self.inner.shared;
+        loop {
+            let freed = shared.room.notified();
+            if shared.has_room() || shared.has_failed() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// True once the outbox failed: nothing is sent or taken any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.inner.shared.has_failed()
+    }
+
+    /// How every destination is doing, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<DestinationStatus> {
+        let now = self.inner.shared.clock.now();
+        self.inner
+            .destinations()
+            .iter()
+            .map(|destination| destination.status(now))
+            .collect()
+    }
+
+    /// Everything that is counted.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let shared = &self.inner.shared;
+        let now = shared.clock.now();
+        let destinations = self.inner.destinations();
+        let of =
+            |destination: &Arc<Destination>| destination.stats.snapshot(destination.status(now));
+        Metrics {
+            destinations: destinations.iter().map(of).collect(),
+            outbox_rows: shared.rows(),
+            cursor: self.cursor(),
+        }
+    }
+
+    /// The newest dead letters of a destination, at most `limit`.
+    ///
+    /// # Errors
+    /// [`AdminError`]
+    pub fn dead_letters(&self, name: &str, limit: usize) -> Result<Vec<DeadLetter>, AdminError> {
+        let destination = self.inner.find(name)?;
+        let letters = self.inner.shared.outbox.dead(destination.id).take(limit);
+        let listed = letters.map(|letter| letter.map(|(id, row)| row.listed(id, name)));
+        Ok(listed.collect::<Result<_, StoreError>>()?)
+    }
+
+    /// Queues dead letters again, rendered afresh, with the id they always had.
+    ///
+    /// # Errors
+    /// [`AdminError`]
+    pub fn replay(&self, name: &str, which: ReplayWhich) -> Result<ReplayReport, AdminError> {
+        let destination = self.inner.find(name)?;
+        Ok(replay(&self.inner.shared, &destination, which)?)
+    }
+
+    /// Lifts any pause of a destination, a 410's too.
+    ///
+    /// # Errors
+    /// [`AdminError`]
+    pub fn enable(&self, name: &str) -> Result<(), AdminError> {
+        let destination = self.inner.find(name)?;
+        destination.control.lock().breaker.enable();
+        self.inner.lift(&destination)?;
+        destination.wake.notify_one();
+        Ok(())
+    }
+
+    /// Sends one signed test call (`type` `tidegate.test`), past queue and limits.
+    ///
+    /// # Errors
+    /// [`AdminError::UnknownDestination`]
+    pub async fn test(&self, name: &str) -> Result<TestReport, AdminError> {
+        let destination = self.inner.find(name)?;
+        let shared = &self.inner.shared;
+        let plan = destination.plan();
+        let sent_at = shared.clock.now();
+        let request = plan.test_request(sent_at);
+        let answer = shared
+            .transport
+            .send(request, plan.limits.timeout_ms, sent_at)
+            .await;
+        let latency_ms = shared.clock.now().since(sent_at).max(0).unsigned_abs();
+        let status = match answer {
+            Answer::Status { code, .. } => Some(code),
+            Answer::Timeout | Answer::Connect | Answer::Blocked | Answer::Broken => None,
+        };
+        let failure = match judge(answer) {
+            Verdict::Delivered => None,
+            Verdict::Retry { kind, .. } | Verdict::Permanent(kind) => Some(kind),
+            Verdict::Auth => Some(FailureKind::Auth),
+            Verdict::Gone => Some(FailureKind::Gone),
+        };
+        Ok(TestReport {
+            status,
+            failure,
+            latency_ms,
+        })
+    }
+
+    /// Starts nothing more, waits up to `patience` for answers, writes everything down.
+    pub async fn shutdown(&self, patience: Duration) -> Leftover {
+        let inner = &self.inner;
+        inner.stop.send_replace(true);
+        let workers = std::mem::take(&mut inner.state.lock().workers);
+        let deadline = tokio::time::Instant::now() + patience;
+        for mut worker in workers {
+            if tokio::time::timeout_at(deadline, &mut worker)
+                .await
+                .is_err()
+            {
+                worker.abort();
+                // Its channel end must be gone before the store thread can end.
+                let _aborted = worker.await;
+            }
+        }
+        let destinations = inner.destinations();
+        let in_flight = destinations
+            .iter()
+            .map(|one| one.in_flight.load(Ordering::Relaxed) as u64)
+            .sum();
+        inner.state.lock().commands = None;
+        let thread = inner.store_thread.lock().take();
+        let shared = Arc::clone(&inner.shared);
+        let close = move || {
+            if let Some(thread) = thread {
+                let _ended = thread.join();
+            }
+            shared.outbox.persist()
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(close).await {
+            tracing::error!(%error, "activation outbox could not be synced");
+        }
+        Leftover {
+            queued: inner.shared.rows(),
+            in_flight,
+        }
+    }
+}
+
+impl Inner {
+    fn destinations(&self) -> Vec<Arc<Destination>> {
+        self.state.lock().destinations.clone()
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Destination>, AdminError> {
+        let id = DestinationId::of(name);
+        let state = self.state.lock();
+        let found = state
+            .destinations
+            .iter()
+            .find(|destination| destination.id == id);
+        found.cloned().ok_or(AdminError::UnknownDestination)
+    }
+
+    fn lift(&self, destination: &Destination) -> Result<(), StoreError> {
+        let mut write = self.shared.outbox.write();
+        write.set_disabled(destination.id, None);
+        write.commit()
+    }
+
+    fn start(&self, state: &mut State, id: DestinationId, plan: Plan) -> Result<(), StoreError> {
+        let Some(commands) = state.commands.clone() else {
+            return Ok(());
+        };
+        let shared = &self.shared;
+        let disabled = shared.outbox.disabled(id)? == Some(plan.fingerprint());
+        let destination = Arc::new(Destination::new(id, plan, shared.settings.resident_max));
+        if disabled {
+            destination.control.lock().breaker.disable();
+        }
+        let rows = state.rows_found.remove(&id).unwrap_or(0);
+        destination.rows.store(rows, Ordering::Relaxed);
+        let mut dead = 0;
+        for number in shared.outbox.dead_numbers(id) {
+            number?;
+            dead += 1;
+        }
+        destination.dead.store(dead, Ordering::Relaxed);
+        state.destinations.push(Arc::clone(&destination));
+        let worker = Worker::new(Arc::clone(shared), destination, commands);
+        state
+            .workers
+            .push(self.runtime.spawn(worker.run(self.stop.subscribe())));
+        Ok(())
+    }
+}

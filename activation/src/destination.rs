@@ -1,0 +1,123 @@
+//! One destination as it runs: its plan (swapped on reload), queue, limits and counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tidegate_event::Timestamp;
+use tokio::sync::Notify;
+
+use crate::breaker::{Breaker, BreakerState};
+use crate::dead_letter::{DeadReason, DeadRow};
+use crate::destinations::{Plan, Target};
+use crate::intent::Row;
+use crate::limiter::{Rate, Width};
+use crate::outbox::DestinationId;
+use crate::queue::Queue;
+use crate::retry::FailureKind;
+use crate::stats::{DestinationStatus, Stats, count};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) id: DestinationId,
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) control: Mutex<Control>,
+    pub(crate) stats: Stats,
+    /// Rows in the outbox.
+    pub(crate) rows: AtomicU64,
+    /// Dead letters kept.
+    pub(crate) dead: AtomicU64,
+    pub(crate) in_flight: AtomicUsize,
+    /// Tells the worker to look again.
+    pub(crate) wake: Notify,
+    plan: Mutex<Arc<Plan>>,
+}
+
+/// What decides whether a request may start.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) breaker: Breaker,
+    pub(crate) width: Width,
+    pub(crate) rate: Rate,
+    pub(crate) last_error: Option<FailureKind>,
+}
+
+impl Destination {
+    pub(crate) fn new(id: DestinationId, plan: Plan, resident_max: usize) -> Self {
+        Self {
+            id,
+            queue: Mutex::new(Queue::new(resident_max)),
+            control: Mutex::new(Control {
+                breaker: Breaker::new(),
+                width: Width::new(&plan.limits),
+                rate: Rate::new(&plan.limits),
+                last_error: None,
+            }),
+            stats: Stats::default(),
+            rows: AtomicU64::new(0),
+            dead: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            wake: Notify::new(),
+            plan: Mutex::new(Arc::new(plan)),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.lock())
+    }
+
+    /// Takes a new plan; limits start afresh where they changed. True where it became another
+    /// destination in all but name, which also lifts a pause.
+    pub(crate) fn replan(&self, plan: Plan) -> bool {
+        let old = std::mem::replace(&mut *self.plan.lock(), Arc::new(plan));
+        let new = self.plan();
+        let mut control = self.control.lock();
+        if old.limits != new.limits {
+            control.width = Width::new(&new.limits);
+            control.rate = Rate::new(&new.limits);
+        }
+        let moved = old.fingerprint() != new.fingerprint();
+        if moved {
+            control.breaker.enable();
+        }
+        drop(control);
+        self.wake.notify_one();
+        moved
+    }
+
+    /// True while nothing is sent because of how the destination answered.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.control.lock().breaker.state() != BreakerState::Closed
+    }
+
+    /// Makes a dead letter of `row` and counts it.
+    pub(crate) fn bury(&self, row: Row, reason: DeadReason, at: Timestamp) -> DeadRow {
+        count(&self.stats.dead);
+        DeadRow::new(&self.plan(), row, reason, at)
+    }
+
+    pub(crate) fn status(&self, now: Timestamp) -> DestinationStatus {
+        let plan = self.plan();
+        let (parked, oldest) = {
+            let queue = self.queue.lock();
+            (queue.parked(), queue.oldest())
+        };
+        let control = self.control.lock();
+        DestinationStatus {
+            name: plan.name.clone(),
+            kind: match plan.target {
+                Target::Webhook(_) => "webhook",
+            },
+            enabled: plan.enabled,
+            queued: self.rows.load(Ordering::Relaxed),
+            in_flight: self.in_flight.load(Ordering::Relaxed) as u64,
+            parked: parked as u64,
+            delivered: self.stats.delivered.load(Ordering::Relaxed),
+            dead_letters: self.dead.load(Ordering::Relaxed),
+            breaker: control.breaker.state(),
+            last_error: control.last_error,
+            oldest_queued_ms: oldest.and_then(|at| u64::try_from(now.since(at)).ok()),
+        }
+    }
+}

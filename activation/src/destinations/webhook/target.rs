@@ -1,0 +1,184 @@
+//! Where a webhook goes and how it is signed: the checked form of its settings.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use tidegate_event::Timestamp;
+use tidegate_event::id::fnv1a_64;
+
+use super::body::{self, BODY_BYTES_MAX, webhook_id};
+use crate::destinations::TooLarge;
+use crate::error::ConfigFaultKind;
+use crate::intent::Intent;
+use crate::settings::{Network, Secret};
+use crate::sign::{SigningKey, signatures};
+use crate::transport::is_allowed;
+
+/// A webhook that passed its checks.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    uri: Uri,
+    keys: Vec<SigningKey>,
+}
+
+impl Target {
+    /// Checks URL and secrets; all faults at once.
+    pub(crate) fn check(
+        url: &str,
+        secrets: &[Secret],
+        allow_private: &[Network],
+    ) -> Result<Self, Vec<ConfigFaultKind>> {
+        let mut faults = Vec::new();
+        let uri = check_url(url, allow_private)
+            .map_err(|kind| faults.push(kind))
+            .ok();
+        if secrets.is_empty() {
+            faults.push(ConfigFaultKind::NoSecret);
+        }
+        let keys: Result<Vec<_>, _> = secrets
+            .iter()
+            .map(|secret| SigningKey::parse(secret.expose()))
+            .collect();
+        let keys = keys.map_err(|_| faults.push(ConfigFaultKind::Secret)).ok();
+        match (uri, keys) {
+            (Some(uri), Some(keys)) if faults.is_empty() => Ok(Self { uri, keys }),
+            _ => Err(faults),
+        }
+    }
+
+    pub(crate) fn request(
+        &self,
+        destination: &str,
+        intent: &Intent,
+        now: Timestamp,
+    ) -> Result<Request<Full<Bytes>>, TooLarge> {
+        let body = body::change(destination, intent);
+        if body.len() >= BODY_BYTES_MAX {
+            return Err(TooLarge);
+        }
+        Ok(self.post(&webhook_id(destination, intent), body, now))
+    }
+
+    pub(crate) fn test_request(&self, destination: &str, now: Timestamp) -> Request<Full<Bytes>> {
+        let id = format!(
+            "msg_test_{:x}",
+            fnv1a_64(format!("{destination}|{}", now.0).as_bytes())
+        );
+        self.post(&id, body::test(destination, now), now)
+    }
+
+    pub(crate) fn redacted(
+        &self,
+        destination: &str,
+        intent: &Intent,
+    ) -> (&'static str, String, String) {
+        let mut body = body::change(destination, intent);
+        // What was too large to send is cut, so that a row's size stays bounded.
+        body.truncate(BODY_BYTES_MAX);
+        let host = self
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let scheme = self.uri.scheme_str().unwrap_or("http");
+        let url = format!("{scheme}://{host}{}", self.uri.path());
+        ("POST", url, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        fnv1a_64(self.uri.to_string().as_bytes())
+    }
+
+    fn post(&self, id: &str, body: Vec<u8>, now: Timestamp) -> Request<Full<Bytes>> {
+        let timestamp_s = now.0.div_euclid(1_000);
+        let signature = signatures(&self.keys, id, timestamp_s, &body);
+        Request::builder()
+            .method(Method::POST)
+            .uri(self.uri.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", timestamp_s)
+            .header("webhook-signature", signature)
+            .body(Full::new(Bytes::from(body)))
+            .expect("a checked URI and ASCII headers make a request")
+    }
+}
+
+fn check_url(url: &str, allow_private: &[Network]) -> Result<Uri, ConfigFaultKind> {
+    let uri: Uri = url.parse().map_err(|_| ConfigFaultKind::Url)?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let (true, Some(authority)) = (known, uri.authority()) else {
+        return Err(ConfigFaultKind::Url);
+    };
+    if authority.as_str().contains('@') {
+        return Err(ConfigFaultKind::UserInfo);
+    }
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    if host.is_empty() {
+        return Err(ConfigFaultKind::Url);
+    }
+    // Names are judged when they are connected; a literal can be told now.
+    let literal = host.parse::<IpAddr>();
+    if literal.is_ok_and(|address| !is_allowed(address, allow_private)) {
+        return Err(ConfigFaultKind::PrivateAddress);
+    }
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::tests::intent;
+    use http_body_util::BodyExt as _;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn target(url: &str) -> Target {
+        Target::check(url, &[Secret::new(SECRET)], &[]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_carries_headers_that_verify() {
+        let now = Timestamp(1_614_265_330_999);
+        let request = target("https://h/p?q=1")
+            .request("ads", &intent(1, 1, 1), now)
+            .unwrap();
+        let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+        let (id, signature) = (header("webhook-id"), header("webhook-signature"));
+        assert_eq!(id, webhook_id("ads", &intent(1, 1, 1)));
+        assert_eq!(header("webhook-timestamp"), "1614265330");
+        assert_eq!(request.uri(), "https://h/p?q=1");
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        assert!(
+            SigningKey::parse(SECRET)
+                .unwrap()
+                .verify(&id, 1_614_265_330, &body, &signature)
+        );
+    }
+
+    #[test]
+    fn a_body_of_20_kb_is_refused() {
+        let mut big = intent(1, 1, 1);
+        big.user_id = Some("x".repeat(BODY_BYTES_MAX));
+        assert!(
+            target("https://h/")
+                .request("ads", &big, Timestamp(0))
+                .is_err()
+        );
+        assert!(target("https://h/").redacted("ads", &big).2.len() <= BODY_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_people_see_has_no_query_and_no_signature() {
+        let (method, url, body) =
+            target("https://h:8/p?token=secret").redacted("a", &intent(1, 1, 1));
+        assert_eq!((method, url.as_str()), ("POST", "https://h:8/p"));
+        assert!(!body.contains("v1,"));
+    }
+}

@@ -1,0 +1,96 @@
+//! What can go wrong at this crate's edges. Delivery failures are not here: see [`crate::retry`].
+
+/// The outbox could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database refused.
+    #[error("cannot open the outbox")]
+    Store(#[from] StoreError),
+    /// There is no tokio runtime to run the workers on.
+    #[error("activation must be opened inside a tokio runtime")]
+    NoRuntime,
+    /// The TLS client could not be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The store thread could not be started.
+    #[error("cannot start the outbox thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The outbox failed. After a failed write the database refuses all further ones: restart.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The storage engine failed.
+    #[error("outbox storage failed")]
+    Engine(#[from] fjall::Error),
+    /// A row does not parse.
+    #[error("outbox row is malformed")]
+    Malformed,
+}
+
+/// One fault of one destination's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("destination {name:?}: {kind}")]
+pub struct ConfigFault {
+    /// Its name.
+    pub name: String,
+    /// What is wrong.
+    pub kind: ConfigFaultKind,
+}
+
+/// What can be wrong with a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigFaultKind {
+    /// Empty, longer than 64 bytes, or with other characters.
+    #[error("name: use 1 to 64 of a-z A-Z 0-9 . _ -")]
+    Name,
+    /// Two destinations of one name.
+    #[error("name: used twice")]
+    DuplicateName,
+    /// Not an absolute URL.
+    #[error("url: expected http://host/path or https://host/path")]
+    Url,
+    /// User and password in the URL.
+    #[error("url: must not carry a user or password")]
+    UserInfo,
+    /// The URL's address is private and not allowed.
+    #[error("url: private address; list it in activation.allow_private to allow it")]
+    PrivateAddress,
+    /// No secret at all.
+    #[error("secret: at least one is needed")]
+    NoSecret,
+    /// Malformed secret.
+    #[error("secret: expected whsec_ and the base64 of 24 to 64 bytes")]
+    Secret,
+    /// A limit of zero.
+    #[error("limits: rps, concurrency and timeout must be at least 1")]
+    ZeroLimit,
+}
+
+/// An operation on one destination failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// No destination has this name.
+    #[error("no such destination")]
+    UnknownDestination,
+    /// The outbox failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A configuration was refused; the old one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// What is wrong with it.
+    #[error("{} faults in the destinations", .0.len())]
+    Faults(Vec<ConfigFault>),
+    /// The outbox failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Vec<ConfigFault>> for ApplyError {
+    fn from(faults: Vec<ConfigFault>) -> Self {
+        Self::Faults(faults)
+    }
+}

@@ -1,0 +1,291 @@
+//! The durable side: rows, their due index, the newest attempts, dead letters and the cursor, in
+//! keyspaces of the database that the collector owns. One batch is one atomic write.
+
+mod keys;
+mod settle;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidegate_event::Timestamp;
+
+pub(crate) use keys::DestinationId;
+pub(crate) use settle::{Command, Ending, Settlement, run, trim_dead};
+
+use crate::dead_letter::DeadRow;
+use crate::error::StoreError;
+use crate::intent::{Attempted, Key, Row};
+use crate::queue::{Due, DueChange};
+
+const CURSOR: &[u8] = b"cursor";
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Outbox {
+    database: Database,
+    jobs: Keyspace,
+    due: Keyspace,
+    attempted: Keyspace,
+    dead: Keyspace,
+    meta: Keyspace,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outbox")
+    }
+}
+
+impl Outbox {
+    pub(crate) fn open(database: Database) -> Result<Self, StoreError> {
+        let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        Ok(Self {
+            jobs: open("outbox_jobs")?,
+            due: open("outbox_due")?,
+            attempted: open("outbox_attempted")?,
+            dead: open("outbox_dead")?,
+            meta: open("outbox_meta")?,
+            database,
+        })
+    }
+
+    pub(crate) fn write(&self) -> Write<'_> {
+        Write {
+            outbox: self,
+            batch: self.database.batch(),
+        }
+    }
+
+    pub(crate) fn persist(&self) -> Result<(), StoreError> {
+        Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+
+    pub(crate) fn cursor(&self) -> Result<u64, StoreError> {
+        match self.meta.get(CURSOR)? {
+            Some(value) => keys::number(&value).ok_or(StoreError::Malformed),
+            None => Ok(0),
+        }
+    }
+
+    /// The fingerprint under which a destination answered 410, if it did.
+    pub(crate) fn disabled(&self, id: DestinationId) -> Result<Option<u64>, StoreError> {
+        Ok(self
+            .meta
+            .get(keys::disabled(id))?
+            .and_then(|value| keys::number(&value)))
+    }
+
+    /// Rows of each destination that has any.
+    pub(crate) fn row_counts(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
+        let mut counts: Vec<(DestinationId, u64)> = Vec::new();
+        for guard in self.jobs.iter() {
+            let key = guard.key()?;
+            let id = keys::destination_of(&key).ok_or(StoreError::Malformed)?;
+            match counts.last_mut() {
+                Some((last, count)) if *last == id => *count += 1,
+                _ => counts.push((id, 1)),
+            }
+        }
+        Ok(counts)
+    }
+
+    /// All rows of a key, oldest first.
+    pub(crate) fn rows(&self, id: DestinationId, key: &Key) -> Result<Vec<Row>, StoreError> {
+        self.jobs
+            .prefix(keys::key(id, key))
+            .map(|guard| read(&guard.value()?))
+            .collect()
+    }
+
+    /// The newest row of a key.
+    pub(crate) fn newest(&self, id: DestinationId, key: &Key) -> Result<Option<Row>, StoreError> {
+        let last = self.jobs.prefix(keys::key(id, key)).next_back();
+        last.map(|guard| read(&guard.value()?)).transpose()
+    }
+
+    /// Due entries of a destination in order of time, from `from` on.
+    pub(crate) fn due(
+        &self,
+        id: DestinationId,
+        from: Timestamp,
+    ) -> impl Iterator<Item = Result<(Key, Due), StoreError>> {
+        let range = keys::due_range(id, from);
+        self.due
+            .range(range)
+            .map(|guard| keys::read_due(&guard.key()?).ok_or(StoreError::Malformed))
+    }
+
+    pub(crate) fn attempted(
+        &self,
+        id: DestinationId,
+        key: &Key,
+    ) -> Result<Option<Attempted>, StoreError> {
+        self.attempted
+            .get(keys::key(id, key))?
+            .map(|value| read(&value))
+            .transpose()
+    }
+
+    /// Attempts older than `before` whose keys have no rows, at most `most` looked at.
+    pub(crate) fn stale_attempts(
+        &self,
+        before: Timestamp,
+        from: &[u8],
+        most: usize,
+    ) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), StoreError> {
+        let mut stale = Vec::new();
+        let mut seen = 0;
+        for guard in self.attempted.range(from.to_vec()..) {
+            let (key, value) = guard.into_inner()?;
+            if seen == most {
+                return Ok((stale, Some(key.to_vec())));
+            }
+            seen += 1;
+            let attempt: Attempted = read(&value)?;
+            if attempt.at < before && self.jobs.prefix(&key).next().is_none() {
+                stale.push(key.to_vec());
+            }
+        }
+        Ok((stale, None))
+    }
+
+    /// Dead letters of a destination, newest first.
+    pub(crate) fn dead(
+        &self,
+        id: DestinationId,
+    ) -> impl Iterator<Item = Result<(u64, DeadRow), StoreError>> {
+        self.dead.prefix(id.bytes()).rev().map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            let number = keys::dead_number(&key).ok_or(StoreError::Malformed)?;
+            Ok((number, read(&value)?))
+        })
+    }
+
+    pub(crate) fn dead_one(
+        &self,
+        id: DestinationId,
+        number: u64,
+    ) -> Result<Option<DeadRow>, StoreError> {
+        self.dead
+            .get(keys::dead(id, number))?
+            .map(|value| read(&value))
+            .transpose()
+    }
+
+    /// Numbers of a destination's dead letters, oldest first.
+    pub(crate) fn dead_numbers(
+        &self,
+        id: DestinationId,
+    ) -> impl Iterator<Item = Result<u64, StoreError>> {
+        self.dead
+            .prefix(id.bytes())
+            .map(|guard| keys::dead_number(&guard.key()?).ok_or(StoreError::Malformed))
+    }
+
+    /// One past the highest number of any dead letter.
+    pub(crate) fn next_dead_number(&self) -> Result<u64, StoreError> {
+        let mut next = 0;
+        for guard in self.dead.iter() {
+            next = next.max(keys::dead_number(&guard.key()?).unwrap_or(0) + 1);
+        }
+        Ok(next)
+    }
+}
+
+/// One atomic write under construction.
+pub(crate) struct Write<'a> {
+    outbox: &'a Outbox,
+    batch: fjall::OwnedWriteBatch,
+}
+
+impl Write<'_> {
+    pub(crate) fn put_row(&mut self, id: DestinationId, row: &Row) -> Result<(), StoreError> {
+        let key = keys::job(id, &row.key(), row.intent.offset);
+        self.batch.insert(&self.outbox.jobs, key, bytes(row)?);
+        Ok(())
+    }
+
+    pub(crate) fn remove_row(&mut self, id: DestinationId, key: &Key, offset: u64) {
+        self.batch
+            .remove(&self.outbox.jobs, keys::job(id, key, offset));
+    }
+
+    pub(crate) fn change_due(&mut self, id: DestinationId, key: &Key, change: DueChange) {
+        if let Some(due) = change.remove {
+            self.batch.remove(&self.outbox.due, keys::due(id, key, due));
+        }
+        if let Some(due) = change.put {
+            self.batch
+                .insert(&self.outbox.due, keys::due(id, key, due), []);
+        }
+    }
+
+    pub(crate) fn put_attempted(
+        &mut self,
+        id: DestinationId,
+        key: &Key,
+        attempted: &Attempted,
+    ) -> Result<(), StoreError> {
+        self.batch.insert(
+            &self.outbox.attempted,
+            keys::key(id, key),
+            bytes(attempted)?,
+        );
+        Ok(())
+    }
+
+    pub(crate) fn forget_attempted(&mut self, raw_key: Vec<u8>) {
+        self.batch.remove(&self.outbox.attempted, raw_key);
+    }
+
+    pub(crate) fn put_dead(
+        &mut self,
+        id: DestinationId,
+        number: u64,
+        row: &DeadRow,
+    ) -> Result<(), StoreError> {
+        self.batch
+            .insert(&self.outbox.dead, keys::dead(id, number), bytes(row)?);
+        Ok(())
+    }
+
+    pub(crate) fn remove_dead(&mut self, id: DestinationId, number: u64) {
+        self.batch.remove(&self.outbox.dead, keys::dead(id, number));
+    }
+
+    pub(crate) fn set_cursor(&mut self, offset: u64) {
+        self.batch
+            .insert(&self.outbox.meta, CURSOR, offset.to_be_bytes());
+    }
+
+    pub(crate) fn set_disabled(&mut self, id: DestinationId, fingerprint: Option<u64>) {
+        let key = keys::disabled(id);
+        match fingerprint {
+            Some(value) => self
+                .batch
+                .insert(&self.outbox.meta, key, value.to_be_bytes()),
+            None => self.batch.remove(&self.outbox.meta, key),
+        }
+    }
+
+    /// Survives a kill of the process, not a loss of power.
+    pub(crate) fn commit(self) -> Result<(), StoreError> {
+        Ok(self.batch.commit()?)
+    }
+
+    /// Survives a loss of power too: one fdatasync.
+    pub(crate) fn commit_synced(self) -> Result<(), StoreError> {
+        Ok(self
+            .batch
+            .durability(Some(PersistMode::SyncData))
+            .commit()?)
+    }
+}
+
+fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_allocvec(value).map_err(|_| StoreError::Malformed)
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Malformed)
+}

@@ -1,0 +1,142 @@
+//! Puts dead letters back into the outbox. A letter that something newer has overtaken is dropped
+//! as superseded: sending it would undo the newer change.
+
+use std::sync::atomic::Ordering;
+
+use crate::dead_letter::DeadRow;
+use crate::destination::Destination;
+use crate::error::StoreError;
+use crate::intent::Row;
+use crate::outbox::Write;
+use crate::queue::DueChange;
+use crate::shared::Shared;
+use crate::stats::count;
+
+/// Letters in one write at most.
+const CHUNK: usize = 256;
+
+/// Which dead letters to replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayWhich {
+    /// All of the destination.
+    All,
+    /// These.
+    Ids(Vec<u64>),
+}
+
+/// What became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// Queued again.
+    pub replayed: u64,
+    /// Dropped, because something newer was attempted or waits.
+    pub superseded: u64,
+    /// No such dead letter.
+    pub missing: u64,
+    /// Left where they are: the outbox has no room.
+    pub no_room: u64,
+}
+
+pub(crate) fn replay(
+    shared: &Shared,
+    destination: &Destination,
+    which: ReplayWhich,
+) -> Result<ReplayReport, StoreError> {
+    let ids = match which {
+        ReplayWhich::All => shared
+            .outbox
+            .dead_numbers(destination.id)
+            .collect::<Result<Vec<_>, _>>()?,
+        ReplayWhich::Ids(mut ids) => {
+            // Oldest first, each once: a later letter of a key must find the earlier one queued.
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        }
+    };
+    let mut report = ReplayReport::default();
+    for chunk in ids.chunks(CHUNK) {
+        replay_chunk(shared, destination, chunk, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn replay_chunk(
+    shared: &Shared,
+    destination: &Destination,
+    ids: &[u64],
+    report: &mut ReplayReport,
+) -> Result<(), StoreError> {
+    let _writes = shared.writes.lock();
+    let mut write = shared.outbox.write();
+    let mut staged = Vec::new();
+    let mut removed = 0;
+    for &id in ids {
+        let Some(dead) = shared.outbox.dead_one(destination.id, id)? else {
+            report.missing += 1;
+            continue;
+        };
+        if is_superseded(shared, destination, &dead)? {
+            report.superseded += 1;
+            count(&destination.stats.superseded);
+        } else if shared.has_room() {
+            let row = Row::new(&dead.row.intent, shared.clock.now());
+            stage(destination, &mut write, &row)?;
+            staged.push((row.key(), row.intent.offset));
+            report.replayed += 1;
+        } else {
+            report.no_room += 1;
+            continue;
+        }
+        write.remove_dead(destination.id, id);
+        removed += 1;
+    }
+    write.commit_synced()?;
+    destination.dead.fetch_sub(removed, Ordering::Relaxed);
+    shared.rows_added(destination, staged.len() as u64);
+    let mut queue = destination.queue.lock();
+    for (key, offset) in staged {
+        queue.commit(&key, offset);
+    }
+    drop(queue);
+    destination.wake.notify_one();
+    Ok(())
+}
+
+fn is_superseded(
+    shared: &Shared,
+    destination: &Destination,
+    dead: &DeadRow,
+) -> Result<bool, StoreError> {
+    let intent = &dead.row.intent;
+    let key = dead.row.key();
+    let attempted = shared.outbox.attempted(destination.id, &key)?;
+    let newest = shared.outbox.newest(destination.id, &key)?;
+    Ok(
+        attempted.is_some_and(|attempted| attempted.supersedes(intent))
+            || newest.is_some_and(|row| row.intent.offset > intent.offset),
+    )
+}
+
+fn stage(destination: &Destination, write: &mut Write<'_>, row: &Row) -> Result<(), StoreError> {
+    let (id, key, due) = (destination.id, row.key(), row.queued_at);
+    let mut queue = destination.queue.lock();
+    let due_put = if queue.takes_only_known() && !queue.knows(&key) {
+        queue.note_outside(due);
+        Some((due, row.intent.offset))
+    } else {
+        queue
+            .stage(row.clone(), due, false)
+            .and_then(|staged| staged.due_put)
+    };
+    drop(queue);
+    write.change_due(
+        id,
+        &key,
+        DueChange {
+            remove: None,
+            put: due_put,
+        },
+    );
+    write.put_row(id, row)
+}

@@ -1,0 +1,89 @@
+//! What hand-in, workers and the store thread share: outbox, clock, bounds and row counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::destination::Destination;
+use crate::error::StoreError;
+use crate::outbox::Outbox;
+use crate::settings::Settings;
+use crate::transport::Transport;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) outbox: Outbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) transport: Transport,
+    /// Held by whoever adds rows to the outbox or loads them: one at a time. Never by a worker.
+    pub(crate) writes: Mutex<()>,
+    pub(crate) cursor: AtomicU64,
+    /// Signalled when rows leave the outbox.
+    pub(crate) room: Notify,
+    rows: AtomicU64,
+    next_dead: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        outbox: Outbox,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        transport: Transport,
+        rows: u64,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            cursor: AtomicU64::new(outbox.cursor()?),
+            next_dead: AtomicU64::new(outbox.next_dead_number()?),
+            rows: AtomicU64::new(rows),
+            outbox,
+            clock,
+            settings,
+            transport,
+            writes: Mutex::new(()),
+            room: Notify::new(),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.rows() < self.settings.outbox_rows_max
+    }
+
+    pub(crate) fn rows_added(&self, destination: &Destination, count: u64) {
+        self.rows.fetch_add(count, Ordering::Relaxed);
+        destination.rows.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rows_removed(&self, destination: &Destination, count: u64) {
+        self.rows.fetch_sub(count, Ordering::Relaxed);
+        destination.rows.fetch_sub(count, Ordering::Relaxed);
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn dead_number(&self) -> u64 {
+        self.next_dead.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The store failed: nothing is sent any more, because nothing could be remembered of it.
+    pub(crate) fn fail(&self, error: &StoreError) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "activation outbox failed; restart after the disk is repaired");
+        }
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
