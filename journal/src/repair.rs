@@ -1,0 +1,304 @@
+//! What an operator asks for when a start was refused: cut the journal at the damage, keep what
+//! was cut beside it, and go on at offsets that were never used.
+//!
+//! Nothing is deleted. The new segment is made first: until the damaged ones are out of the way
+//! the journal still refuses to open, so a repair that was interrupted is simply run again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cursor::CursorTable;
+use crate::error::{At, Corruption, CursorError, FileError, OpenError};
+use crate::frame::FRAME_HEADER_BYTES;
+use crate::journal::lock_dir;
+use crate::log::segment_path;
+use crate::recovery::{Found, begin, corruption, find_tail, read_segment, verify_sealed};
+use crate::segment::{SegmentHeader, base_of, mint_id};
+use crate::settings::Settings;
+use crate::storage::{Storage, StorageFile, read_full};
+use crate::walk::{Step, Walker, marks_from};
+
+const COPY_BYTES: usize = 1 << 20;
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repaired {
+    /// The damage; `None` when there was none, and nothing was changed.
+    pub damage: Option<Corruption>,
+    /// Offsets from here on are lost, as far as they existed.
+    pub lost_from: u64,
+    /// The highest offset the cut part was seen to have, plus one; more may have been there.
+    pub lost_to: u64,
+    /// The next offset to be given. Offsets in between are never used again.
+    pub resumes_at: u64,
+    /// The files that keep what was cut. Nobody reads them; they do not count in the budget.
+    pub aside: Vec<PathBuf>,
+}
+
+struct Damage {
+    what: Corruption,
+    /// Index of the segment.
+    at: usize,
+    /// The header itself, so nothing in the segment can be used.
+    whole: bool,
+}
+
+struct Segments {
+    bases: Vec<u64>,
+    /// Those before the damaged header, if one is.
+    sound: Vec<Found>,
+}
+
+/// Repairs the journal in `data_dir`, which must not be in use. A damaged cursor file is set
+/// aside too: consumers then begin at the oldest offset.
+///
+/// # Errors
+/// [`OpenError`]: in use, a newer format (which is no damage), or those of the storage.
+pub fn repair(
+    data_dir: &Path,
+    storage: &Arc<dyn Storage>,
+    settings: &Settings,
+) -> Result<Repaired, OpenError> {
+    settings.check()?;
+    let _lock = lock_dir(storage.as_ref(), data_dir)?;
+    let dir = crate::journal_dir(data_dir);
+    let storage = storage.as_ref();
+    let mut aside = Vec::new();
+    let (known, bad_cursors) = saved_positions(storage, data_dir, &mut aside)?;
+    let names = storage.list(&dir).at("list", &dir)?;
+    let mut bases: Vec<u64> = names.iter().filter_map(|name| base_of(name)).collect();
+    bases.sort_unstable();
+    let mut segments = Segments {
+        bases,
+        sound: Vec::new(),
+    };
+    let damage = find_damage(storage, &dir, &mut segments, known)?;
+    let Some(damage) = damage else {
+        let (lost_from, lost_to, resumes_at) = (known, known, known);
+        return Ok(Repaired {
+            damage: bad_cursors,
+            lost_from,
+            lost_to,
+            resumes_at,
+            aside,
+        });
+    };
+    cut(storage, &dir, settings, &segments, damage, known, aside)
+}
+
+fn saved_positions(
+    storage: &dyn Storage,
+    data_dir: &Path,
+    aside: &mut Vec<PathBuf>,
+) -> Result<(u64, Option<Corruption>), OpenError> {
+    match CursorTable::load(storage, data_dir) {
+        Ok(table) => Ok((table.highest_saved(), None)),
+        Err(CursorError::Io(error)) => Err(error.into()),
+        Err(_) => {
+            let path = data_dir.join("CURSORS");
+            let kept = data_dir.join("CURSORS.cut");
+            storage.rename(&path, &kept).at("rename", &path)?;
+            storage.sync_dir(data_dir).at("sync", data_dir)?;
+            aside.push(kept);
+            Ok((0, Some(corruption(&path, 0, 0))))
+        }
+    }
+}
+
+fn find_damage(
+    storage: &dyn Storage,
+    dir: &Path,
+    segments: &mut Segments,
+    known: u64,
+) -> Result<Option<Damage>, OpenError> {
+    for (at, &base) in segments.bases.iter().enumerate() {
+        let found = match read_segment(storage, dir, base) {
+            Ok(found) => found,
+            Err(OpenError::Corrupt(what)) => {
+                return Ok(Some(Damage {
+                    what,
+                    at,
+                    whole: true,
+                }));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(before) = segments.sound.last() {
+            let end = found.header.previous_end;
+            if found.header.journal != before.header.journal || end < before.header.base {
+                let what = corruption(&found.path, 0, base);
+                return Ok(Some(Damage {
+                    what,
+                    at,
+                    whole: true,
+                }));
+            }
+            match verify_sealed(before, end) {
+                Err(OpenError::Corrupt(what)) => {
+                    return Ok(Some(Damage {
+                        what,
+                        at: at - 1,
+                        whole: false,
+                    }));
+                }
+                result => result?,
+            }
+        }
+        segments.sound.push(found);
+    }
+    let Some(last) = segments.sound.last() else {
+        let what = corruption(dir, 0, 0);
+        return Ok((known > 0).then_some(Damage {
+            what,
+            at: 0,
+            whole: true,
+        }));
+    };
+    match find_tail(last, known) {
+        Ok(_) => Ok(None),
+        Err(OpenError::Corrupt(what)) => Ok(Some(Damage {
+            what,
+            at: segments.sound.len() - 1,
+            whole: false,
+        })),
+        Err(error) => Err(error),
+    }
+}
+
+fn cut(
+    storage: &dyn Storage,
+    dir: &Path,
+    settings: &Settings,
+    segments: &Segments,
+    damage: Damage,
+    known: u64,
+    mut aside: Vec<PathBuf>,
+) -> Result<Repaired, OpenError> {
+    let kept_segments = if damage.whole {
+        damage.at
+    } else {
+        damage.at + 1
+    };
+    let last = kept_segments
+        .checked_sub(1)
+        .and_then(|at| segments.sound.get(at));
+    let stop = if damage.whole {
+        u64::MAX
+    } else {
+        damage.what.offset
+    };
+    let (lost_from, mut decided_at) = match last {
+        Some(last) => readable_until(last, stop)?,
+        None => (segments.bases.first().copied().unwrap_or(0), i64::MIN),
+    };
+    let mut lost_to = known
+        .max(lost_from)
+        .max(segments.bases.last().copied().unwrap_or(0));
+    let mut journal = last.map(|last| last.header.journal);
+    for &base in segments.bases.iter().skip(damage.at) {
+        let Ok(found) = read_segment(storage, dir, base) else {
+            continue;
+        };
+        let salt = found.header.salt;
+        let (durable, end) = marks_from(found.file.as_ref(), salt, 0).at("read", &found.path)?;
+        lost_to = lost_to.max(durable).max(end);
+        decided_at = decided_at.max(found.header.decided_at);
+        journal = journal.or(Some(found.header.journal));
+    }
+    let journal = match journal {
+        Some(journal) => journal,
+        None => mint_id(storage.entropy().at("read random bits for", dir)?),
+    };
+    // The damaged part may have held as many frames as fit into a segment.
+    let base = lost_to + settings.segment_bytes / FRAME_HEADER_BYTES as u64 + 1;
+    let previous_end = last.map_or(base, |_| lost_from);
+    let header = SegmentHeader {
+        journal,
+        shard: 0,
+        base,
+        previous_end,
+        decided_at,
+        salt: 0,
+    };
+    begin(storage, dir, settings, None, Some(header))?;
+    if let Some(last) = last.filter(|_| !damage.whole) {
+        aside.push(copy_rest(storage, dir, last, damage.what.position)?);
+    }
+    for &base in segments.bases.iter().skip(kept_segments).rev() {
+        let path = segment_path(dir, base);
+        let kept = path.with_extension("seg.cut");
+        storage.rename(&path, &kept).at("rename", &path)?;
+        storage.sync_dir(dir).at("sync", dir)?;
+        aside.push(kept);
+    }
+    Ok(Repaired {
+        damage: Some(damage.what),
+        lost_from,
+        lost_to,
+        resumes_at: base,
+        aside,
+    })
+}
+
+/// The offset after the last readable frame, at most `stop`, and the highest time up to there.
+fn readable_until(found: &Found, stop: u64) -> Result<(u64, i64), FileError> {
+    let header = &found.header;
+    let mut walker = Walker::new(found.file.clone(), header.salt, header.base, found.bytes);
+    let mut newest = header.decided_at;
+    while walker.next() < stop {
+        match walker.step(0).at("read", &found.path)? {
+            Step::Frame { decided_at, .. } => newest = newest.max(decided_at),
+            Step::Mark => {}
+            Step::End | Step::Unreadable => break,
+        }
+    }
+    Ok((walker.next(), newest))
+}
+
+fn copy_rest(
+    storage: &dyn Storage,
+    dir: &Path,
+    from: &Found,
+    position: u64,
+) -> Result<PathBuf, FileError> {
+    let path = from.path.with_extension("seg.cut");
+    let copy = storage.create(&path).at("create", &path)?;
+    copy_bytes(from.file.as_ref(), position, copy.as_ref()).at("copy to", &path)?;
+    storage.sync_dir(dir).at("sync", dir)?;
+    Ok(path)
+}
+
+fn copy_bytes(from: &dyn StorageFile, start: u64, to: &dyn StorageFile) -> std::io::Result<()> {
+    let mut chunk = vec![0; COPY_BYTES];
+    let mut position = start;
+    loop {
+        let read = read_full(from, &mut chunk, position)?;
+        if read == 0 {
+            return to.sync_data();
+        }
+        to.write_at(&chunk[..read], position - start)?;
+        position += read as u64;
+    }
+}
+
+/// Forgets a saved cursor of a journal that is not in use.
+///
+/// # Errors
+/// [`CursorError`]; [`CursorError::Locked`] when a gateway runs: ask it instead.
+pub fn drop_saved_cursor(
+    data_dir: &Path,
+    storage: &dyn Storage,
+    name: &str,
+) -> Result<(), CursorError> {
+    let _lock = lock_dir(storage, data_dir).map_err(|error| match error {
+        OpenError::Locked { pid, .. } => CursorError::Locked { pid },
+        OpenError::Io(error) => CursorError::Io(error),
+        OpenError::Settings(_) | OpenError::Corrupt(_) | OpenError::NewerFormat { .. } => {
+            CursorError::Locked { pid: None }
+        }
+    })?;
+    let text = CursorTable::load(storage, data_dir)?
+        .without(name)
+        .ok_or(CursorError::Unknown)?;
+    Ok(CursorTable::write(storage, data_dir, &text)?)
+}

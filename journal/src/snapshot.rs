@@ -1,0 +1,187 @@
+//! The journal as another process may see it: no lock is taken and nothing is written.
+//!
+//! Shows what lies below the durable mark that the batch headers tell. A running gateway writes
+//! the mark down with each batch and 50 ms after the last one, so that is how far this lags; after
+//! a kill the very last batch is seen only once a start has recovered it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cursor::{CursorInfo, CursorTable};
+use crate::error::{At, Corruption, CursorError, ReadError};
+use crate::log::{Located, Log, SegmentInfo, segment_path};
+use crate::reader::Reader;
+use crate::segment::{
+    FORMAT_VERSION, HEADER_BLOCK_BYTES, HeaderFault, SegmentHeader, base_of, id_text,
+};
+use crate::storage::{Storage, StorageFile, read_full};
+use crate::walk::{Step, Walker};
+
+/// How often a listing that retention overtook is tried again.
+const TRIES: usize = 5;
+
+/// A view of the journal in a data directory that may be in use.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    storage: Arc<dyn Storage>,
+    data_dir: PathBuf,
+    dir: PathBuf,
+    view: Arc<View>,
+}
+
+#[derive(Debug)]
+struct View {
+    journal: u128,
+    log: Log,
+    durable: u64,
+}
+
+impl Snapshot {
+    /// Looks at the journal in `data_dir`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn open(data_dir: &Path, storage: Arc<dyn Storage>) -> Result<Self, ReadError> {
+        let dir = crate::journal_dir(data_dir);
+        let view = Arc::new(look(storage.as_ref(), data_dir, &dir)?);
+        Ok(Self {
+            storage,
+            data_dir: data_dir.to_owned(),
+            dir,
+            view,
+        })
+    }
+
+    /// The journal's id.
+    #[must_use]
+    pub fn id(&self) -> String {
+        id_text(self.view.journal)
+    }
+
+    /// The oldest offset kept.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        self.view.log.oldest()
+    }
+
+    /// Every offset below is known to be durable.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.view.durable
+    }
+
+    /// Looks again.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn refresh(&mut self) -> Result<(), ReadError> {
+        self.view = Arc::new(look(self.storage.as_ref(), &self.data_dir, &self.dir)?);
+        Ok(())
+    }
+
+    /// A reader that looks again by itself when it has reached the durable mark.
+    ///
+    /// # Errors
+    /// [`ReadError::Retired`].
+    pub fn reader(&self, from: u64) -> Result<Reader, ReadError> {
+        Reader::snapshot(self.clone(), from)
+    }
+
+    /// The cursors as they were last saved.
+    ///
+    /// # Errors
+    /// [`CursorError::Damaged`], or those of the storage.
+    pub fn cursors(&self) -> Result<Vec<CursorInfo>, CursorError> {
+        let table = CursorTable::load(self.storage.as_ref(), &self.data_dir)?;
+        Ok(table.infos(self.view.durable))
+    }
+
+    pub(crate) fn path(&self, base: u64) -> PathBuf {
+        segment_path(&self.dir, base)
+    }
+
+    pub(crate) fn locate(&self, offset: u64) -> Option<Located> {
+        self.view.log.locate(offset)
+    }
+
+    pub(crate) fn open_file(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.storage.open_read(path)
+    }
+}
+
+fn look(storage: &dyn Storage, data_dir: &Path, dir: &Path) -> Result<View, ReadError> {
+    let mut result = look_once(storage, data_dir, dir);
+    for _ in 1..TRIES {
+        match &result {
+            // A segment went between the listing and the opening.
+            Err(ReadError::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {
+                result = look_once(storage, data_dir, dir);
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    result
+}
+
+fn look_once(storage: &dyn Storage, data_dir: &Path, dir: &Path) -> Result<View, ReadError> {
+    let absent = || ReadError::Absent {
+        dir: data_dir.to_owned(),
+    };
+    let names = match storage.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
+        names => names.at("list", dir)?,
+    };
+    let mut bases: Vec<u64> = names.iter().filter_map(|name| base_of(name)).collect();
+    bases.sort_unstable();
+    let mut segments: VecDeque<SegmentInfo> = VecDeque::new();
+    let mut last = None;
+    for base in bases {
+        let path = segment_path(dir, base);
+        let file = storage.open_read(&path).at("open", &path)?;
+        let header = read_header(file.as_ref(), &path, base)?;
+        let bytes = file.len().at("measure", &path)?;
+        if let Some(before) = segments.back_mut() {
+            before.end = Some(header.previous_end);
+            before.newest = header.decided_at;
+        }
+        segments.push_back(SegmentInfo {
+            base,
+            salt: header.salt,
+            bytes,
+            end: None,
+            newest: i64::MAX,
+        });
+        last = Some((file, header, path, bytes));
+    }
+    let (file, header, path, bytes) = last.ok_or_else(absent)?;
+    let mut walker = Walker::new(file, header.salt, header.base, bytes);
+    // Jumping over every batch reads the headers only.
+    while walker.step(u64::MAX).at("read", &path)? == Step::Mark {}
+    let durable = walker.durable().max(header.base);
+    let log = Log::new(segments, walker.durable_position());
+    Ok(View {
+        journal: header.journal,
+        log,
+        durable,
+    })
+}
+
+fn read_header(file: &dyn StorageFile, path: &Path, base: u64) -> Result<SegmentHeader, ReadError> {
+    let mut block = [0; HEADER_BLOCK_BYTES as usize];
+    let read = read_full(file, &mut block, 0).at("read", path)?;
+    match SegmentHeader::decode(&block[..read]) {
+        Ok(header) if header.base == base => Ok(header),
+        Err(HeaderFault::Newer(found)) if found > FORMAT_VERSION => Err(ReadError::NewerFormat {
+            path: path.to_owned(),
+            found,
+        }),
+        Ok(_) | Err(_) => Err(Corruption {
+            path: path.to_owned(),
+            position: 0,
+            offset: base,
+        }
+        .into()),
+    }
+}
