@@ -1,1 +1,15 @@
-//! Not built yet.
+//! Steps 1 to 4 of the flow as plain functions: bytes become a `Hit`, a `Consented` hit, an
+//! `Identified` one and an `Enriched` one; then the record's JSON. Steps 5 to 7 are in `core`.
+//!
+//! No I/O, no clock, no async: whoever calls passes the time, the address and the geo databases.
+
+mod members;
+mod tag_consent;
+pub mod decode;
+pub mod consent;
+pub mod identify;
+mod page;
+mod campaign;
+mod device;
+pub mod enrich;
+pub mod record_json;

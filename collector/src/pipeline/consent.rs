@@ -1,0 +1,89 @@
+//! Step 2: what may be done with a hit, resolved before any identifier is read (invariant 5).
+//! TCF and GPP strings are not read yet; their place is beside the tag's own signal.
+//!
+//! The strictest wins. The tag's word, or without one the source's `consent_default`, is the base;
+//! GPC (and DNT where the source counts it) can only tighten it.
+
+use tidegate_event::consent::ConsentSignal;
+use tidegate_event::{Consent, ConsentState, Consented, Hit};
+
+use super::tag_consent::TagConsent;
+use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+
+/// The request's own signals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// `Sec-GPC: 1`
+    pub gpc: bool,
+    /// `DNT: 1`
+    pub dnt: bool,
+}
+
+/// Resolves consent. A hit of a server-side source leaves with `server_channel` set, so that the
+/// later steps need not know the source.
+///
+/// # Errors
+/// The hit itself where the visitor refused, or where the source wants a signal and none came:
+/// `consent_denied`.
+#[expect(
+    clippy::result_large_err,
+    reason = "a refused hit is only counted; boxing would cost every one of them an allocation"
+)]
+pub fn resolve<'a>(
+    mut hit: Hit<'a>,
+    signals: &Signals,
+    source: &Source,
+) -> Result<Consented<'a>, Hit<'a>> {
+    hit.server_channel |= source.kind == SourceKind::Server;
+    let Some(base) = base(&hit, source) else {
+        return Err(hit);
+    };
+    let opted_out = if signals.gpc {
+        Some(ConsentSignal::Gpc)
+    } else {
+        (signals.dnt && source.dnt).then_some(ConsentSignal::Dnt)
+    };
+    let (state, signal) = match opted_out {
+        Some(signal) if strictness(policy(source)) >= strictness(base.0) => {
+            (policy(source), signal)
+        }
+        Some(_) | None => base,
+    };
+    let consent = Consent {
+        state,
+        signal,
+        gpc: signals.gpc,
+    };
+    Ok(Consented { hit, consent })
+}
+
+/// What the tag or the source's default says; None is a refusal.
+fn base(hit: &Hit<'_>, source: &Source) -> Option<(ConsentState, ConsentSignal)> {
+    match hit.consent_signal {
+        Some(false) => None,
+        Some(true) if TagConsent::read(&hit.context.value) == Some(TagConsent::NoShare) => {
+            Some((ConsentState::NoShare, ConsentSignal::Tag))
+        }
+        Some(true) => Some((ConsentState::Granted, ConsentSignal::Tag)),
+        None => match source.consent_default {
+            ConsentDefault::Granted => Some((ConsentState::Granted, ConsentSignal::Default)),
+            ConsentDefault::Anonymous => Some((ConsentState::Anonymous, ConsentSignal::Default)),
+            ConsentDefault::Denied => None,
+        },
+    }
+}
+
+const fn policy(source: &Source) -> ConsentState {
+    match source.gpc {
+        GpcPolicy::Anonymous => ConsentState::Anonymous,
+        GpcPolicy::NoShare => ConsentState::NoShare,
+    }
+}
+
+const fn strictness(state: ConsentState) -> u8 {
+    match state {
+        ConsentState::Granted => 0,
+        ConsentState::NoShare => 1,
+        ConsentState::Anonymous => 2,
+    }
+}

@@ -1,0 +1,87 @@
+//! Objects of an event: text and parsed members together, nesting bounded before the parse.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+use tidegate_event::Json;
+use tidegate_event::hit::Object;
+
+use super::DEPTH_MAX;
+use super::error::DecodeError;
+
+/// Reads one object; absent and null are None.
+pub(super) fn read<'a>(
+    raw: Option<&'a RawValue>,
+    path: &'static str,
+) -> Result<Option<Object<'a>>, DecodeError> {
+    let Some(raw) = raw.map(RawValue::get) else {
+        return Ok(None);
+    };
+    match raw.as_bytes().first() {
+        Some(b'{') => {}
+        Some(b'n') => return Ok(None),
+        _ => {
+            let expected = "an object";
+            return Err(DecodeError::WrongType { path, expected });
+        }
+    }
+    // The event around it is one level.
+    if deeper_than(raw, DEPTH_MAX - 1) {
+        let max = DEPTH_MAX;
+        return Err(DecodeError::TooDeep { path, max });
+    }
+    let value = serde_json::from_str::<Json<'a>>(raw).map_err(|error| DecodeError::BadValue {
+        path,
+        at: error.column(),
+    })?;
+    Ok(Some(Object {
+        raw: Cow::Borrowed(raw),
+        value,
+    }))
+}
+
+/// Whether well-formed JSON nests deeper than `max` levels.
+pub(super) fn deeper_than(json: &str, max: usize) -> bool {
+    let opens = |byte: &&u8| matches!(**byte, b'{' | b'[');
+    // Nearly every event ends here: too few brackets in all.
+    if json.as_bytes().iter().filter(opens).count() <= max {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > max {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_inside_strings_are_no_levels() {
+        let text = format!("{{\"a\\\"\":\"{}\"}}", "[{".repeat(40));
+        assert!(!deeper_than(&text, 1));
+        let flat = format!("[{}0]", "[],".repeat(40));
+        assert!(!deeper_than(&flat, 2));
+        assert!(deeper_than(&flat, 1));
+        assert!(deeper_than(&"[".repeat(33), 32));
+        assert!(!deeper_than(
+            &format!("{}{}", "[".repeat(32), "]".repeat(32)),
+            32
+        ));
+    }
+}

@@ -1,0 +1,151 @@
+//! Step 3: which identifiers a hit may use, and what happens to the first-party cookie. Finding or
+//! merging profiles is not done here; linking only names the candidates.
+
+use std::borrow::Cow;
+
+use tidegate_event::hit::Object;
+use tidegate_event::identity::Identifiers;
+use tidegate_event::{ConsentState, Consented, Hit, Identified, Identity};
+
+/// What the edge knows about the request's cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CookieFacts<'a> {
+    /// The id the request brought, where [`is_cookie_id`] holds.
+    pub brought: Option<&'a str>,
+    /// Different anonymousIds among the request's events.
+    pub distinct_anonymous_ids_in_request: usize,
+    /// A web source and no server channel: only then is a cookie read or set.
+    pub allowed: bool,
+}
+
+/// What the answer does to the cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CookieAction {
+    /// Nothing.
+    Keep,
+    /// Set it to this freshly minted id.
+    Set(String),
+}
+
+/// The text of a minted id: 32 hexadecimal digits, lower case.
+#[must_use]
+pub fn cookie_id(bits: u128) -> String {
+    format!("{bits:032x}")
+}
+
+/// Whether the text is an id that we could have minted.
+#[must_use]
+pub fn is_cookie_id(text: &str) -> bool {
+    text.len() == 32
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && !is_blocked(text)
+}
+
+/// Values that name nobody: empty, only `0` and `-`, or a word that libraries put for "none".
+#[must_use]
+pub fn is_blocked(id: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "null",
+        "undefined",
+        "none",
+        "nil",
+        "nan",
+        "anonymous",
+        "unknown",
+        "(not set)",
+        "[object object]",
+        "n/a",
+        "-1",
+        "false",
+    ];
+    let id = id.trim();
+    id.bytes().all(|byte| matches!(byte, b'0' | b'-'))
+        || WORDS.iter().any(|word| id.eq_ignore_ascii_case(word))
+}
+
+/// Names the candidate identifiers. `mint` gives 128 random bits; it is called at most once, and
+/// only where an id is needed. Events of one request that must share a minted id share what `mint`
+/// gives.
+///
+/// With anonymous consent the cookie is neither read nor set, nothing is minted, and the hit leaves
+/// without ids and traits.
+pub fn identify<'a>(
+    consented: Consented<'a>,
+    cookie: &CookieFacts<'a>,
+    mint: &mut dyn FnMut() -> u128,
+) -> (Identified<'a>, CookieAction) {
+    let Consented { hit, consent } = consented;
+    let (hit, identity, action) = match consent.state {
+        ConsentState::Anonymous => (
+            without_identifiers(hit),
+            Identity::Anonymous,
+            CookieAction::Keep,
+        ),
+        ConsentState::Granted | ConsentState::NoShare => {
+            let (identifiers, action) = identifiers(&hit, cookie, mint);
+            (hit, Identity::Known(identifiers), action)
+        }
+    };
+    let identified = Identified {
+        hit,
+        consent,
+        identity,
+    };
+    (identified, action)
+}
+
+fn without_identifiers(mut hit: Hit<'_>) -> Hit<'_> {
+    hit.anonymous_id = None;
+    hit.user_id = None;
+    hit.previous_id = None;
+    hit.traits = Object::empty();
+    hit
+}
+
+fn identifiers<'a>(
+    hit: &Hit<'a>,
+    cookie: &CookieFacts<'a>,
+    mint: &mut dyn FnMut() -> u128,
+) -> (Identifiers<'a>, CookieAction) {
+    let allowed = cookie.allowed && !hit.server_channel;
+    let brought = cookie.brought.filter(|_| allowed).map(Cow::Borrowed);
+    let own = unblocked(&hit.anonymous_id);
+    let user_id = unblocked(&hit.user_id);
+    let mut identifiers = Identifiers {
+        previous_id: unblocked(&hit.previous_id),
+        user_id,
+        ..Identifiers::default()
+    };
+    let is_new = allowed && brought.is_none();
+    match (own, brought) {
+        (Some(own), brought) => {
+            identifiers.linked_cookie_id = brought
+                .filter(|_| cookie.distinct_anonymous_ids_in_request == 1)
+                .filter(|brought| *brought != own);
+            identifiers.anonymous_id = Some(own);
+        }
+        (None, brought) => identifiers.anonymous_id = brought,
+    }
+    let is_nobody = identifiers.anonymous_id.is_none() && identifiers.user_id.is_none();
+    if !is_new && !is_nobody {
+        return (identifiers, CookieAction::Keep);
+    }
+    let id = cookie_id(mint());
+    if is_nobody {
+        // The event's only id; else it is stored nowhere until the browser brings it back.
+        identifiers.anonymous_id = Some(Cow::Owned(id.clone()));
+        identifiers.minted = true;
+    }
+    let action = if is_new {
+        CookieAction::Set(id)
+    } else {
+        CookieAction::Keep
+    };
+    (identifiers, action)
+}
+
+fn unblocked<'a>(id: &Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
+    id.as_ref().filter(|id| !is_blocked(id)).cloned()
+}
