@@ -1,0 +1,22 @@
+//! Configuration documents: TOML text read with the position of every key, so that each mistake
+//! can be told with its line and column, all of them at once.
+//!
+//! Shared by the settings and the catalog. Knows nothing of either; opens no file.
+
+pub mod fault;
+pub mod position;
+pub mod suggest;
+pub mod units;
+pub mod syntax;
+pub mod reader;
+pub mod value;
+pub mod section;
+
+#[cfg(test)]
+mod tests;
+
+pub use fault::{Fault, Faults, Place, Reason};
+pub use reader::{Environment, Reader};
+pub use section::Section;
+pub use syntax::Document;
+pub use value::Found;

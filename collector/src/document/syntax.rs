@@ -1,0 +1,116 @@
+//! Text to TOML, going on after broken lines so that one slip does not hide the others.
+
+use std::ops::Range;
+
+use toml_edit::TomlError;
+
+use super::fault::{Fault, Place, Reason};
+use super::position::line_and_column;
+
+/// Broken lines after which reading gives up.
+const BROKEN_LINES_MAX: usize = 32;
+
+/// A parsed document with its text.
+#[derive(Debug)]
+pub struct Document {
+    name: String,
+    text: String,
+    parsed: Option<toml_edit::Document<String>>,
+    broken: Vec<Fault>,
+}
+
+impl Document {
+    /// Reads `text`; `name` is what messages call it.
+    #[must_use]
+    pub fn parse(name: &str, text: &str) -> Self {
+        let mut document = Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            parsed: None,
+            broken: Vec::new(),
+        };
+        let mut attempt = text.to_owned();
+        let mut structure_intact = true;
+        for _ in 0..BROKEN_LINES_MAX {
+            match toml_edit::Document::parse(attempt.clone()) {
+                Ok(parsed) => {
+                    // Without a broken `[header]` line its keys would seem to be another table's.
+                    document.parsed = structure_intact.then_some(parsed);
+                    break;
+                }
+                Err(error) => {
+                    let line = document.note(&error);
+                    structure_intact &= !text[line.clone()].trim_start().starts_with('[');
+                    if attempt[line.clone()].trim().is_empty() {
+                        break;
+                    }
+                    attempt.replace_range(line.clone(), &" ".repeat(line.len()));
+                }
+            }
+        }
+        document
+    }
+
+    /// What messages call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text as given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The place of byte `offset`.
+    #[must_use]
+    pub fn place(&self, offset: usize) -> Place {
+        let (line, column) = line_and_column(&self.text, offset);
+        Place::File {
+            file: self.name.clone(),
+            line,
+            column,
+        }
+    }
+
+    pub(super) fn table(&self) -> Option<&toml_edit::Table> {
+        self.parsed.as_ref().map(|parsed| parsed.as_table())
+    }
+
+    pub(super) fn broken(&self) -> &[Fault] {
+        &self.broken
+    }
+
+    /// Notes a syntax error; returns the line it stands in.
+    fn note(&mut self, error: &TomlError) -> Range<usize> {
+        let offset = error.span().map_or(0, |span| span.start);
+        // An error at a line's end is that line's, not the next one's.
+        let offset = offset.min(self.text.len());
+        let start = self.text[..offset].rfind('\n').map_or(0, |at| at + 1);
+        let end = self.text[offset..]
+            .find('\n')
+            .map_or(self.text.len(), |at| offset + at);
+        let line = start..end;
+        self.broken.push(Fault {
+            place: self.place(offset),
+            key: String::new(),
+            reason: Reason::Syntax {
+                message: error.message().replace('\n', ", "),
+                unquoted: unquoted(&self.text[line.clone()]),
+            },
+        });
+        line
+    }
+}
+
+/// The value of `key = value`, where it is one bare word that quotes would mend.
+fn unquoted(line: &str) -> Option<String> {
+    let (_, value) = line.split_once('=')?;
+    let value = value.split('#').next().unwrap_or("").trim();
+    let bare = !value.is_empty()
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._:/-".contains(c));
+    bare.then(|| value.to_owned())
+}
