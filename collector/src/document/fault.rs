@@ -99,7 +99,9 @@ pub enum Reason {
         example: &'static str,
     },
     /// No length of time.
-    #[error("{given:?} is not a length of time; write {example:?} (a whole number and ms, s, m, h or d)")]
+    #[error(
+        "{given:?} is not a length of time; write {example:?} (a whole number and ms, s, m, h or d)"
+    )]
     Duration {
         /// As written.
         given: String,
@@ -107,7 +109,9 @@ pub enum Reason {
         example: String,
     },
     /// No size.
-    #[error("{given:?} is not a size; write {example:?} (a whole number and B, KiB, MiB, GiB or TiB)")]
+    #[error(
+        "{given:?} is not a size; write {example:?} (a whole number and B, KiB, MiB, GiB or TiB)"
+    )]
     Size {
         /// As written.
         given: String,
@@ -135,13 +139,17 @@ pub enum Reason {
         meant: Option<&'static str>,
     },
     /// No socket address.
-    #[error("{given:?} is not an address and port; write one such as \"127.0.0.1:8080\" or \"[::1]:8080\" (names are not looked up)")]
+    #[error(
+        "{given:?} is not an address and port; write one such as \"127.0.0.1:8080\" or \"[::1]:8080\" (names are not looked up)"
+    )]
     Address {
         /// As written.
         given: String,
     },
     /// No address range.
-    #[error("{given:?} is not an address or range; write one such as \"10.0.0.0/8\" or \"fd00::/8\"")]
+    #[error(
+        "{given:?} is not an address or range; write one such as \"10.0.0.0/8\" or \"fd00::/8\""
+    )]
     Network {
         /// As written.
         given: String,
@@ -165,7 +173,9 @@ pub enum Reason {
         example: &'static str,
     },
     /// A secret that cannot be one; never shows it.
-    #[error("is not a Standard Webhooks secret: {why}; write one made by: printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\"")]
+    #[error(
+        "is not a Standard Webhooks secret: {why}; write one made by: printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\""
+    )]
     Secret {
         /// What is wrong with it.
         why: &'static str,
@@ -313,7 +323,11 @@ impl Faults {
     /// # Errors
     /// The mistakes.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() { Ok(value) } else { Err(self) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
     }
 
     /// The mistakes, by place.

@@ -61,11 +61,14 @@ impl<'r> Section<'r> {
 
     /// Notes a mistake about `key`, at its value where it has one.
     pub fn fault(&self, key: &str, reason: Reason) {
-        let place = match self.table.and_then(|table| table.get(key)) {
-            Some(item) => self.place_of(key, item),
-            None => self.place.clone(),
+        let path = self.path_of(key);
+        let item = self.table.and_then(|table| table.get(key));
+        let place = match (self.reader.variable(&path), item) {
+            (Some((variable, _)), _) => Place::Environment { variable },
+            (None, Some(item)) => self.place_of(key, item),
+            (None, None) => self.place.clone(),
         };
-        self.reader.fault(place, &self.path_of(key), reason);
+        self.reader.fault(place, &path, reason);
     }
 
     /// The value of `key`: the variable's, else the document's.
@@ -120,9 +123,10 @@ impl<'r> Section<'r> {
         self.known.borrow_mut().push(key);
         let item = self.table?.get(key)?;
         let tables: Vec<&'r dyn TableLike> = match item {
-            Item::ArrayOfTables(tables) => {
-                tables.iter().map(|table| -> &dyn TableLike { table }).collect()
-            }
+            Item::ArrayOfTables(tables) => tables
+                .iter()
+                .map(|table| -> &dyn TableLike { table })
+                .collect(),
             Item::Value(toml_edit::Value::Array(array))
                 if array.iter().all(toml_edit::Value::is_inline_table) =>
             {
@@ -140,7 +144,12 @@ impl<'r> Section<'r> {
                 || self.place.clone(),
                 |start| self.reader.document().place(start),
             );
-            Self::new(self.reader, format!("{}[{i}]", self.path_of(key)), Some(table), place)
+            Self::new(
+                self.reader,
+                format!("{}[{i}]", self.path_of(key)),
+                Some(table),
+                place,
+            )
         });
         Some(sections.collect())
     }
@@ -216,12 +225,7 @@ impl<'r> Section<'r> {
     }
 
     /// Overwrites `into` with the word's meaning, where there is one.
-    pub fn word<T: Copy>(
-        &self,
-        key: &'static str,
-        into: &mut T,
-        words: &[(&'static str, T)],
-    ) {
+    pub fn word<T: Copy>(&self, key: &'static str, into: &mut T, words: &[(&'static str, T)]) {
         put(into, self.get(key).and_then(|found| found.word(words)));
     }
 
@@ -233,7 +237,10 @@ impl<'r> Section<'r> {
                 continue;
             }
             let meant = nearest(key, known.iter().copied()).map(str::to_owned);
-            let place = self.table.and_then(|table| table.key(key)).and_then(|key| key.span());
+            let place = self
+                .table
+                .and_then(|table| table.key(key))
+                .and_then(|key| key.span());
             self.reader.fault(
                 place.map_or_else(
                     || self.place.clone(),
@@ -269,7 +276,11 @@ impl<'r> Section<'r> {
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 fn put<T>(into: &mut T, value: Option<T>) {

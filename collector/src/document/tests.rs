@@ -57,7 +57,15 @@ fn an_offset_in_a_decoded_string_is_found_in_its_literal() {
 fn sizes_and_durations_have_one_spelling_and_others_are_told_it() {
     assert_eq!(parse_size("10GiB"), Some(10 << 30));
     assert_eq!(parse_size("0B"), Some(0));
-    for bad in ["", "10", "GiB", "10GB", "1.5GiB", "-1B", "99999999999999TiB"] {
+    for bad in [
+        "",
+        "10",
+        "GiB",
+        "10GB",
+        "1.5GiB",
+        "-1B",
+        "99999999999999TiB",
+    ] {
         assert_eq!(parse_size(bad), None, "{bad}");
     }
     assert_eq!(write_size(10 << 30), "10GiB");
@@ -99,7 +107,10 @@ fn a_broken_line_does_not_hide_the_mistakes_after_it() {
     let told = faults("[limits]\nwait = 30m\nroom = = 3\nmany = \"4\"\n", &[]);
     assert_eq!(told.len(), 3, "{told:#?}");
     assert!(told[0].starts_with("t.toml:2:"), "{told:#?}");
-    assert!(told[0].ends_with("texts stand in quotes: write \"30m\""), "{told:#?}");
+    assert!(
+        told[0].ends_with("texts stand in quotes: write \"30m\""),
+        "{told:#?}"
+    );
     assert!(told[1].starts_with("t.toml:3:8: not TOML"), "{told:#?}");
     assert_eq!(
         told[2],

@@ -26,10 +26,7 @@ const DURATIONS: [(&str, u64); 5] = [
 pub fn parse_size(text: &str) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(split);
-    let bytes = SIZES
-        .iter()
-        .find(|(word, _)| *word == unit.trim_start())?
-        .1;
+    let bytes = SIZES.iter().find(|(word, _)| *word == unit.trim_start())?.1;
     number.parse::<u64>().ok()?.checked_mul(bytes)
 }
 

@@ -87,6 +87,24 @@ impl<'r> Found<'r> {
         Some(text)
     }
 
+    /// As the text of a text, number or boolean.
+    #[must_use]
+    pub fn scalar(&self) -> Option<String> {
+        let value = match &self.source {
+            Source::Item(item) => item.as_value(),
+            Source::Element(value) => Some(*value),
+            Source::Variable(_) | Source::Part(_) => return self.text(),
+        };
+        let text = value.and_then(|value| match value {
+            Value::String(text) => Some(text.value().clone()),
+            Value::Integer(number) => Some(number.value().to_string()),
+            Value::Float(number) => Some(number.value().to_string()),
+            Value::Boolean(boolean) => Some(boolean.value().to_string()),
+            Value::Datetime(_) | Value::Array(_) | Value::InlineTable(_) => None,
+        });
+        self.or_wrong(text, "a text", "it in quotes")
+    }
+
     /// As true or false.
     #[must_use]
     pub fn boolean(&self) -> Option<bool> {
@@ -110,7 +128,12 @@ impl<'r> Found<'r> {
         };
         let value = self.or_wrong(value, "a whole number", "it without quotes")?;
         let given = u64::try_from(value).ok();
-        self.within(given, range, || value.to_string(), |bound| bound.to_string())
+        self.within(
+            given,
+            range,
+            || value.to_string(),
+            |bound| bound.to_string(),
+        )
     }
 
     /// As a length of time, in milliseconds.
@@ -219,7 +242,10 @@ impl<'r> Found<'r> {
     }
 
     fn parts(&self, text: &str) -> Vec<Self> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
         let parts = parts.enumerate().map(|(i, part)| Self {
             reader: self.reader,
             path: format!("{}[{i}]", self.path),
@@ -239,7 +265,11 @@ impl<'r> Found<'r> {
                     Source::Element(value) => value.as_str(),
                     Source::Variable(_) | Source::Part(_) => None,
                 };
-                self.or_wrong(text.map(str::to_owned), expected, "it in quotes, with its unit")
+                self.or_wrong(
+                    text.map(str::to_owned),
+                    expected,
+                    "it in quotes, with its unit",
+                )
             }
             Source::Variable(text) => Some((*text).to_owned()),
             Source::Part(text) => Some(text.clone()),
@@ -312,13 +342,21 @@ fn parse_network(text: &str) -> Option<(IpAddr, u8, bool)> {
             let prefix = prefix.unwrap_or(32);
             let mask = u32::MAX.checked_shl(32u32.checked_sub(prefix.into())?);
             let network = address.to_bits() & mask.unwrap_or(0);
-            Some((IpAddr::V4(network.into()), prefix, network == address.to_bits()))
+            Some((
+                IpAddr::V4(network.into()),
+                prefix,
+                network == address.to_bits(),
+            ))
         }
         IpAddr::V6(address) => {
             let prefix = prefix.unwrap_or(128);
             let mask = u128::MAX.checked_shl(128u32.checked_sub(prefix.into())?);
             let network = address.to_bits() & mask.unwrap_or(0);
-            Some((IpAddr::V6(network.into()), prefix, network == address.to_bits()))
+            Some((
+                IpAddr::V6(network.into()),
+                prefix,
+                network == address.to_bits(),
+            ))
         }
     }
 }

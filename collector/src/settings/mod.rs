@@ -1,7 +1,17 @@
-//! `tidegate.toml` as used: checked, with defaults filled in. Reading and checking the file is in
-//! the sibling modules; nothing here touches a file.
+//! `tidegate.toml` as used: checked, with defaults filled in.
+//!
+//! [`file`] reads the keys, [`check`] weighs them against each other, [`keys`] describes them for
+//! people; [`load`] alone opens a file. Nothing here reads the process's environment.
 
-use std::net::{Ipv4Addr, SocketAddr};
+pub mod keys;
+pub mod file;
+pub mod check;
+pub mod load;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Everything the gateway can be told.
@@ -61,7 +71,7 @@ pub enum Ack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
     /// Its first address.
-    pub network: std::net::IpAddr,
+    pub network: IpAddr,
     /// Bits that count.
     pub prefix: u8,
 }
@@ -117,6 +127,12 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// File with the bearer token; required when not loopback.
     pub token_file: Option<PathBuf>,
+    /// A request body's bytes (a catalog).
+    pub body_bytes_max: usize,
+    /// Open connections.
+    pub connections_max: usize,
+    /// How long one request may take, headers included.
+    pub timeout_ms: u64,
 }
 
 /// `[kafka]`
@@ -199,6 +215,39 @@ pub struct BadRows {
     pub bytes_max: u64,
 }
 
+impl Cidr {
+    /// True where `address` is in the range; an IPv4 address mapped into IPv6 counts as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32)));
+                (network.to_bits() ^ address.to_bits()) & mask.unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix.min(128)));
+                (network.to_bits() ^ address.to_bits()) & mask.unwrap_or(0) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl Kafka {
+    /// `[kafka]` with nothing but its brokers.
+    #[must_use]
+    pub fn with_brokers(brokers: String) -> Self {
+        Self {
+            brokers,
+            topic: "tidegate.events".to_owned(),
+            transitions_topic: "tidegate.transitions".to_owned(),
+            in_flight_max: 100_000,
+            dead_letters_max: 10_000,
+            properties: Vec::new(),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -234,6 +283,9 @@ impl Default for Settings {
             admin: Admin {
                 listen: loopback(9180),
                 token_file: None,
+                body_bytes_max: 4 << 20,
+                connections_max: 64,
+                timeout_ms: 30_000,
             },
             kafka: None,
             geoip: Geoip::default(),

@@ -1,0 +1,113 @@
+//! What two settings say together, and the producer properties that may not be touched.
+
+use super::{Ack, Settings};
+use crate::document::{Found, Reader, Reason, Section};
+
+/// Producer properties that the gateway sets itself, with the setting that stands for each.
+const RESERVED: [(&str, Option<&str>); 14] = [
+    ("bootstrap.servers", Some("kafka.brokers")),
+    ("metadata.broker.list", Some("kafka.brokers")),
+    ("acks", None),
+    ("request.required.acks", None),
+    ("enable.idempotence", None),
+    ("enable.gapless.guarantee", None),
+    ("message.timeout.ms", None),
+    ("delivery.timeout.ms", None),
+    ("max.in.flight", None),
+    ("max.in.flight.requests.per.connection", None),
+    ("message.send.max.retries", None),
+    ("retries", None),
+    ("transactional.id", None),
+    ("queue.buffering.max.messages", Some("kafka.in_flight_max")),
+];
+
+/// Notes what the settings cannot mean together.
+pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
+    let root = reader.root();
+    let edge = root.section("edge");
+    if settings.edge.ack == Ack::Kafka && settings.kafka.is_none() {
+        edge.fault(
+            "ack",
+            Reason::Needs {
+                needs: "[kafka]",
+                remedy: "add [kafka] with brokers, or write ack = \"journal\"",
+            },
+        );
+    }
+    if settings.edge.event_bytes_max > settings.edge.body_bytes_max {
+        edge.fault(
+            "event_bytes_max",
+            Reason::Needs {
+                needs: "edge.body_bytes_max to be at least as large",
+                remedy: "raise edge.body_bytes_max or lower this",
+            },
+        );
+    }
+    host_cookie(settings, &root.section("cookie"));
+    let journal = root.section("journal");
+    if settings.journal.disk_budget < 4 * settings.journal.segment_bytes {
+        journal.fault(
+            "disk_budget",
+            Reason::Needs {
+                needs: "room for four segments",
+                remedy: "raise it to 4 times journal.segment_bytes, or lower journal.segment_bytes",
+            },
+        );
+    }
+    listeners(settings, &root);
+    if let Some(kafka) = &settings.kafka
+        && kafka.topic == kafka.transitions_topic
+    {
+        root.section("kafka").fault(
+            "transitions_topic",
+            Reason::Excludes {
+                other: "the same kafka.topic",
+                remedy: "give events and transitions a topic each",
+            },
+        );
+    }
+}
+
+fn host_cookie(settings: &Settings, cookie: &Section<'_>) {
+    if settings.cookie.name.starts_with("__Host-") && settings.cookie.domain.is_some() {
+        cookie.fault(
+            "domain",
+            Reason::Excludes {
+                other: "a cookie.name that begins with __Host-",
+                remedy: "browsers refuse it: remove domain, or write name = \"tg_vid\"",
+            },
+        );
+    }
+}
+
+fn listeners(settings: &Settings, root: &Section<'_>) {
+    let admin = root.section("admin");
+    if !settings.admin.listen.ip().is_loopback() && settings.admin.token_file.is_none() {
+        admin.fault(
+            "listen",
+            Reason::Needs {
+                needs: "admin.token_file where it is not loopback",
+                remedy: "add token_file = \"admin.token\", or listen on 127.0.0.1:9180",
+            },
+        );
+    }
+    let (edge, own) = (settings.edge.http, settings.admin.listen);
+    if own.port() != 0 && edge == own {
+        admin.fault(
+            "listen",
+            Reason::Excludes {
+                other: "the same edge.http",
+                remedy: "write another port, such as 9180",
+            },
+        );
+    }
+}
+
+/// The value of a producer property; None, with the mistake noted, where it may not be set.
+pub(super) fn kafka_property(name: &str, found: &Found<'_>) -> Option<String> {
+    if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == name) {
+        found.fault(Reason::Reserved { instead: *instead });
+        return None;
+    }
+    found.scalar()
+}

@@ -1,0 +1,344 @@
+//! The keys of `tidegate.toml`, one by one, with their types and bounds. What two keys say together
+//! is [`super::check`]'s.
+
+use std::path::{Path, PathBuf};
+
+use super::{Ack, Cidr, Kafka, Settings, check};
+use crate::document::{Document, Environment, Faults, Found, Reader, Reason, Section};
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const COUNT_MAX: u64 = 1_000_000_000;
+
+/// Reads and checks settings; `base` is the folder that relative paths of the file start from.
+///
+/// # Errors
+/// Every mistake of the document and of the variables.
+pub fn read(
+    document: &Document,
+    environment: &Environment,
+    base: &Path,
+) -> Result<Settings, Faults> {
+    let reader = Reader::new(document, environment);
+    let settings = read_all(&reader, base);
+    check::together(&settings, &reader);
+    reader.finish().or(settings)
+}
+
+/// Reads every key; what is wrong keeps its default and is noted in `reader`.
+pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
+    let mut settings = Settings::default();
+    let root = reader.root();
+    path(&root, "data_dir", &mut settings.data_dir, base);
+    optional_path(&root, "catalog", &mut settings.catalog, base);
+    journal(root.section("journal"), &mut settings.journal);
+    edge(root.section("edge"), &mut settings.edge);
+    cookie(root.section("cookie"), &mut settings.cookie);
+    admin(root.section("admin"), &mut settings.admin, base);
+    settings.kafka = kafka(root.section("kafka"));
+    let geoip = root.section("geoip");
+    optional_path(&geoip, "city", &mut settings.geoip.city, base);
+    optional_path(&geoip, "asn", &mut settings.geoip.asn, base);
+    geoip.finish();
+    activation(root.section("activation"), &mut settings.activation);
+    state(&root, &mut settings);
+    root.finish();
+    settings
+}
+
+fn journal(section: Section<'_>, journal: &mut super::Journal) {
+    section.size("disk_budget", &mut journal.disk_budget, MIB..=1 << 50);
+    section.duration("retention", &mut journal.retention_ms, 0..=3_660 * DAY);
+    section.size("segment_bytes", &mut journal.segment_bytes, 64 * KIB..=GIB);
+    section.finish();
+}
+
+fn edge(section: Section<'_>, edge: &mut super::Edge) {
+    section.address("http", &mut edge.http);
+    not_built(
+        &section,
+        "https",
+        "let a proxy in front speak TLS, name it in edge.trusted_proxies and remove this key",
+    );
+    networks(&section, "trusted_proxies", &mut edge.trusted_proxies);
+    section.word(
+        "ack",
+        &mut edge.ack,
+        &[("journal", Ack::Journal), ("kafka", Ack::Kafka)],
+    );
+    section.duration("ack_timeout", &mut edge.ack_timeout_ms, 100..=5 * MINUTE);
+    if let Some(found) = section.get("path_prefix")
+        && let Some(prefix) = found.text()
+    {
+        if is_path_prefix(&prefix) {
+            edge.path_prefix = prefix;
+        } else {
+            found.fault(Reason::Form {
+                given: prefix,
+                form: "empty or a path that begins and does not end with \"/\"",
+                example: "\"/collect\"",
+            });
+        }
+    }
+    section.size("body_bytes_max", &mut edge.body_bytes_max, KIB..=256 * MIB);
+    section.duration("body_timeout", &mut edge.body_timeout_ms, 100..=10 * MINUTE);
+    section.size(
+        "event_bytes_max",
+        &mut edge.event_bytes_max,
+        256..=512 * KIB,
+    );
+    section.number("batch_events_max", &mut edge.batch_events_max, 1..=100_000);
+    // hyper reads headers into a buffer of no less than 8 KiB.
+    section.size(
+        "header_bytes_max",
+        &mut edge.header_bytes_max,
+        8 * KIB..=MIB,
+    );
+    section.duration(
+        "header_timeout",
+        &mut edge.header_timeout_ms,
+        100..=10 * MINUTE,
+    );
+    section.number("connections_max", &mut edge.connections_max, 1..=1_000_000);
+    section.number("in_flight_max", &mut edge.in_flight_max, 1..=1_000_000);
+    section.number("h2_streams_max", &mut edge.h2_streams_max, 1..=10_000);
+    let tls = section.section("tls");
+    let without = "let a proxy in front speak TLS and remove [edge.tls]";
+    not_built(&tls, "cert", without);
+    not_built(&tls, "key", without);
+    tls.finish();
+    section.finish();
+}
+
+fn cookie(section: Section<'_>, cookie: &mut super::Cookie) {
+    if let Some(found) = section.get("name")
+        && let Some(name) = found.text()
+    {
+        let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+        if !name.is_empty() && name.len() <= 64 && name.bytes().all(token) {
+            cookie.name = name;
+        } else {
+            found.fault(Reason::Form {
+                given: name,
+                form: "a cookie name of 1 to 64 letters, digits, \"-\" or \"_\"",
+                example: "\"__Host-tg_vid\"",
+            });
+        }
+    }
+    if let Some(found) = section.get("domain")
+        && let Some(domain) = found.text()
+    {
+        if is_domain(domain.strip_prefix('.').unwrap_or(&domain)) {
+            cookie.domain = Some(domain);
+        } else {
+            found.fault(Reason::Form {
+                given: domain,
+                form: "a domain",
+                example: "\"example.com\"",
+            });
+        }
+    }
+    section.duration("lifetime", &mut cookie.lifetime_ms, MINUTE..=400 * DAY);
+    section.finish();
+}
+
+fn admin(section: Section<'_>, admin: &mut super::Admin, base: &Path) {
+    section.address("listen", &mut admin.listen);
+    optional_path(&section, "token_file", &mut admin.token_file, base);
+    section.size(
+        "body_bytes_max",
+        &mut admin.body_bytes_max,
+        4 * KIB..=64 * MIB,
+    );
+    section.number("connections_max", &mut admin.connections_max, 1..=10_000);
+    section.duration("timeout", &mut admin.timeout_ms, 100..=10 * MINUTE);
+    section.finish();
+}
+
+fn kafka(section: Section<'_>) -> Option<Kafka> {
+    let mut kafka = Kafka::with_brokers(String::new());
+    let present = section.is_present();
+    let brokers = if present {
+        section.require("brokers", "brokers = \"kafka-1:9092,kafka-2:9092\"")
+    } else {
+        section.get("brokers")
+    };
+    if let Some(found) = brokers
+        && let Some(brokers) = found.words()
+    {
+        if brokers.split(',').all(is_broker) {
+            kafka.brokers = brokers;
+        } else {
+            found.fault(Reason::Form {
+                given: brokers,
+                form: "a list of brokers with their ports",
+                example: "\"kafka-1:9092,kafka-2:9092\"",
+            });
+        }
+    }
+    topic(&section, "topic", &mut kafka.topic);
+    topic(&section, "transitions_topic", &mut kafka.transitions_topic);
+    section.number("in_flight_max", &mut kafka.in_flight_max, 1..=10_000_000);
+    section.number(
+        "dead_letters_max",
+        &mut kafka.dead_letters_max,
+        0..=COUNT_MAX,
+    );
+    let properties = section.section("properties");
+    for (name, found) in properties.free_keys() {
+        if let Some(value) = check::kafka_property(&name, &found) {
+            kafka.properties.push((name, value));
+        }
+    }
+    section.finish();
+    present.then_some(kafka)
+}
+
+fn activation(section: Section<'_>, activation: &mut super::Activation) {
+    networks(&section, "allow_private", &mut activation.allow_private);
+    section.number(
+        "outbox_rows_max",
+        &mut activation.outbox_rows_max,
+        1..=COUNT_MAX,
+    );
+    section.number(
+        "dead_letters_max",
+        &mut activation.dead_letters_max,
+        1..=COUNT_MAX,
+    );
+    section.finish();
+}
+
+/// The sections about what is kept: dedup, profiles, checkpoint, timers, bad rows.
+fn state(root: &Section<'_>, settings: &mut Settings) {
+    let dedup = root.section("dedup");
+    dedup.duration("window", &mut settings.dedup.window_ms, MINUTE..=7 * DAY);
+    dedup.number(
+        "entries_max",
+        &mut settings.dedup.entries_max,
+        1_000..=COUNT_MAX,
+    );
+    dedup.finish();
+    let profiles = root.section("profiles");
+    let kept = &mut settings.profiles;
+    profiles.number("live_max", &mut kept.live_max, 1_000..=COUNT_MAX);
+    profiles.size("traits_bytes_max", &mut kept.traits_bytes_max, 0..=64 * KIB);
+    profiles.number("identifiers_max", &mut kept.identifiers_max, 2..=1_000);
+    profiles.number(
+        "merges_per_hour_max",
+        &mut kept.merges_per_hour_max,
+        0..=10_000,
+    );
+    profiles.finish();
+    let checkpoint = root.section("checkpoint");
+    checkpoint.number(
+        "lag_records",
+        &mut settings.checkpoint.lag_records,
+        1_000..=COUNT_MAX,
+    );
+    checkpoint.finish();
+    let timers = root.section("timers");
+    timers.number("rate_max", &mut settings.timers.rate_max, 1..=1_000_000);
+    timers.finish();
+    let bad_rows = root.section("bad_rows");
+    bad_rows.size(
+        "bytes_max",
+        &mut settings.bad_rows.bytes_max,
+        64 * KIB..=64 * GIB,
+    );
+    bad_rows.finish();
+}
+
+fn not_built(section: &Section<'_>, key: &'static str, remedy: &'static str) {
+    if let Some(found) = section.get(key) {
+        found.fault(Reason::NotBuilt { remedy });
+    }
+}
+
+fn networks(section: &Section<'_>, key: &'static str, into: &mut Vec<Cidr>) {
+    if let Some(list) = section.get(key).and_then(|found| found.list()) {
+        let networks = list.iter().filter_map(Found::network);
+        *into = networks
+            .map(|(network, prefix)| Cidr { network, prefix })
+            .collect();
+    }
+}
+
+fn path(section: &Section<'_>, key: &'static str, into: &mut PathBuf, base: &Path) {
+    let mut found = None;
+    optional_path(section, key, &mut found, base);
+    if let Some(path) = found {
+        *into = path;
+    }
+}
+
+/// A path of the file starts from the file's folder, one of a variable from where we run.
+fn optional_path(
+    section: &Section<'_>,
+    key: &'static str,
+    into: &mut Option<PathBuf>,
+    base: &Path,
+) {
+    if let Some(found) = section.get(key)
+        && let Some(text) = found.words()
+    {
+        *into = Some(if found.span().is_some() {
+            base.join(text)
+        } else {
+            PathBuf::from(text)
+        });
+    }
+}
+
+fn topic(section: &Section<'_>, key: &'static str, into: &mut String) {
+    let legal = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+    if let Some(found) = section.get(key)
+        && let Some(name) = found.text()
+    {
+        let dots = name == "." || name == "..";
+        if (1..=249).contains(&name.len()) && name.bytes().all(legal) && !dots {
+            *into = name;
+        } else {
+            found.fault(Reason::Form {
+                given: name,
+                form: "a topic name of 1 to 249 letters, digits, \".\", \"_\" or \"-\"",
+                example: "\"tidegate.events\"",
+            });
+        }
+    }
+}
+
+fn is_broker(broker: &str) -> bool {
+    broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(|c: char| c.is_whitespace() || c == '/')
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
+fn is_path_prefix(prefix: &str) -> bool {
+    let legal = |c: u8| c.is_ascii_alphanumeric() || b"-._~/".contains(&c);
+    prefix.is_empty()
+        || (prefix.starts_with('/')
+            && !prefix.ends_with('/')
+            && !prefix.contains("//")
+            && prefix.len() <= 128
+            && prefix.bytes().all(legal)
+            && prefix.split('/').all(|part| part != "." && part != ".."))
+}
+
+fn is_domain(domain: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || c == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    domain.len() <= 253 && domain.split('.').all(label)
+}

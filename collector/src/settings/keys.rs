@@ -1,0 +1,379 @@
+//! Every key of `tidegate.toml`, described. The reference and the example file are written from
+//! this list; tests hold it against what [`super::file`] really reads.
+
+use std::fmt::Write as _;
+
+use crate::document::reader::variable_of;
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its full path.
+    pub path: &'static str,
+    /// Its default as TOML; None where it is unset.
+    pub default: Option<&'static str>,
+    /// A value that would do, for a key without default.
+    pub sample: &'static str,
+    /// What it does, in one sentence or two.
+    pub doc: &'static str,
+}
+
+const fn set(path: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key {
+        path,
+        default: Some(default),
+        sample: default,
+        doc,
+    }
+}
+
+const fn unset(path: &'static str, sample: &'static str, doc: &'static str) -> Key {
+    Key {
+        path,
+        default: None,
+        sample,
+        doc,
+    }
+}
+
+/// The list, in the order of the example file; a section's keys stand together.
+pub const KEYS: &[Key] = &[
+    set(
+        "data_dir",
+        "\"./tidegate-data\"",
+        "Where journal, profiles, outbox and catalog live. One process at a time.",
+    ),
+    unset(
+        "catalog",
+        "\"catalog.toml\"",
+        "The catalog file that is applied at start and on reload, where it changed. Without one, an empty data directory starts with the source `demo`.",
+    ),
+    set(
+        "journal.disk_budget",
+        "\"10GiB\"",
+        "What journal, outbox, dead letters and bad rows may take together; at the budget hits are answered 503. At least 4 segments.",
+    ),
+    set(
+        "journal.retention",
+        "\"1d\"",
+        "How long a full segment is kept after every required cursor has passed it.",
+    ),
+    set(
+        "journal.segment_bytes",
+        "\"64MiB\"",
+        "Size of one preallocated segment file.",
+    ),
+    set(
+        "edge.http",
+        "\"127.0.0.1:8080\"",
+        "Where hits arrive, HTTP/1.1 and cleartext HTTP/2. Port 0 takes a free one.",
+    ),
+    set(
+        "edge.trusted_proxies",
+        "[]",
+        "Peers whose `X-Forwarded-For` is believed: addresses or ranges.",
+    ),
+    set(
+        "edge.ack",
+        "\"journal\"",
+        "When a hit is answered 2xx: `journal` once it is on disk, `kafka` once Kafka acknowledged it as well.",
+    ),
+    set(
+        "edge.ack_timeout",
+        "\"10s\"",
+        "How long `ack = \"kafka\"` waits before it answers 503.",
+    ),
+    set(
+        "edge.path_prefix",
+        "\"\"",
+        "Every route is also served below this path, for a site's own host.",
+    ),
+    set(
+        "edge.body_bytes_max",
+        "\"4MiB\"",
+        "A request body, as sent and as inflated; beyond it 413.",
+    ),
+    set(
+        "edge.body_timeout",
+        "\"30s\"",
+        "How long a body may take to arrive.",
+    ),
+    set(
+        "edge.event_bytes_max",
+        "\"32KiB\"",
+        "One event; beyond it that event is `too_large`.",
+    ),
+    set(
+        "edge.batch_events_max",
+        "2500",
+        "Events in one request; beyond it 413.",
+    ),
+    set(
+        "edge.header_bytes_max",
+        "\"40KiB\"",
+        "All headers of a request together; at least 8KiB.",
+    ),
+    set(
+        "edge.header_timeout",
+        "\"10s\"",
+        "How long the headers may take to arrive.",
+    ),
+    set(
+        "edge.connections_max",
+        "65536",
+        "Open connections; further ones wait.",
+    ),
+    set(
+        "edge.in_flight_max",
+        "16384",
+        "Requests in work at once; beyond it 503.",
+    ),
+    set(
+        "edge.h2_streams_max",
+        "128",
+        "Streams of one HTTP/2 connection.",
+    ),
+    set(
+        "cookie.name",
+        "\"__Host-tg_vid\"",
+        "Name of the first-party cookie. On cleartext loopback `__Host-` is left off.",
+    ),
+    unset(
+        "cookie.domain",
+        "\"example.com\"",
+        "Domain of the cookie; unset, only the host that set it gets it. Not with a `__Host-` name.",
+    ),
+    set(
+        "cookie.lifetime",
+        "\"400d\"",
+        "How long browsers keep the cookie; 400 days is the most they do.",
+    ),
+    set(
+        "admin.listen",
+        "\"127.0.0.1:9180\"",
+        "Health, readiness, metrics and the admin API. Port 0 takes a free one.",
+    ),
+    unset(
+        "admin.token_file",
+        "\"admin.token\"",
+        "File with the bearer token, at least 16 characters. Required where `listen` is not loopback.",
+    ),
+    set(
+        "admin.body_bytes_max",
+        "\"4MiB\"",
+        "A request body of the admin API: a catalog.",
+    ),
+    set(
+        "admin.connections_max",
+        "64",
+        "Open admin connections; further ones wait.",
+    ),
+    set(
+        "admin.timeout",
+        "\"30s\"",
+        "How long one admin request may take to arrive.",
+    ),
+    unset(
+        "kafka.brokers",
+        "\"127.0.0.1:9092\"",
+        "Brokers to start from. Without this section nothing is sent to Kafka.",
+    ),
+    set(
+        "kafka.topic",
+        "\"tidegate.events\"",
+        "Where events go, keyed by profile.",
+    ),
+    set(
+        "kafka.transitions_topic",
+        "\"tidegate.transitions\"",
+        "Where segment transitions go, keyed by profile.",
+    ),
+    set(
+        "kafka.in_flight_max",
+        "100000",
+        "Records handed to the producer and not yet acknowledged.",
+    ),
+    set(
+        "kafka.dead_letters_max",
+        "10000",
+        "Records kept that Kafka refused for good; oldest out.",
+    ),
+    unset(
+        "kafka.properties",
+        "{ \"security.protocol\" = \"ssl\" }",
+        "Further librdkafka properties, as they are. Those that the promises rest on (`acks`, idempotence, timeouts) are refused.",
+    ),
+    unset(
+        "geoip.city",
+        "\"City.mmdb\"",
+        "A MaxMind City or Country database.",
+    ),
+    unset("geoip.asn", "\"ASN.mmdb\"", "A MaxMind ASN database."),
+    set(
+        "activation.allow_private",
+        "[]",
+        "Private addresses or ranges that a destination may reach; all others are refused.",
+    ),
+    set(
+        "activation.outbox_rows_max",
+        "1000000",
+        "Callbacks waiting, all destinations together; beyond it the activation cursor waits.",
+    ),
+    set(
+        "activation.dead_letters_max",
+        "10000",
+        "Dead letters kept for each destination; oldest out.",
+    ),
+    set(
+        "dedup.window",
+        "\"1d\"",
+        "How long a message id is remembered.",
+    ),
+    set(
+        "dedup.entries_max",
+        "4000000",
+        "How many message ids are remembered; oldest out.",
+    ),
+    set(
+        "profiles.live_max",
+        "2000000",
+        "Profiles kept in memory; beyond it written ones are evicted.",
+    ),
+    set(
+        "profiles.traits_bytes_max",
+        "\"2KiB\"",
+        "Accumulated traits of one profile.",
+    ),
+    set(
+        "profiles.identifiers_max",
+        "50",
+        "Identifiers of one profile; a merge beyond it is refused.",
+    ),
+    set(
+        "profiles.merges_per_hour_max",
+        "20",
+        "Merges into one profile within an hour; further ones are refused.",
+    ),
+    set(
+        "checkpoint.lag_records",
+        "5000000",
+        "A profile is written when its oldest unwritten change is this many records behind; also what a restart reads at most.",
+    ),
+    set(
+        "timers.rate_max",
+        "5000",
+        "Timers (session ends, wake-ups) fired a second, at most.",
+    ),
+    set(
+        "bad_rows.bytes_max",
+        "\"64MiB\"",
+        "Bad rows kept, masked; oldest out.",
+    ),
+];
+
+/// Keys of the blueprint that this build refuses with advice.
+pub const RESERVED: &[Key] = &[
+    unset(
+        "edge.https",
+        "\"0.0.0.0:8443\"",
+        "TLS listener. Not in this build: let a proxy in front speak TLS.",
+    ),
+    unset(
+        "edge.tls.cert",
+        "\"cert.pem\"",
+        "Certificate of the TLS listener. Not in this build.",
+    ),
+    unset(
+        "edge.tls.key",
+        "\"key.pem\"",
+        "Key of the TLS listener. Not in this build.",
+    ),
+];
+
+/// `deploy/tidegate.example.toml`: every key with its default; keys without one, and the whole of
+/// `[kafka]`, in comments.
+#[must_use]
+pub fn example() -> String {
+    let mut out = String::from(
+        "# Tidegate's settings, each with its default. Written from the code: see docs/config.md.\n\
+         # A line that begins with \"#\" and a key shows a setting that is unset by default.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (own, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        // [kafka] turns forwarding on by being there at all.
+        let off = own == "kafka" || own == "geoip";
+        if own != section {
+            section = own;
+            let _ = write!(out, "\n{}[{own}]\n", if off { "#" } else { "" });
+        }
+        let _ = match key.default {
+            Some(default) if !off => writeln!(out, "{name} = {default}"),
+            Some(_) | None => writeln!(out, "#{name} = {}", key.sample),
+        };
+    }
+    out
+}
+
+/// `docs/config.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = String::from(INTRODUCTION);
+    let mut section = None;
+    for key in KEYS {
+        let own = key.path.split_once('.').map_or("", |(own, _)| own);
+        if section != Some(own) {
+            section = Some(own);
+            let title = if own.is_empty() {
+                "Top level".to_owned()
+            } else {
+                format!("`[{own}]`")
+            };
+            let _ = write!(
+                out,
+                "\n## {title}\n\n| key | default | what it does |\n|---|---|---|\n"
+            );
+        }
+        row(&mut out, key);
+    }
+    out.push_str("\n## Not in this build\n\n| key | default | what it does |\n|---|---|---|\n");
+    for key in RESERVED {
+        row(&mut out, key);
+    }
+    out
+}
+
+fn row(out: &mut String, key: &Key) {
+    let default = key.default.map_or_else(
+        || format!("unset, as in `{}`", key.sample),
+        |default| format!("`{default}`"),
+    );
+    let _ = writeln!(out, "| `{}` | {default} | {} |", key.path, key.doc);
+}
+
+const INTRODUCTION: &str = "\
+# Settings
+
+`tidegate serve --config tidegate.toml` reads one TOML file. Without it every default below holds.
+`tidegate check tidegate.toml catalog.toml` reads files as the gateway would and prints every
+mistake with its line and column.
+
+- A key that stands in none of these tables is an error, so that a slip is never silently a default.
+- Lengths of time are a whole number and `ms`, `s`, `m`, `h` or `d`: `\"30m\"`. Sizes are a whole
+  number and `B`, `KiB`, `MiB`, `GiB` or `TiB`: `\"10GiB\"`.
+- Relative paths start from the folder of the file.
+- An environment variable overrides the file: `TIDEGATE__EDGE__HTTP` is `edge.http`. Its text is the
+  value without quotes; lists are parted by commas. A variable with that beginning that overrides
+  nothing is an error too. `TIDEGATE__KAFKA__PROPERTIES__SECURITY_PROTOCOL` is the producer property
+  `security.protocol`.
+- `TIDEGATE_LOG` (or `--log`) sets what is logged: `info` by default, `debug`, or by module as in
+  `info,tidegate_collector::edge=debug`.
+
+This page is written from the code; a test fails when they differ.
+";
+
+/// The variable that overrides `key`.
+#[must_use]
+pub fn variable(key: &Key) -> String {
+    variable_of(key.path)
+}

@@ -1,0 +1,303 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::keys::{KEYS, RESERVED};
+use super::{Ack, Cidr, Kafka, Settings, file, keys};
+use crate::document::{Document, Environment, Reader};
+
+fn read(text: &str) -> Result<Settings, Vec<String>> {
+    read_with(text, &[])
+}
+
+fn read_with(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+    let environment: Environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let document = Document::parse("tidegate.toml", text);
+    file::read(&document, &environment, Path::new(""))
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+fn faults(text: &str) -> Vec<String> {
+    read(text).expect_err("has mistakes")
+}
+
+/// Compares a committed file with what the code writes; `TIDEGATE_WRITE_DOCS=1` writes it.
+fn assert_written_from_code(path: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var_os("TIDEGATE_WRITE_DOCS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "{} differs from the code: run TIDEGATE_WRITE_DOCS=1 cargo test -p tidegate-collector \
+         settings",
+        path.display()
+    );
+}
+
+#[test]
+fn the_reference_and_the_example_are_what_the_code_writes() {
+    assert_written_from_code("docs/config.md", &keys::reference());
+    assert_written_from_code("deploy/tidegate.example.toml", &keys::example());
+}
+
+#[test]
+fn the_example_is_the_defaults_and_so_is_no_file_at_all() {
+    assert_eq!(read(&keys::example()), Ok(Settings::default()));
+    assert_eq!(read(""), Ok(Settings::default()));
+}
+
+#[test]
+fn the_list_of_keys_is_the_list_that_is_read() {
+    let document = Document::parse("t", "");
+    let environment = Environment::new();
+    let reader = Reader::new(&document, &environment);
+    file::read_all(&reader, Path::new(""));
+    let asked: BTreeSet<String> = reader.asked().into_iter().collect();
+    let all = KEYS.iter().chain(RESERVED).map(|key| key.path.to_owned());
+    let mut listed: BTreeSet<String> = all.collect();
+    assert!(listed.remove("kafka.properties"), "its keys are free");
+    assert_eq!(listed, asked);
+}
+
+/// One whole file in which every key but the reserved ones is set to its sample.
+fn samples() -> String {
+    let mut text = String::new();
+    for key in KEYS.iter().filter(|key| key.path != "cookie.domain") {
+        let (section, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        if section.is_empty() {
+            text.push_str(&format!("{name} = {}\n", key.sample));
+        } else {
+            text.push_str(&format!("{section}.{name} = {}\n", key.sample));
+        }
+    }
+    text
+}
+
+#[test]
+fn every_sample_is_a_legal_value() {
+    let settings = read(&samples()).unwrap();
+    assert_eq!(settings.catalog, Some(PathBuf::from("catalog.toml")));
+    let kafka = settings.kafka.unwrap();
+    assert_eq!(
+        kafka,
+        Kafka {
+            properties: vec![("security.protocol".to_owned(), "ssl".to_owned())],
+            ..Kafka::with_brokers("127.0.0.1:9092".to_owned())
+        }
+    );
+}
+
+#[test]
+fn every_key_refuses_a_value_of_another_type_at_its_own_place() {
+    for key in KEYS {
+        let (section, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        let header = if section.is_empty() {
+            String::new()
+        } else {
+            format!("[{section}]")
+        };
+        let told = faults(&format!("{header}\n{name} = 2026-01-01\n"));
+        let at = format!("tidegate.toml:2:{}: {}: ", name.len() + 4, key.path);
+        assert!(
+            told.iter().any(|fault| fault.starts_with(&at)),
+            "{} {told:#?}",
+            key.path
+        );
+    }
+}
+
+#[test]
+fn every_key_is_overridden_by_its_variable() {
+    for key in KEYS.iter().filter(|key| key.path != "kafka.properties") {
+        let variable = keys::variable(key);
+        let told = match read_with("", &[(&variable, "\u{1}")]) {
+            Ok(settings) => {
+                assert_ne!(settings, Settings::default(), "{variable} changed nothing");
+                continue;
+            }
+            Err(told) => told,
+        };
+        let at = format!("environment {variable}: {}", key.path);
+        assert!(
+            told.iter().any(|fault| fault.starts_with(&at)),
+            "{variable} {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn variables_carry_plain_texts_lists_and_free_keys() {
+    let settings = read_with(
+        "[edge]\nack = \"journal\"\n[kafka]\nbrokers = \"a:1\"\n",
+        &[
+            ("TIDEGATE__EDGE__ACK", "kafka"),
+            ("TIDEGATE__EDGE__TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+            ("TIDEGATE__KAFKA__TOPIC", "5"),
+            ("TIDEGATE__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "ssl"),
+            ("TIDEGATE__DATA_DIR", "/data"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.edge.ack, Ack::Kafka);
+    assert_eq!(settings.edge.trusted_proxies.len(), 2);
+    assert_eq!(settings.data_dir, PathBuf::from("/data"));
+    let kafka = settings.kafka.unwrap();
+    assert_eq!(kafka.topic, "5");
+    assert_eq!(
+        kafka.properties,
+        [("security.protocol".to_owned(), "ssl".to_owned())]
+    );
+}
+
+#[test]
+fn paths_start_from_the_folder_of_the_file_unless_a_variable_gives_them() {
+    let document = Document::parse(
+        "t",
+        "data_dir = \"data\"\n[geoip]\ncity = \"/abs/c.mmdb\"\n",
+    );
+    let environment =
+        Environment::from([("TIDEGATE__GEOIP__ASN".to_owned(), "asn.mmdb".to_owned())]);
+    let settings = file::read(&document, &environment, Path::new("/etc/tidegate")).unwrap();
+    assert_eq!(settings.data_dir, PathBuf::from("/etc/tidegate/data"));
+    assert_eq!(settings.geoip.city, Some(PathBuf::from("/abs/c.mmdb")));
+    assert_eq!(settings.geoip.asn, Some(PathBuf::from("asn.mmdb")));
+}
+
+#[test]
+fn each_kind_of_mistake_says_what_to_write_instead() {
+    let cases: &[(&str, &str)] = &[
+        (
+            "[edge]\nhttp = \"localhost:80\"",
+            "2:8: edge.http: \"localhost:80\" is not an address and port; write one such as",
+        ),
+        (
+            "[edge]\nack = \"kafak\"",
+            "2:7: edge.ack: \"kafak\" is not one of \"journal\", \"kafka\"; did you mean \"kafka\"?",
+        ),
+        (
+            "[edge]\ntrusted_proxies = [\"10.0.0.0/8\", \"10.1.2.3/8\"]",
+            "2:34: edge.trusted_proxies[1]: \"10.1.2.3/8\" has bits beyond its prefix; write \"10.0.0.0/8\"",
+        ),
+        (
+            "[edge]\ntrusted_proxies = [\"proxy\"]",
+            "2:20: edge.trusted_proxies[0]: \"proxy\" is not an address or range",
+        ),
+        (
+            "[edge]\npath_prefix = \"x/\"",
+            "2:15: edge.path_prefix: \"x/\" is not empty or a path",
+        ),
+        (
+            "[edge]\nhttps = \"0.0.0.0:8443\"",
+            "2:9: edge.https: is not in this build; let a proxy in front speak TLS",
+        ),
+        (
+            "[edge.tls]\ncert = \"c.pem\"",
+            "2:8: edge.tls.cert: is not in this build",
+        ),
+        (
+            "[edge]\nbody_bytes_max = \"1GiB\"",
+            "2:18: edge.body_bytes_max: 1GiB is out of range; write a value from 1KiB to 256MiB",
+        ),
+        (
+            "[edge]\nevent_bytes_max = \"64KiB\"\nbody_bytes_max = \"32KiB\"",
+            "2:19: edge.event_bytes_max: needs edge.body_bytes_max to be at least as large",
+        ),
+        (
+            "[edge]\nack = \"kafka\"",
+            "2:7: edge.ack: needs [kafka]; add [kafka] with brokers",
+        ),
+        (
+            "[cookie]\ndomain = \"example.com\"",
+            "2:10: cookie.domain: cannot be set together with a cookie.name that begins with __Host-",
+        ),
+        (
+            "[cookie]\nname = \"a b\"",
+            "2:8: cookie.name: \"a b\" is not a cookie name",
+        ),
+        (
+            "[cookie]\nname = \"v\"\ndomain = \"-x\"",
+            "3:10: cookie.domain: \"-x\" is not a domain",
+        ),
+        (
+            "[admin]\nlisten = \"0.0.0.0:9180\"",
+            "2:10: admin.listen: needs admin.token_file where it is not loopback",
+        ),
+        (
+            "[admin]\nlisten = \"127.0.0.1:8080\"",
+            "2:10: admin.listen: cannot be set together with the same edge.http",
+        ),
+        (
+            "[kafka]\ntopic = \"x\"",
+            "1:1: kafka.brokers: is missing; add brokers = \"kafka-1:9092,kafka-2:9092\"",
+        ),
+        (
+            "[kafka]\nbrokers = \"a\"",
+            "2:11: kafka.brokers: \"a\" is not a list of brokers with their ports",
+        ),
+        (
+            "[kafka]\nbrokers = \"a:1\"\ntopic = \"a b\"",
+            "3:9: kafka.topic: \"a b\" is not a topic name",
+        ),
+        (
+            "[kafka]\nbrokers = \"a:1\"\ntransitions_topic = \"tidegate.events\"",
+            "3:21: kafka.transitions_topic: cannot be set together with the same kafka.topic",
+        ),
+        (
+            "[kafka]\nbrokers = \"a:1\"\n[kafka.properties]\nacks = 1",
+            "4:8: kafka.properties.acks: is set by tidegate, whose promises rest on it; remove it",
+        ),
+        (
+            "[journal]\ndisk_budget = \"100MiB\"",
+            "2:15: journal.disk_budget: needs room for four segments",
+        ),
+        (
+            "data_dir = \"\"",
+            "1:12: data_dir: \"\" is not a text with letters in it",
+        ),
+    ];
+    for (text, expected) in cases {
+        let told = faults(text);
+        assert_eq!(told.len(), 1, "{text}: {told:#?}");
+        assert!(
+            told[0].starts_with(&format!("tidegate.toml:{expected}")),
+            "{text}:\n  told {}\n  not  {expected}",
+            told[0]
+        );
+    }
+}
+
+#[test]
+fn an_override_that_clashes_is_blamed_at_the_variable() {
+    let told = read_with("", &[("TIDEGATE__ADMIN__LISTEN", "0.0.0.0:1")]).unwrap_err();
+    assert!(told[0].starts_with("environment TIDEGATE__ADMIN__LISTEN: admin.listen: needs"));
+}
+
+#[test]
+fn a_range_contains_its_addresses_and_mapped_ones() {
+    let range = |network: &str, prefix| Cidr {
+        network: network.parse().unwrap(),
+        prefix,
+    };
+    let cases = [
+        (range("10.0.0.0", 8), "10.255.0.1", true),
+        (range("10.0.0.0", 8), "::ffff:10.1.1.1", true),
+        (range("10.0.0.0", 8), "11.0.0.1", false),
+        (range("0.0.0.0", 0), "255.1.1.1", true),
+        (range("fd00::", 8), "fd12::1", true),
+        (range("fd00::", 8), "fe80::1", false),
+        (range("::", 0), "10.0.0.1", false),
+        (range("::1", 128), "::1", true),
+    ];
+    for (range, address, inside) in cases {
+        assert_eq!(
+            range.contains(address.parse().unwrap()),
+            inside,
+            "{range:?} {address}"
+        );
+    }
+}
