@@ -112,9 +112,10 @@ impl Core {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        let oldest = self.log.lock().oldest();
         let mut stats = Stats {
             durable: self.durable(),
-            oldest: self.log.lock().oldest(),
+            oldest,
             disk_bytes: self.disk_bytes(),
             charged_bytes: self.charged_bytes(),
             ..Stats::default()

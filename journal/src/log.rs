@@ -14,8 +14,6 @@ pub(crate) struct Located {
     pub(crate) end: Option<u64>,
     /// Bytes at or past this may not be durable.
     pub(crate) limit: u64,
-    /// Base of the next segment.
-    pub(crate) next_base: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +70,6 @@ impl Log {
             at += 1;
         }
         let segment = self.segments.get(at)?;
-        let next_base = self.segments.get(at + 1).map(|next| next.base);
         let limit = if segment.end.is_some() {
             segment.bytes
         } else {
@@ -83,7 +80,6 @@ impl Log {
             salt: segment.salt,
             end: segment.end,
             limit,
-            next_base,
         })
     }
 

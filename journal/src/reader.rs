@@ -79,10 +79,11 @@ impl Reader {
             if self.position >= self.source.durable(self.position)? {
                 return Ok(None);
             }
-            if self.open.is_none() {
-                self.open = Some(self.source.open(self.position)?);
-            }
             let Some((walker, located)) = &mut self.open else {
+                let opened = self.source.open(self.position)?;
+                // After a repair the next segment begins at a later offset.
+                self.position = self.position.max(opened.1.base);
+                self.open = Some(opened);
                 continue;
             };
             let step = match walker.step(self.position) {
@@ -128,9 +129,6 @@ impl Reader {
         if let Some((walker, located)) = &self.open
             && located.end.is_some_and(|end| walker.next() >= end)
         {
-            self.position = self
-                .position
-                .max(located.next_base.unwrap_or(self.position));
             self.open = None;
         }
     }

@@ -1,6 +1,4 @@
-use super::support::{
-    NOW, commit_many, data_dir, fill, read_all, real, record, small, stepped, wait,
-};
+use super::support::{NOW, commit_many, data_dir, read_all, real, record, small, stepped, wait};
 use crate::storage::simulated::SimulatedStorage;
 use crate::{CursorClass, ReadError, RealStorage, Settings, Snapshot};
 use std::sync::Arc;
@@ -54,7 +52,11 @@ fn another_process_sees_the_records_below_the_mark_without_a_lock() {
     let cursor = journal.cursor("kafka", CursorClass::Required).unwrap();
     let mut last = 0;
     for n in 0..100 {
-        last = fill(&journal, NOW, &record(n));
+        // The preparer may be a moment behind.
+        let mut reservation = wait(journal.reserve_wait(1000, 1)).unwrap();
+        let ticket = reservation.ticket(NOW);
+        last = ticket.offset();
+        ticket.fill(record(n));
         wait(journal.wait_durable(last)).unwrap();
     }
     cursor.advance(40);
