@@ -45,7 +45,7 @@ pub use error::{
 };
 pub use journal::Journal;
 pub use reader::{Frame, Reader};
-pub use repair::{Repaired, drop_saved_cursor, repair};
+pub use repair::{Cut, Repaired, drop_saved_cursor, repair};
 pub use settings::{Settings, SettingsError};
 pub use snapshot::Snapshot;
 pub use stats::{SYNC_BUCKETS_US, Stats};

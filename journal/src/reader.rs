@@ -73,6 +73,10 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Retired`] when retention overtook the reader, [`ReadError::Corrupt`] for
     /// damage, or those of the storage.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a frame borrows from the reader"
+    )]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         let mut looked = false;
         let (offset, decided_at, payload) = loop {

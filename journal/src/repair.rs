@@ -25,14 +25,21 @@ const COPY_BYTES: usize = 1 << 20;
 pub struct Repaired {
     /// The damage; `None` when there was none, and nothing was changed.
     pub damage: Option<Corruption>,
-    /// Offsets from here on are lost, as far as they existed.
-    pub lost_from: u64,
-    /// The highest offset the cut part was seen to have, plus one; more may have been there.
-    pub lost_to: u64,
-    /// The next offset to be given. Offsets in between are never used again.
-    pub resumes_at: u64,
+    /// What it cost; `None` when no segment was damaged.
+    pub cut: Option<Cut>,
     /// The files that keep what was cut. Nobody reads them; they do not count in the budget.
     pub aside: Vec<PathBuf>,
+}
+
+/// What a repair cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Offsets from here on are lost, as far as they existed.
+    pub lost_from: u64,
+    /// After the highest offset that was seen in the part cut off; more may have been there.
+    pub lost_to: u64,
+    /// The next offset to be given. Those in between are never used again.
+    pub resumes_at: u64,
 }
 
 struct Damage {
@@ -47,6 +54,8 @@ struct Segments {
     bases: Vec<u64>,
     /// Those before the damaged header, if one is.
     sound: Vec<Found>,
+    /// Every offset below was durable, by the saved cursors.
+    known: u64,
 }
 
 /// Repairs the journal in `data_dir`, which must not be in use. A damaged cursor file is set
@@ -71,19 +80,18 @@ pub fn repair(
     let mut segments = Segments {
         bases,
         sound: Vec::new(),
+        known,
     };
-    let damage = find_damage(storage, &dir, &mut segments, known)?;
-    let Some(damage) = damage else {
-        let (lost_from, lost_to, resumes_at) = (known, known, known);
+    let Some(damage) = segments.find_damage(storage, &dir)? else {
         return Ok(Repaired {
             damage: bad_cursors,
-            lost_from,
-            lost_to,
-            resumes_at,
+            cut: None,
             aside,
         });
     };
-    cut(storage, &dir, settings, &segments, damage, known, aside)
+    let mut repaired = segments.cut(storage, &dir, settings, damage)?;
+    repaired.aside.append(&mut aside);
+    Ok(repaired)
 }
 
 fn saved_positions(
@@ -105,139 +113,167 @@ fn saved_positions(
     }
 }
 
-fn find_damage(
-    storage: &dyn Storage,
-    dir: &Path,
-    segments: &mut Segments,
-    known: u64,
-) -> Result<Option<Damage>, OpenError> {
-    for (at, &base) in segments.bases.iter().enumerate() {
-        let found = match read_segment(storage, dir, base) {
-            Ok(found) => found,
-            Err(OpenError::Corrupt(what)) => {
-                return Ok(Some(Damage {
-                    what,
-                    at,
-                    whole: true,
-                }));
-            }
-            Err(error) => return Err(error),
-        };
-        if let Some(before) = segments.sound.last() {
-            let end = found.header.previous_end;
-            if found.header.journal != before.header.journal || end < before.header.base {
-                let what = corruption(&found.path, 0, base);
-                return Ok(Some(Damage {
-                    what,
-                    at,
-                    whole: true,
-                }));
-            }
-            match verify_sealed(before, end) {
+impl Segments {
+    fn find_damage(
+        &mut self,
+        storage: &dyn Storage,
+        dir: &Path,
+    ) -> Result<Option<Damage>, OpenError> {
+        for (at, &base) in self.bases.iter().enumerate() {
+            let found = match read_segment(storage, dir, base) {
+                Ok(found) => found,
                 Err(OpenError::Corrupt(what)) => {
+                    return Ok(Some(Damage {
+                        what,
+                        at,
+                        whole: true,
+                    }));
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(before) = self.sound.last() {
+                let end = found.header.previous_end;
+                if found.header.journal != before.header.journal || end < before.header.base {
+                    let what = corruption(&found.path, 0, base);
+                    return Ok(Some(Damage {
+                        what,
+                        at,
+                        whole: true,
+                    }));
+                }
+                if let Some(what) = only_corruption(verify_sealed(before, end))? {
                     return Ok(Some(Damage {
                         what,
                         at: at - 1,
                         whole: false,
                     }));
                 }
-                result => result?,
             }
+            self.sound.push(found);
         }
-        segments.sound.push(found);
-    }
-    let Some(last) = segments.sound.last() else {
-        let what = corruption(dir, 0, 0);
-        return Ok((known > 0).then_some(Damage {
+        let Some(last) = self.sound.last() else {
+            let what = corruption(dir, 0, 0);
+            return Ok((self.known > 0).then_some(Damage {
+                what,
+                at: 0,
+                whole: true,
+            }));
+        };
+        let at = self.sound.len() - 1;
+        let what = only_corruption(find_tail(last, self.known))?;
+        Ok(what.map(|what| Damage {
             what,
-            at: 0,
-            whole: true,
-        }));
-    };
-    match find_tail(last, known) {
-        Ok(_) => Ok(None),
-        Err(OpenError::Corrupt(what)) => Ok(Some(Damage {
-            what,
-            at: segments.sound.len() - 1,
+            at,
             whole: false,
-        })),
+        }))
+    }
+}
+
+fn only_corruption<T>(result: Result<T, OpenError>) -> Result<Option<Corruption>, OpenError> {
+    match result {
+        Ok(_) => Ok(None),
+        Err(OpenError::Corrupt(what)) => Ok(Some(what)),
         Err(error) => Err(error),
     }
 }
 
-fn cut(
-    storage: &dyn Storage,
-    dir: &Path,
-    settings: &Settings,
-    segments: &Segments,
-    damage: Damage,
-    known: u64,
-    mut aside: Vec<PathBuf>,
-) -> Result<Repaired, OpenError> {
-    let kept_segments = if damage.whole {
-        damage.at
-    } else {
-        damage.at + 1
+/// What the part to be cut tells of itself.
+struct Lost {
+    /// After the highest offset seen.
+    end: u64,
+    decided_at: i64,
+    journal: Option<u128>,
+}
+
+fn survey(storage: &dyn Storage, dir: &Path, cut: &[u64]) -> Result<Lost, OpenError> {
+    let end = cut.last().copied().unwrap_or(0);
+    let mut lost = Lost {
+        end,
+        decided_at: i64::MIN,
+        journal: None,
     };
-    let last = kept_segments
-        .checked_sub(1)
-        .and_then(|at| segments.sound.get(at));
-    let stop = if damage.whole {
-        u64::MAX
-    } else {
-        damage.what.offset
-    };
-    let (lost_from, mut decided_at) = match last {
-        Some(last) => readable_until(last, stop)?,
-        None => (segments.bases.first().copied().unwrap_or(0), i64::MIN),
-    };
-    let mut lost_to = known
-        .max(lost_from)
-        .max(segments.bases.last().copied().unwrap_or(0));
-    let mut journal = last.map(|last| last.header.journal);
-    for &base in segments.bases.iter().skip(damage.at) {
+    for &base in cut {
         let Ok(found) = read_segment(storage, dir, base) else {
             continue;
         };
         let salt = found.header.salt;
         let (durable, end) = marks_from(found.file.as_ref(), salt, 0).at("read", &found.path)?;
-        lost_to = lost_to.max(durable).max(end);
-        decided_at = decided_at.max(found.header.decided_at);
-        journal = journal.or(Some(found.header.journal));
+        lost.end = lost.end.max(durable).max(end);
+        lost.decided_at = lost.decided_at.max(found.header.decided_at);
+        lost.journal = lost.journal.or(Some(found.header.journal));
     }
-    let journal = match journal {
-        Some(journal) => journal,
-        None => mint_id(storage.entropy().at("read random bits for", dir)?),
-    };
-    // The damaged part may have held as many frames as fit into a segment.
-    let base = lost_to + settings.segment_bytes / FRAME_HEADER_BYTES as u64 + 1;
-    let previous_end = last.map_or(base, |_| lost_from);
-    let header = SegmentHeader {
-        journal,
-        shard: 0,
-        base,
-        previous_end,
-        decided_at,
-        salt: 0,
-    };
-    begin(storage, dir, settings, None, Some(header))?;
-    if let Some(last) = last.filter(|_| !damage.whole) {
-        aside.push(copy_rest(storage, dir, last, damage.what.position)?);
+    Ok(lost)
+}
+
+impl Segments {
+    /// Begins a new segment after everything that can ever have been, then moves the rest away.
+    fn cut(
+        &self,
+        storage: &dyn Storage,
+        dir: &Path,
+        settings: &Settings,
+        damage: Damage,
+    ) -> Result<Repaired, OpenError> {
+        let kept = if damage.whole {
+            damage.at
+        } else {
+            damage.at + 1
+        };
+        let last = kept.checked_sub(1).and_then(|at| self.sound.get(at));
+        let stop = if damage.whole {
+            u64::MAX
+        } else {
+            damage.what.offset
+        };
+        let (lost_from, decided_at) = match last {
+            Some(last) => readable_until(last, stop)?,
+            None => (self.bases.first().copied().unwrap_or(0), i64::MIN),
+        };
+        let lost = survey(storage, dir, self.bases.get(damage.at..).unwrap_or(&[]))?;
+        let journal = match last.map(|last| last.header.journal).or(lost.journal) {
+            Some(journal) => journal,
+            None => mint_id(storage.entropy().at("read random bits for", dir)?),
+        };
+        let lost_to = lost.end.max(lost_from).max(self.known);
+        // The damaged part may have held as many frames as fit into its file.
+        let file_bytes = last.map_or(settings.segment_bytes, |last| last.bytes);
+        let most = file_bytes.max(settings.segment_bytes) / FRAME_HEADER_BYTES as u64;
+        let base = lost_to + most + 1;
+        let header = SegmentHeader {
+            journal,
+            shard: 0,
+            base,
+            previous_end: last.map_or(base, |_| lost_from),
+            decided_at: decided_at.max(lost.decided_at),
+            salt: 0,
+        };
+        begin(storage, dir, settings, None, Some(header))?;
+        let mut aside = Vec::new();
+        if let Some(last) = last.filter(|_| !damage.whole) {
+            aside.push(copy_rest(storage, dir, last, damage.what.position)?);
+        }
+        for &base in self.bases.iter().skip(kept).rev() {
+            aside.push(move_aside(storage, dir, base)?);
+        }
+        let cut = Some(Cut {
+            lost_from,
+            lost_to,
+            resumes_at: base,
+        });
+        Ok(Repaired {
+            damage: Some(damage.what),
+            cut,
+            aside,
+        })
     }
-    for &base in segments.bases.iter().skip(kept_segments).rev() {
-        let path = segment_path(dir, base);
-        let kept = path.with_extension("seg.cut");
-        storage.rename(&path, &kept).at("rename", &path)?;
-        storage.sync_dir(dir).at("sync", dir)?;
-        aside.push(kept);
-    }
-    Ok(Repaired {
-        damage: Some(damage.what),
-        lost_from,
-        lost_to,
-        resumes_at: base,
-        aside,
-    })
+}
+
+fn move_aside(storage: &dyn Storage, dir: &Path, base: u64) -> Result<PathBuf, FileError> {
+    let path = segment_path(dir, base);
+    let kept = path.with_extension("seg.cut");
+    storage.rename(&path, &kept).at("rename", &path)?;
+    storage.sync_dir(dir).at("sync", dir)?;
+    Ok(kept)
 }
 
 /// The offset after the last readable frame, at most `stop`, and the highest time up to there.

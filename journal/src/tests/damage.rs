@@ -97,28 +97,29 @@ fn a_repair_keeps_what_is_before_the_damage_and_never_uses_an_offset_again() {
         let shared: Arc<dyn Storage> = Arc::new(storage.clone());
         let repaired = repair(&data_dir(), &shared, &small()).unwrap();
         let damage = repaired.damage.clone().unwrap();
+        let cut = repaired.cut.unwrap();
         assert_eq!(&damage.path, path);
-        assert_eq!(repaired.lost_from, damage.offset);
-        assert!(repaired.lost_to >= 60 && repaired.resumes_at > repaired.lost_to);
+        assert_eq!(cut.lost_from, damage.offset);
+        assert!(cut.lost_to >= 60 && cut.resumes_at > cut.lost_to);
         assert!(repaired.aside.iter().all(|kept| storage.open(kept).is_ok()));
         assert_eq!(repaired.aside.len(), 3 - segment);
 
         let journal = stepped(&storage, small());
-        assert_eq!(journal.next_offset(), repaired.resumes_at);
+        assert_eq!(journal.next_offset(), cut.resumes_at);
         let offset = fill(&journal, NOW, b"after");
         journal.commit_step();
-        assert_eq!(offset, repaired.resumes_at);
+        assert_eq!(offset, cut.resumes_at);
         let read = read_all(&journal, 0);
-        let kept = usize::try_from(repaired.lost_from).unwrap();
+        let kept = usize::try_from(cut.lost_from).unwrap();
         assert_eq!(read.len(), kept + 1);
         assert!(
             read[..kept]
                 .iter()
                 .all(|(offset, _, payload)| *payload == record(*offset))
         );
-        assert_eq!(read[kept].0, repaired.resumes_at);
+        assert_eq!(read[kept].0, cut.resumes_at);
         assert_eq!(
-            read_all(&journal, repaired.lost_from).len(),
+            read_all(&journal, cut.lost_from).len(),
             1,
             "from inside the gap"
         );
@@ -136,9 +137,10 @@ fn a_repair_also_helps_when_headers_are_damaged() {
         }
         let shared: Arc<dyn Storage> = Arc::new(storage.clone());
         let repaired = repair(&data_dir(), &shared, &small()).unwrap();
+        let cut = repaired.cut.unwrap();
         let journal = stepped(&storage, small());
-        assert!(repaired.resumes_at >= 60, "{broken:?}");
-        assert_eq!(journal.next_offset(), repaired.resumes_at);
+        assert!(cut.resumes_at >= 60, "{broken:?}");
+        assert_eq!(journal.next_offset(), cut.resumes_at);
         let read = read_all(&journal, journal.oldest_offset());
         assert!(
             read.iter()
