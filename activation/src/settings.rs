@@ -219,7 +219,6 @@ impl FromStr for Network {
 impl TryFrom<String> for Network {
     type Error = NetworkError;
 
-    #[expect(clippy::needless_pass_by_value, reason = "the trait's signature")]
     fn try_from(text: String) -> Result<Self, NetworkError> {
         text.parse()
     }

@@ -255,11 +255,10 @@ impl Worker {
         let (due, ending) = self.end(&plan, key, row, verdict, now);
         let mut commands = vec![self.settlement(key, offset, due, Some(attempted), ending)];
         if verdict == Verdict::Gone {
-            tracing::warn!(
-                destination = plan.name,
-                "destination answered 410 Gone: switched off"
-            );
+            tracing::warn!(destination = plan.name, "answered 410 Gone: switched off");
             commands.push(Command::Disable(Arc::clone(&self.destination)));
+        } else if verdict == Verdict::Auth {
+            tracing::warn!(destination = plan.name, "refuses our credentials: paused");
         }
         commands
     }

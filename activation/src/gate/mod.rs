@@ -49,3 +49,6 @@ fn changes(offset: u64, record: &Record<'_>) -> Vec<Intent> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,9 @@ const IDLE_PER_HOST_MAX: usize = 64;
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long the body of an answer is waited for once its status is known.
+const DRAIN: Duration = Duration::from_secs(1);
+
 /// The shared HTTP client with its connection pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
@@ -86,9 +89,6 @@ impl Transport {
         Answer::Status { code, retry_after }
     }
 }
-
-/// How long the body of an answer is waited for once its status is known.
-const DRAIN: Duration = Duration::from_secs(1);
 
 fn failure(error: &hyper_util::client::legacy::Error) -> Answer {
     let mut source = error.source();
