@@ -13,3 +13,5 @@ mod campaign;
 mod device;
 pub mod enrich;
 pub mod record_json;
+#[cfg(test)]
+mod flow_tests;

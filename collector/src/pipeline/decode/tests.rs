@@ -1,1 +1,578 @@
-//! placeholder
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use base64::Engine;
+use proptest::prelude::*;
+use tidegate_event::{EventType, Json, Outcome, Timestamp};
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    event_bytes_max: 32 << 10,
+    batch_events_max: 2_500,
+};
+
+fn read(body: &str) -> Result<Envelope<'_>, Unreadable> {
+    native::read(body.as_bytes(), &LIMITS)
+}
+
+fn hit(body: &str) -> Result<Hit<'_>, DecodeError> {
+    let mut envelope = read(body).unwrap();
+    assert_eq!(envelope.events.len(), 1, "{body}");
+    envelope.events.remove(0).hit
+}
+
+fn fault(body: &str) -> (&'static str, String) {
+    let error = hit(body).unwrap_err();
+    (error.path(), error.to_string())
+}
+
+#[test]
+fn a_whole_event_is_read_and_borrowed() {
+    let body = r#"{"type":"track","event":"Order Completed","anonymousId":"a-1","userId":"u-1",
+        "messageId":"m-1","timestamp":"2026-11-22T12:00:00Z","sentAt":1795348801000,
+        "properties":{"revenue":42.5},"traits":{"plan":"pro"},
+        "context":{"page":{"path":"/"},"consent":{"granted":true}},"writeKey":"k","unknown":[1]}"#;
+    let mut envelope = read(body).unwrap();
+    assert_eq!(envelope.write_key.as_deref(), Some("k"));
+    assert!(envelope.single);
+    let decoded = envelope.events.remove(0);
+    assert_eq!(decoded.message_id.as_deref(), Some("m-1"));
+    assert_eq!(decoded.raw, body);
+    let hit = decoded.hit.unwrap();
+    assert_eq!(hit.kind, EventType::Track);
+    assert!(matches!(hit.name, Cow::Borrowed("Order Completed")));
+    assert!(matches!(hit.anonymous_id, Some(Cow::Borrowed("a-1"))));
+    assert_eq!(hit.user_id.as_deref(), Some("u-1"));
+    assert_eq!(hit.occurred_at, Some(Timestamp(1_795_348_800_000)));
+    assert_eq!(hit.sent_at, Some(Timestamp(1_795_348_801_000)));
+    assert_eq!(
+        hit.timestamp_as_sent.as_deref(),
+        Some("2026-11-22T12:00:00Z")
+    );
+    assert!(matches!(
+        hit.properties.raw,
+        Cow::Borrowed(r#"{"revenue":42.5}"#)
+    ));
+    assert_eq!(
+        hit.properties.value.get("revenue"),
+        Some(&Json::Float(42.5))
+    );
+    assert_eq!(hit.traits.raw, r#"{"plan":"pro"}"#);
+    assert_eq!(hit.consent_signal, Some(true));
+    assert!(!hit.server_channel);
+}
+
+#[test]
+fn an_unreadable_request_is_refused_as_a_whole() {
+    let deep = "[".repeat(100_000);
+    let deep_event = format!("{{\"properties\":{deep}");
+    for (body, expected) in [
+        ("", Unreadable::Empty),
+        (" \n\t ", Unreadable::Empty),
+        ("\u{feff}", Unreadable::Empty),
+        ("{\"batch\":[]}", Unreadable::Empty),
+        ("[]", Unreadable::NotAnObject),
+        ("[{\"type\":\"page\"}]", Unreadable::NotAnObject),
+        ("null", Unreadable::NotAnObject),
+        ("\"track\"", Unreadable::NotAnObject),
+        ("12", Unreadable::NotAnObject),
+        ("{\"batch\":{}}", Unreadable::BatchNotAnArray),
+        ("{\"batch\":\"x\"}", Unreadable::BatchNotAnArray),
+        ("{", Unreadable::NotJson { line: 1, column: 1 }),
+        ("{}x", Unreadable::NotJson { line: 1, column: 3 }),
+        ("{\n\"a\":tru}", Unreadable::NotJson { line: 2, column: 8 }),
+        (
+            "{\"a\":\"\u{0}\"}",
+            Unreadable::NotJson { line: 1, column: 6 },
+        ),
+        (
+            "{\"type\":\"page\"}\u{0}",
+            Unreadable::NotJson {
+                line: 1,
+                column: 16,
+            },
+        ),
+    ] {
+        assert_eq!(read(body).unwrap_err(), expected, "{body}");
+        assert_eq!(expected.outcome(), Outcome::Invalid);
+    }
+    assert!(matches!(
+        read(&deep_event).unwrap_err(),
+        Unreadable::NotJson { .. }
+    ));
+    assert_eq!(
+        native::read(b"{\"a\":\"\xff\"}", &LIMITS).unwrap_err(),
+        Unreadable::NotUtf8 { at: 6 }
+    );
+}
+
+#[test]
+fn too_many_events_are_refused_before_any_is_decoded() {
+    let batch = |count: usize| format!("{{\"batch\":[{}0]}}", "0,".repeat(count - 1));
+    let error = read(&batch(100_000)).unwrap_err();
+    assert_eq!(error, Unreadable::TooManyEvents { max: 2_500 });
+    assert_eq!(error.outcome(), Outcome::TooLarge);
+    assert_eq!(read(&batch(2_500)).unwrap().events.len(), 2_500);
+    assert!(read(&batch(2_501)).is_err());
+}
+
+#[test]
+fn one_bad_event_never_harms_its_neighbours() {
+    let body = r#"{"batch":[
+        {"type":"page","messageId":"m-0"}, null, 7, "x", [{"type":"page"}], {},
+        {"type":"track","messageId":"m-6"}, {"type":"page","properties":{"a":1e999}},
+        {"type":"page","properties":{"a":"\ud83d"}}, {"type":"page","userId":"\ud83d"},
+        {"type":"page","messageId":"m-10"}]}"#;
+    let envelope = read(body).unwrap();
+    assert!(!envelope.single);
+    let results: Vec<_> = envelope
+        .events
+        .iter()
+        .map(|event| {
+            event
+                .hit
+                .as_ref()
+                .map(|hit| hit.kind)
+                .map_err(DecodeError::path)
+        })
+        .collect();
+    assert_eq!(
+        results,
+        [
+            Ok(EventType::Page),
+            Err("$"),
+            Err("$"),
+            Err("$"),
+            Err("$"),
+            Err("type"),
+            Err("event"),
+            Err("properties"),
+            Err("properties"),
+            Err("$"),
+            Ok(EventType::Page),
+        ]
+    );
+    assert_eq!(envelope.events[6].message_id.as_deref(), Some("m-6"));
+    assert_eq!(envelope.events[10].message_id.as_deref(), Some("m-10"));
+    assert_eq!(envelope.events[4].raw, r#"[{"type":"page"}]"#);
+}
+
+#[test]
+fn each_fault_names_its_path_and_never_a_value() {
+    for (body, path) in [
+        (r"{}", "type"),
+        (r#"{"type":null}"#, "type"),
+        (r#"{"type":""}"#, "type"),
+        (r#"{"type":"SECRET"}"#, "type"),
+        (r#"{"type":7}"#, "type"),
+        (r#"{"type":"track"}"#, "event"),
+        (r#"{"type":"track","event":""}"#, "event"),
+        (r#"{"type":"track","event":{"SECRET":1}}"#, "event"),
+        (r#"{"type":"page","name":["SECRET"]}"#, "name"),
+        (r#"{"type":"page","anonymousId":true}"#, "anonymousId"),
+        (r#"{"type":"page","userId":["SECRET"]}"#, "userId"),
+        (r#"{"type":"page","messageId":{}}"#, "messageId"),
+        (r#"{"type":"page","properties":"SECRET"}"#, "properties"),
+        (r#"{"type":"page","properties":[]}"#, "properties"),
+        (r#"{"type":"identify","traits":false}"#, "traits"),
+        (r#"{"type":"page","context":1}"#, "context"),
+        (
+            r#"{"type":"page","context":{"traits":"SECRET"}}"#,
+            "context.traits",
+        ),
+        (r#"{"type":"page","timestamp":"SECRET"}"#, "timestamp"),
+        (r#"{"type":"page","timestamp":[]}"#, "timestamp"),
+        (
+            r#"{"type":"page","originalTimestamp":"SECRET"}"#,
+            "originalTimestamp",
+        ),
+        (r#"{"type":"page","sentAt":true}"#, "sentAt"),
+        (r#"{"type":"alias"}"#, "previousId"),
+        (r#"{"type":"group"}"#, "groupId"),
+    ] {
+        let (found, reason) = fault(body);
+        assert_eq!(found, path, "{body}");
+        assert!(reason.contains(path), "{reason}");
+        assert!(!reason.contains("SECRET"), "{reason}");
+    }
+}
+
+#[test]
+fn ids_may_be_numbers_and_have_their_limits() {
+    let event = hit(r#"{"type":"page","userId":12345678901,"anonymousId":-1.5,"messageId":7}"#);
+    let event = event.unwrap();
+    assert_eq!(event.user_id.as_deref(), Some("12345678901"));
+    assert_eq!(event.anonymous_id.as_deref(), Some("-1.5"));
+    assert_eq!(event.message_id.as_deref(), Some("7"));
+    for (name, max) in [("messageId", 100), ("userId", 200), ("anonymousId", 200)] {
+        let body = |len| {
+            format!(
+                "{{\"type\":\"page\",\"{name}\":\"{}\"}}",
+                "é".repeat(len / 2)
+            )
+        };
+        assert!(hit(&body(max)).is_ok(), "{name}");
+        let error = hit(&body(max + 2)).unwrap_err();
+        assert_eq!(error, DecodeError::TooLong { path: name, max });
+    }
+    let empty = r#"{"type":"page","userId":"","anonymousId":null,"messageId":""}"#;
+    let empty = hit(empty).unwrap();
+    assert_eq!(
+        (empty.user_id, empty.anonymous_id, empty.message_id),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn nesting_is_bounded_wherever_it_stands() {
+    let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+    for name in ["properties", "traits", "context"] {
+        let body = |levels| format!("{{\"type\":\"page\",\"{name}\":{}}}", nested(levels));
+        assert!(hit(&body(31)).is_ok(), "{name}");
+        let error = hit(&body(32)).unwrap_err();
+        let expected = DecodeError::TooDeep {
+            path: name,
+            max: DEPTH_MAX,
+        };
+        assert_eq!(error, expected);
+        assert!(hit(&body(2_000)).is_err());
+    }
+    // What is not kept may be as deep as it likes; an id may not.
+    assert!(hit(&format!("{{\"type\":\"page\",\"x\":{}}}", nested(5_000))).is_ok());
+    let in_id = format!("{{\"type\":\"page\",\"userId\":{}}}", nested(5_000));
+    assert_eq!(fault(&in_id).0, "$");
+}
+
+#[test]
+fn an_event_over_its_limit_keeps_its_id_and_its_neighbours() {
+    let big = format!(
+        r#"{{"type":"page","messageId":"big","properties":{{"a":"{}"}}}}"#,
+        "x".repeat(LIMITS.event_bytes_max)
+    );
+    let single = read(&big).unwrap();
+    assert_eq!(single.events[0].message_id.as_deref(), Some("big"));
+    let error = single.events[0].hit.as_ref().unwrap_err();
+    assert_eq!(error.outcome(), Outcome::TooLarge);
+    let batch = format!(r#"{{"batch":[{{"type":"page"}},{big},{{"type":"page"}}]}}"#);
+    let good: Vec<_> = read(&batch)
+        .unwrap()
+        .events
+        .iter()
+        .map(|event| event.hit.is_ok())
+        .collect();
+    assert_eq!(good, [true, false, true]);
+}
+
+#[test]
+fn a_batch_lends_its_context_time_and_channel() {
+    let body = r#"{"batch":[
+        {"type":"page"},
+        {"type":"page","context":{"b":9,"own":1},"sentAt":"2026-01-02T00:00:00Z"},
+        {"type":"page","context":{}},
+        {"type":"page","context":{"\u0061":0,"b":0}}],
+        "context":{"a":[1, 2],"b":"x","consent":{"granted":false}},
+        "sentAt":"2026-01-01T00:00:00Z","channel":"server"}"#;
+    let envelope = read(body).unwrap();
+    let hits: Vec<_> = envelope
+        .events
+        .iter()
+        .map(|event| event.hit.as_ref().unwrap())
+        .collect();
+    let batch_context = r#"{"a":[1, 2],"b":"x","consent":{"granted":false}}"#;
+    assert_eq!(hits[0].context.raw, batch_context);
+    assert_eq!(
+        hits[1].context.raw,
+        r#"{"a":[1, 2],"consent":{"granted":false},"b":9,"own":1}"#
+    );
+    assert_eq!(hits[2].context.raw, batch_context);
+    assert_eq!(
+        hits[3].context.raw,
+        r#"{"consent":{"granted":false},"\u0061":0,"b":0}"#
+    );
+    for hit in &hits {
+        let again: Json<'_> = serde_json::from_str(&hit.context.raw).unwrap();
+        assert_eq!(again, hit.context.value);
+        assert!(hit.server_channel);
+        assert_eq!(hit.consent_signal, Some(false));
+    }
+    let day = |day: &str| Timestamp::parse_rfc3339(&format!("2026-01-{day}T00:00:00Z"));
+    assert_eq!((hits[0].sent_at, hits[1].sent_at), (day("01"), day("02")));
+}
+
+#[test]
+fn a_bad_batch_time_harms_only_events_without_their_own() {
+    let body = r#"{"batch":[{"type":"page"},{"type":"page","sentAt":1}],"sentAt":"?","context":4}"#;
+    let envelope = read(body).unwrap();
+    let error = envelope.events[0].hit.as_ref().unwrap_err();
+    assert_eq!(error, &DecodeError::BadTimestamp { path: "sentAt" });
+    assert!(envelope.events[1].hit.is_ok());
+}
+
+#[test]
+fn duplicate_members_count_once_and_the_last_wins() {
+    let body = r#"{"type":"page","type":"track","event":"a","event":"b",
+        "properties":{"x":1},"properties":{"x":2,"x":3}}"#;
+    let event = hit(body).unwrap();
+    assert_eq!((event.kind, &*event.name), (EventType::Track, "b"));
+    assert_eq!(event.properties.value.get("x"), Some(&Json::Int(3)));
+}
+
+#[test]
+fn names_traits_and_groups_come_from_where_clients_put_them() {
+    let name = |body| hit(body).unwrap().name.into_owned();
+    assert_eq!(
+        name(r#"{"type":"page","name":"A","properties":{"name":"B"}}"#),
+        "A"
+    );
+    assert_eq!(name(r#"{"type":"screen","properties":{"name":"B"}}"#), "B");
+    assert_eq!(name(r#"{"type":"page","properties":{"name":4}}"#), "");
+    assert_eq!(name(r#"{"type":"identify","event":"x","name":"y"}"#), "");
+
+    let own = hit(r#"{"type":"identify","traits":{"a":1},"context":{"traits":{"a":2}}}"#);
+    assert_eq!(own.unwrap().traits.raw, r#"{"a":1}"#);
+    let lent = hit(r#"{"type":"page","context":{"traits": {"a": 2} }}"#).unwrap();
+    assert_eq!(lent.traits.raw, r#"{"a": 2}"#);
+    assert_eq!(lent.traits.value.get("a"), Some(&Json::Int(2)));
+
+    for (context, expected) in [
+        ("null", r#"{"groupId":"g\"1"}"#),
+        ("{}", r#"{"groupId":"g\"1"}"#),
+        (r#"{"a":1}"#, r#"{"groupId":"g\"1","a":1}"#),
+        (r#"{"groupId":"other"}"#, r#"{"groupId":"other"}"#),
+    ] {
+        let body = format!(r#"{{"type":"group","groupId":"g\"1","context":{context}}}"#);
+        let group = hit(&body).unwrap();
+        assert_eq!(group.context.raw, expected);
+        let again: Json<'_> = serde_json::from_str(&group.context.raw).unwrap();
+        assert_eq!(again.get("groupId"), group.context.value.get("groupId"));
+    }
+}
+
+#[test]
+fn the_original_timestamp_goes_before_the_timestamp() {
+    let both = r#"{"type":"page","timestamp":"2026-01-02T00:00:00Z","originalTimestamp":"5"}"#;
+    let both = hit(both).unwrap();
+    assert_eq!(both.occurred_at, Some(Timestamp(5)));
+    assert_eq!(both.timestamp_as_sent.as_deref(), Some("5"));
+    let none = hit(r#"{"type":"page","timestamp":"","sentAt":null}"#).unwrap();
+    assert_eq!((none.occurred_at, none.sent_at), (None, None));
+    assert_eq!(none.timestamp_as_sent, None);
+}
+
+fn pixel(query: &str) -> String {
+    let mut scratch = Vec::new();
+    let envelope = pixel::read(query, &LIMITS, &mut scratch).unwrap();
+    let mut seen = format!("{:?}", envelope.write_key.as_deref().unwrap_or("-"));
+    for event in &envelope.events {
+        match &event.hit {
+            Ok(hit) => write!(
+                seen,
+                " {} {:?} {:?} {}",
+                hit.kind.as_str(),
+                hit.name,
+                hit.anonymous_id.as_deref().unwrap_or("-"),
+                hit.properties.raw
+            ),
+            Err(error) => write!(seen, " {error}"),
+        }
+        .unwrap();
+    }
+    seen
+}
+
+#[test]
+fn a_pixel_takes_the_same_as_parameters() {
+    for (query, expected) in [
+        (
+            "writeKey=k&type=track&event=Mail+opened&anonymousId=a%221&properties=%7B%22n%22%3A1%7D",
+            r#""k" track "Mail opened" "a\"1" {"n":1}"#,
+        ),
+        ("event=x", r#""-" track "x" "-" {}"#),
+        ("type=page&event=x", r#""-" page "" "-" {}"#),
+        ("event=x&type=page", r#""-" page "" "-" {}"#),
+        ("anonymousId=a", r#""-" page "" "a" {}"#),
+        ("name=Home&nonsense=%7B", r#""-" page "Home" "-" {}"#),
+        (
+            "type=page&properties=%7Bbroken",
+            r#""-" properties must be an object"#,
+        ),
+        (
+            "type=page&properties=1%2C%22userId%22%3A%22x%22",
+            r#""-" properties must be an object"#,
+        ),
+        (
+            "type=page&timestamp=x",
+            r#""-" timestamp must be an ISO 8601 time or milliseconds since 1970"#,
+        ),
+    ] {
+        assert_eq!(pixel(query), expected, "{query}");
+    }
+    for empty in ["", "writeKey=k", "nonsense=1", "type="] {
+        let mut scratch = b"left from before".to_vec();
+        let error = pixel::read(empty, &LIMITS, &mut scratch).unwrap_err();
+        assert_eq!(error, Unreadable::Empty, "{empty}");
+    }
+}
+
+#[test]
+fn a_pixel_takes_base64_in_every_spelling() {
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+    // Padded, and with bytes that the two alphabets spell differently.
+    let body = r#"{"type":"track","event":"??>>~~ÿ","anonymousId":"a","writeKey":"in"}"#;
+    for text in [
+        STANDARD.encode(body),
+        STANDARD_NO_PAD.encode(body),
+        URL_SAFE.encode(body),
+        URL_SAFE_NO_PAD.encode(body),
+    ] {
+        let expected = r#""in" track "??>>~~ÿ" "a" {}"#;
+        // Raw, where `+` reaches us as a space, and percent-encoded.
+        assert_eq!(pixel(&format!("writeKey=out&data={text}")), expected);
+        let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        assert_eq!(pixel(&format!("event=ignored&data={encoded}")), expected);
+    }
+    let mut scratch = Vec::new();
+    for bad in ["data=%25%25", "data=abcde", "data=a"] {
+        let error = pixel::read(bad, &LIMITS, &mut scratch).unwrap_err();
+        assert_eq!(error, Unreadable::NotBase64, "{bad}");
+    }
+    let not_json = pixel::read("data=aGVsbG8", &LIMITS, &mut scratch).unwrap_err();
+    assert!(matches!(not_json, Unreadable::NotJson { .. }));
+}
+
+#[test]
+fn a_query_gives_its_write_key() {
+    let key = |query| native::write_key_of_query(query).map(Cow::into_owned);
+    assert_eq!(key("a=1&writeKey=k%20y"), Some("k y".to_owned()));
+    assert_eq!(key("writeKey="), None);
+    assert_eq!(key("writekey=k"), None);
+}
+
+/// Every recorded request of a real SDK decodes, event by event.
+#[test]
+fn recorded_requests_of_segments_clients_decode() {
+    for client in [
+        "segment-node",
+        "segment-browser",
+        "segment-python",
+        "segment-go",
+    ] {
+        let path = format!(
+            "{}/../tests/fixtures/wire/{client}.jsonl",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut kinds = Vec::new();
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let line: Json<'_> = serde_json::from_str(line).unwrap();
+            let Some(body) = line.get("body").and_then(Json::as_str) else {
+                continue;
+            };
+            let envelope = read(body).unwrap();
+            for event in envelope.events {
+                let hit = event
+                    .hit
+                    .unwrap_or_else(|error| panic!("{client}: {error}"));
+                assert!(hit.message_id.is_some() && hit.occurred_at.is_some());
+                assert!(hit.sent_at.is_some(), "{client} sends its clock");
+                assert!(hit.anonymous_id.is_some() || hit.user_id.is_some());
+                kinds.push(hit.kind);
+            }
+        }
+        for kind in [
+            EventType::Track,
+            EventType::Page,
+            EventType::Identify,
+            EventType::Alias,
+        ] {
+            assert!(kinds.contains(&kind), "{client} {kind:?}");
+        }
+    }
+}
+
+fn any_json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        any::<i64>().prop_map(|n| n.to_string()),
+        any::<f64>().prop_map(|n| format!("{n:e}")),
+        "\"[a-z\\\\n\u{2028}é]{0,6}\"",
+        Just("\"2026-01-01T00:00:00Z\"".to_owned()),
+        Just("\"track\"".to_owned()),
+        Just("\"\\ud800\"".to_owned()),
+    ];
+    let key = prop_oneof![
+        Just("type"),
+        Just("event"),
+        Just("userId"),
+        Just("messageId"),
+        Just("timestamp"),
+        Just("sentAt"),
+        Just("context"),
+        Just("properties"),
+        Just("traits"),
+        Just("batch"),
+        Just("page"),
+        Just("ip"),
+        Just("consent"),
+        Just("x"),
+    ];
+    leaf.prop_recursive(5, 64, 8, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            proptest::collection::vec((key.clone(), inner), 0..8).prop_map(|members| {
+                let members: Vec<_> = members
+                    .iter()
+                    .map(|(key, value)| format!("\"{key}\":{value}"))
+                    .collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+/// Whatever is decoded holds together: text and value agree, limits hold.
+fn check(body: &[u8]) {
+    let Ok(envelope) = native::read(body, &LIMITS) else {
+        return;
+    };
+    assert!(!envelope.events.is_empty());
+    for event in envelope.events {
+        let Ok(hit) = event.hit else { continue };
+        for object in [&hit.context, &hit.properties, &hit.traits] {
+            let again: Json<'_> = serde_json::from_str(&object.raw).unwrap();
+            assert!(again.is_object());
+            let (Json::Object(again), Json::Object(value)) = (again, &object.value) else {
+                panic!("no object");
+            };
+            assert!(value.iter().all(|member| again.contains(member)));
+        }
+        assert!(
+            hit.message_id
+                .is_none_or(|id| id.len() <= MESSAGE_ID_BYTES_MAX)
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        check(&body);
+        let mut scratch = Vec::new();
+        let _ = pixel::read(&String::from_utf8_lossy(&body), &LIMITS, &mut scratch);
+    }
+
+    #[test]
+    fn arbitrary_json_never_panics(body in any_json()) {
+        check(body.as_bytes());
+        check(format!("{{\"batch\":[{body}],\"context\":{body}}}").as_bytes());
+        check(format!("{{\"type\":\"page\",\"context\":{body},\"properties\":{body}}}").as_bytes());
+    }
+
+    #[test]
+    fn a_cut_body_never_panics(at in 0_usize..400) {
+        let body = r#"{"batch":[{"type":"track","event":"é\ud83d\ude00","properties":{"a":[1,2,{"b":null}]}}]}"#;
+        check(&body.as_bytes()[..at.min(body.len())]);
+    }
+}

@@ -1,0 +1,689 @@
+//! Steps 2 to 4 on hits that the decoder made, as the edge strings them together.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use tidegate_event::consent::ConsentSignal;
+use tidegate_event::identity::Identifiers;
+use tidegate_event::record::{EventFold, Fold, Record};
+use tidegate_event::{Consent, ConsentState, Enriched, Geo, Hit, Identity, Json, Timestamp};
+
+use super::consent::{Signals, resolve};
+use super::decode::{Limits, native};
+use super::enrich::{GeoLookup, RequestFacts, enrich};
+use super::identify::{CookieAction, CookieFacts, cookie_id, identify, is_blocked, is_cookie_id};
+use super::record_json;
+use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+
+const LIMITS: Limits = Limits {
+    event_bytes_max: 32 << 10,
+    batch_events_max: 10,
+};
+const NOW: Timestamp = Timestamp(1_795_348_800_000);
+const BROUGHT: &str = "00112233445566778899aabbccddeeff";
+
+fn source() -> Source {
+    Source {
+        name: "shop".to_owned(),
+        write_key: "k".to_owned(),
+        kind: SourceKind::Web,
+        origins: Vec::new(),
+        session_gap_ms: 1_800_000,
+        consent_default: ConsentDefault::Granted,
+        gpc: GpcPolicy::Anonymous,
+        dnt: false,
+        conversions: Vec::new(),
+    }
+}
+
+fn hit(body: &str) -> Hit<'_> {
+    let mut envelope = native::read(body.as_bytes(), &LIMITS).unwrap();
+    envelope.events.remove(0).hit.unwrap()
+}
+
+struct Atlas;
+
+impl GeoLookup for Atlas {
+    fn lookup(&self, ip: IpAddr) -> Geo {
+        // The address itself, in a form that no test takes for a leak.
+        let asn = match ip {
+            IpAddr::V4(ip) => u32::from(ip),
+            IpAddr::V6(ip) => u32::from(ip.segments()[7]),
+        };
+        Geo {
+            asn: Some(asn),
+            ..Geo::default()
+        }
+    }
+}
+
+fn facts<'a>() -> RequestFacts<'a> {
+    RequestFacts {
+        received_at: NOW,
+        client_ip: Some("203.0.113.77".parse().unwrap()),
+        user_agent: Some("Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Mobile/15E148"),
+        referer: Some("https://shop.example/from-referer?utm_source=ref"),
+    }
+}
+
+fn with_gpc() -> Signals {
+    Signals {
+        gpc: true,
+        dnt: false,
+    }
+}
+
+fn run<'a>(body: &'a str, signals: &Signals, source: &Source) -> Enriched<'a> {
+    let consented = resolve(hit(body), signals, source).unwrap();
+    let cookie = CookieFacts {
+        brought: None,
+        distinct_anonymous_ids_in_request: 1,
+        allowed: source.kind == SourceKind::Web,
+    };
+    let (identified, _) = identify(consented, &cookie, &mut || 7);
+    enrich(identified, &facts(), &Atlas)
+}
+
+// Consent.
+
+#[test]
+fn the_strictest_signal_decides() {
+    use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
+    use ConsentSignal::{Default, Dnt, Gpc, Tag};
+    use ConsentState::{Anonymous, Granted, NoShare};
+    let none = "";
+    let yes = r#","context":{"consent":{"granted":true}}"#;
+    let no = r#","context":{"consent":{"granted":false}}"#;
+    let no_ads = r#","context":{"consent":{"ad_storage":"denied"}}"#;
+    let keep = GpcPolicy::NoShare;
+    let hide = GpcPolicy::Anonymous;
+    // (tag, default, gpc sent, policy, dnt sent and counted) -> (state, signal)
+    for (tag, default, gpc, policy, dnt, expected) in [
+        (
+            none,
+            ByDefaultGranted,
+            false,
+            hide,
+            false,
+            Some((Granted, Default)),
+        ),
+        (
+            none,
+            ByDefaultAnonymous,
+            false,
+            hide,
+            false,
+            Some((Anonymous, Default)),
+        ),
+        (none, Denied, false, hide, false, None),
+        (
+            yes,
+            ByDefaultGranted,
+            false,
+            hide,
+            false,
+            Some((Granted, Tag)),
+        ),
+        (
+            yes,
+            ByDefaultAnonymous,
+            false,
+            hide,
+            false,
+            Some((Granted, Tag)),
+        ),
+        (yes, Denied, false, hide, false, Some((Granted, Tag))),
+        (no, ByDefaultGranted, false, hide, false, None),
+        (no, ByDefaultGranted, true, keep, false, None),
+        (
+            no_ads,
+            ByDefaultGranted,
+            false,
+            hide,
+            false,
+            Some((NoShare, Tag)),
+        ),
+        (
+            no_ads,
+            ByDefaultGranted,
+            true,
+            hide,
+            false,
+            Some((Anonymous, Gpc)),
+        ),
+        (
+            none,
+            ByDefaultGranted,
+            true,
+            hide,
+            false,
+            Some((Anonymous, Gpc)),
+        ),
+        (
+            none,
+            ByDefaultGranted,
+            true,
+            keep,
+            false,
+            Some((NoShare, Gpc)),
+        ),
+        (
+            none,
+            ByDefaultAnonymous,
+            true,
+            keep,
+            false,
+            Some((Anonymous, Default)),
+        ),
+        (none, Denied, true, keep, false, None),
+        (
+            yes,
+            ByDefaultGranted,
+            true,
+            hide,
+            false,
+            Some((Anonymous, Gpc)),
+        ),
+        (yes, Denied, true, keep, false, Some((NoShare, Gpc))),
+        (
+            none,
+            ByDefaultGranted,
+            false,
+            hide,
+            true,
+            Some((Anonymous, Dnt)),
+        ),
+        (
+            none,
+            ByDefaultGranted,
+            true,
+            keep,
+            true,
+            Some((NoShare, Gpc)),
+        ),
+    ] {
+        let body = format!("{{\"type\":\"page\"{tag}}}");
+        let source = Source {
+            consent_default: default,
+            gpc: policy,
+            dnt,
+            ..source()
+        };
+        let found = resolve(hit(&body), &Signals { gpc, dnt }, &source);
+        let found = found.ok().map(|found| {
+            assert_eq!(found.consent.gpc, gpc);
+            (found.consent.state, found.consent.signal)
+        });
+        assert_eq!(found, expected, "{tag} {default:?} {gpc} {policy:?} {dnt}");
+    }
+}
+
+#[test]
+fn dnt_counts_only_where_the_source_turns_it_on() {
+    let signals = Signals {
+        gpc: false,
+        dnt: true,
+    };
+    let found = resolve(hit(r#"{"type":"page"}"#), &signals, &source()).unwrap();
+    assert_eq!(found.consent.state, ConsentState::Granted);
+}
+
+#[test]
+fn a_server_source_makes_its_hits_server_side() {
+    let server = Source {
+        kind: SourceKind::Server,
+        ..source()
+    };
+    let of = |body, source: &Source| {
+        let signals = Signals::default();
+        resolve(hit(body), &signals, source)
+            .unwrap()
+            .hit
+            .server_channel
+    };
+    assert!(of(r#"{"type":"page"}"#, &server));
+    assert!(of(r#"{"type":"page","channel":"server"}"#, &source()));
+    assert!(!of(r#"{"type":"page","channel":"browser"}"#, &source()));
+}
+
+// Identity and cookie.
+
+fn identities<'a>(body: &'a str, cookie: &CookieFacts<'a>) -> (Identifiers<'a>, CookieAction) {
+    let consented = resolve(hit(body), &Signals::default(), &source()).unwrap();
+    let (identified, action) = identify(consented, cookie, &mut || 0xabc);
+    match identified.identity {
+        Identity::Known(ids) => (ids, action),
+        Identity::Anonymous => panic!("consent was granted"),
+    }
+}
+
+fn cookie(brought: Option<&str>, distinct: usize) -> CookieFacts<'_> {
+    CookieFacts {
+        brought,
+        distinct_anonymous_ids_in_request: distinct,
+        allowed: true,
+    }
+}
+
+#[test]
+fn the_visitor_is_the_anonymous_id_else_the_cookie_else_minted() {
+    let minted = cookie_id(0xabc);
+    let set = CookieAction::Set(minted.clone());
+    // (event, cookie) -> (anonymous id, user id, linked cookie, minted), cookie action
+    for (ids, brought, distinct, expected, action) in [
+        // An anonymousId and no cookie: a new cookie, stored nowhere yet.
+        (
+            r#""anonymousId":"a""#,
+            None,
+            1,
+            (Some("a"), None, None, false),
+            &set,
+        ),
+        // The cookie came back: linked, and not set again.
+        (
+            r#""anonymousId":"a""#,
+            Some(BROUGHT),
+            1,
+            (Some("a"), None, Some(BROUGHT), false),
+            &CookieAction::Keep,
+        ),
+        // Two anonymousIds in one request: whose cookie is it?
+        (
+            r#""anonymousId":"a""#,
+            Some(BROUGHT),
+            2,
+            (Some("a"), None, None, false),
+            &CookieAction::Keep,
+        ),
+        // Only the cookie.
+        (
+            r#""x":1"#,
+            Some(BROUGHT),
+            0,
+            (Some(BROUGHT), None, None, false),
+            &CookieAction::Keep,
+        ),
+        (
+            r#""userId":"u""#,
+            Some(BROUGHT),
+            0,
+            (Some(BROUGHT), Some("u"), None, false),
+            &CookieAction::Keep,
+        ),
+        // Nothing at all: the minted id is the only one.
+        (
+            r#""x":1"#,
+            None,
+            0,
+            (Some(&*minted), None, None, true),
+            &set,
+        ),
+        // A person without a device: the minted id waits until it comes back.
+        (
+            r#""userId":"u""#,
+            None,
+            0,
+            (None, Some("u"), None, false),
+            &set,
+        ),
+        // Blocked values are no ids.
+        (
+            r#""anonymousId":"NULL","userId":"000-000""#,
+            None,
+            1,
+            (Some(&*minted), None, None, true),
+            &set,
+        ),
+    ] {
+        let body = format!("{{\"type\":\"page\",{ids}}}");
+        let (found, done) = identities(&body, &cookie(brought, distinct));
+        let seen = (
+            found.anonymous_id.as_deref(),
+            found.user_id.as_deref(),
+            found.linked_cookie_id.as_deref(),
+            found.minted,
+        );
+        assert_eq!(seen, expected, "{body} {brought:?} {distinct}");
+        assert_eq!(&done, action, "{body} {brought:?} {distinct}");
+    }
+}
+
+#[test]
+fn a_cookie_equal_to_the_anonymous_id_links_nothing() {
+    let body = format!(r#"{{"type":"page","anonymousId":"{BROUGHT}"}}"#);
+    let (found, _) = identities(&body, &cookie(Some(BROUGHT), 1));
+    assert_eq!(found.linked_cookie_id, None);
+}
+
+#[test]
+fn server_side_events_neither_read_nor_set_a_cookie() {
+    let barred = CookieFacts {
+        allowed: false,
+        ..cookie(Some(BROUGHT), 1)
+    };
+    for (body, cookie) in [
+        (r#"{"type":"page"}"#, &barred),
+        (
+            r#"{"type":"page","channel":"server"}"#,
+            &cookie(Some(BROUGHT), 1),
+        ),
+    ] {
+        let (found, action) = identities(body, cookie);
+        // Some id it must have: a minted one that nobody is told.
+        assert_eq!(found.anonymous_id, Some(cookie_id(0xabc).into()));
+        assert!(found.minted);
+        assert_eq!(action, CookieAction::Keep);
+        let known = body.replace(
+            "\"page\"",
+            "\"page\",\"userId\":\"u\",\"anonymousId\":\"a\"",
+        );
+        let (found, action) = identities(&known, cookie);
+        assert_eq!(found.linked_cookie_id, None);
+        assert_eq!(action, CookieAction::Keep);
+    }
+}
+
+#[test]
+fn nothing_is_minted_without_need() {
+    let body = r#"{"type":"page","anonymousId":"a"}"#;
+    let consented = resolve(hit(body), &Signals::default(), &source()).unwrap();
+    let mut minted = 0;
+    identify(consented, &cookie(Some(BROUGHT), 1), &mut || {
+        minted += 1;
+        1
+    });
+    assert_eq!(minted, 0);
+}
+
+#[test]
+fn blocked_values_name_nobody() {
+    for id in [
+        "",
+        " ",
+        "0",
+        "000",
+        "0-0",
+        "-",
+        "-1",
+        "00000000-0000-0000-0000-000000000000",
+        "null",
+        "NULL",
+        "undefined",
+        "Anonymous",
+        " none ",
+        "NaN",
+        "[object Object]",
+        "(not set)",
+    ] {
+        assert!(is_blocked(id), "{id:?}");
+    }
+    for id in [
+        "1",
+        "00-1",
+        "a",
+        "nullable",
+        "anonymous-1",
+        "10",
+        "-2",
+        BROUGHT,
+    ] {
+        assert!(!is_blocked(id), "{id:?}");
+    }
+    let body = r#"{"type":"alias","previousId":"undefined","userId":"u"}"#;
+    assert_eq!(identities(body, &cookie(None, 0)).0.previous_id, None);
+    let body = r#"{"type":"alias","previousId":"p","userId":"u"}"#;
+    let (found, _) = identities(body, &cookie(None, 0));
+    assert_eq!(found.previous_id.as_deref(), Some("p"));
+}
+
+#[test]
+fn only_ids_that_we_could_have_minted_are_cookie_ids() {
+    assert!(is_cookie_id(BROUGHT));
+    assert!(is_cookie_id(&cookie_id(1)));
+    for id in [
+        "",
+        "00112233445566778899aabbccddeef",
+        "00112233445566778899aabbccddeeff0",
+        "00112233445566778899AABBCCDDEEFF",
+        "0011223344556677-899aabbccddeeff",
+        "00000000000000000000000000000000",
+    ] {
+        assert!(!is_cookie_id(id), "{id}");
+    }
+}
+
+const IDENTIFYING: &str = r#"{"type":"page","userId":"SECRET","anonymousId":"SECRET",
+    "groupId":"SECRET","messageId":"m","traits":{"email":"SECRET"},"properties":{"kept":1},
+    "context":{"ip":"203.0.113.99","traits":{"a":"SECRET"},"device":{"id":"SECRET"},
+    "userAgent":"SECRET","externalIds":["SECRET"],"sessionId":"SECRET","location":{"c":"SECRET"},
+    "locale":"sv-SE","page":{"path":"/x"}}}"#;
+
+#[test]
+fn anonymous_consent_leaves_no_identifier() {
+    let consented = resolve(hit(IDENTIFYING), &with_gpc(), &source()).unwrap();
+    let (identified, action) = identify(consented, &cookie(Some("SECRET"), 1), &mut || {
+        panic!("nothing is minted")
+    });
+    assert_eq!(identified.identity, Identity::Anonymous);
+    assert_eq!(action, CookieAction::Keep);
+    let enriched = enrich(identified, &facts(), &Atlas);
+    assert!(!format!("{enriched:?}").contains("SECRET"));
+    assert_eq!(enriched.ip_truncated, None);
+    assert_eq!(enriched.user_agent, None);
+    assert_eq!(enriched.hit.properties.raw, r#"{"kept":1}"#);
+    assert_eq!(enriched.page.path.as_deref(), Some("/x"));
+    assert_eq!(
+        enriched.hit.context.raw,
+        r#"{"locale":"sv-SE","page":{"path":"/x"}}"#
+    );
+    let json = record(&enriched);
+    for secret in ["SECRET", "203.0.113", "iPhone"] {
+        assert!(!json.contains(secret), "{secret}: {json}");
+    }
+}
+
+// Enrichment.
+
+#[test]
+fn event_time_corrects_the_clients_clock_and_is_clamped() {
+    const HOUR: i64 = 3_600_000;
+    // (occurred, sent) relative to receipt, in hours -> event time
+    for (occurred, sent, expected) in [
+        (None, None, 0),
+        (None, Some(5), 0),
+        (Some(-2), Some(-1), -1),
+        (Some(100), Some(101), -1),
+        (Some(-1), None, -1),
+        (Some(1), None, 0),
+        (Some(2), Some(1), 0),
+        (Some(-100), Some(0), -72),
+        (Some(-100), None, -72),
+    ] {
+        let mut body = r#"{"type":"page""#.to_owned();
+        for (name, at) in [("timestamp", occurred), ("sentAt", sent)] {
+            if let Some(at) = at {
+                body.push_str(&format!(",\"{name}\":{}", NOW.0 + at * HOUR));
+            }
+        }
+        body.push('}');
+        let found = run(&body, &Signals::default(), &source()).event_time;
+        assert_eq!(found.since(NOW), expected * HOUR, "{occurred:?} {sent:?}");
+    }
+    for absurd in [
+        "1e300",
+        "-1e300",
+        "9223372036854775807",
+        "-9223372036854775808",
+    ] {
+        for body in [
+            format!(r#"{{"type":"page","timestamp":{absurd}}}"#),
+            format!(r#"{{"type":"page","timestamp":{absurd},"sentAt":0}}"#),
+            format!(r#"{{"type":"page","timestamp":0,"sentAt":{absurd}}}"#),
+        ] {
+            let found = run(&body, &Signals::default(), &source()).event_time;
+            assert!((-72 * HOUR..=0).contains(&found.since(NOW)), "{body}");
+        }
+    }
+}
+
+#[test]
+fn the_full_address_ends_in_enrich() {
+    let body = r#"{"type":"page","anonymousId":"a",
+        "context":{"ip":"198.51.100.4","\u0069p":"198.51.100.5","locale":"en"}}"#;
+    let enriched = run(body, &Signals::default(), &source());
+    assert_eq!(enriched.geo.asn, Some(0xcb00_714d));
+    assert_eq!(enriched.ip_truncated.as_deref(), Some("203.0.113.0"));
+    assert_eq!(enriched.hit.context.raw, r#"{"locale":"en"}"#);
+    let json = record(&enriched);
+    assert!(!json.contains("198.51") && json.contains(r#""ip":"203.0.113.0""#));
+}
+
+#[test]
+fn a_server_side_event_speaks_for_its_own_visitor() {
+    let server = Source {
+        kind: SourceKind::Server,
+        ..source()
+    };
+    let body = r#"{"type":"page","userId":"u","context":{"ip":"2001:db8:1:2:3::4",
+        "userAgent":"Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X)"}}"#;
+    let enriched = run(body, &Signals::default(), &server);
+    assert_eq!(enriched.geo.asn, Some(4));
+    assert_eq!(enriched.ip_truncated.as_deref(), Some("2001:db8:1::"));
+    assert_eq!(enriched.device.class.as_str(), "tablet");
+    assert_eq!(enriched.page.url, None);
+    let silent = run(
+        r#"{"type":"page","userId":"u"}"#,
+        &Signals::default(),
+        &server,
+    );
+    assert_eq!(silent.geo, Geo::default());
+    assert_eq!(silent.device.class.as_str(), "unknown");
+}
+
+#[test]
+fn a_mapped_address_is_an_ipv4_one() {
+    let consented = resolve(hit(r#"{"type":"page"}"#), &Signals::default(), &source()).unwrap();
+    let (identified, _) = identify(consented, &cookie(None, 0), &mut || 7);
+    let facts = RequestFacts {
+        client_ip: Some("::ffff:192.0.2.9".parse().unwrap()),
+        user_agent: Some(&"é".repeat(400)),
+        ..facts()
+    };
+    let enriched = enrich(identified, &facts, &Atlas);
+    assert_eq!(enriched.ip_truncated.as_deref(), Some("192.0.2.0"));
+    assert_eq!(enriched.user_agent.unwrap().len(), 512);
+}
+
+#[test]
+fn the_page_is_told_by_context_then_properties_then_referer() {
+    let page = |body: &str| {
+        let page = run(body, &Signals::default(), &source()).page;
+        [page.url, page.path, page.search, page.referrer_host]
+            .map(|part| part.map_or("-".to_owned(), |part| part.into_owned()))
+            .join(" ")
+    };
+    assert_eq!(
+        page(r#"{"type":"page"}"#),
+        "https://shop.example/from-referer?utm_source=ref /from-referer ?utm_source=ref -"
+    );
+    assert_eq!(
+        page(r#"{"type":"page","properties":{"url":"https://a.example/p?q=1#f"}}"#),
+        "https://a.example/p?q=1#f /p ?q=1 -"
+    );
+    assert_eq!(
+        page(
+            r#"{"type":"page","properties":{"url":"https://a.example/p","referrer":"https://WWW.News.example:81/x"},
+            "context":{"page":{"url":"https:\/\/b.example/own?x","path":"/told","search":""}}}"#
+        ),
+        "https://b.example/own?x /told ?x news.example"
+    );
+    // Properties of a track are no page.
+    assert_eq!(
+        page(r#"{"type":"track","event":"x","properties":{"url":"https://a.example/p"}}"#),
+        "https://shop.example/from-referer?utm_source=ref /from-referer ?utm_source=ref -"
+    );
+}
+
+#[test]
+fn the_campaign_is_told_by_context_else_by_the_url() {
+    let campaign = |body: &str| {
+        let campaign = run(body, &Signals::default(), &source()).campaign;
+        [campaign.source, campaign.name, campaign.term]
+            .map(|part| part.map_or("-".to_owned(), |part| part.into_owned()))
+            .join(" ")
+    };
+    assert_eq!(campaign(r#"{"type":"page"}"#), "ref - -");
+    let url = r#""page":{"url":"https://x/?utm_source=mail&utm_campaign=spring%20sale"}"#;
+    let with = |more: &str| format!(r#"{{"type":"page","context":{{{url}{more}}}}}"#);
+    assert_eq!(campaign(&with("")), "mail spring sale -");
+    assert_eq!(campaign(&with(r#","campaign":{"term":"t"}"#)), "- - t");
+    assert_eq!(campaign(&with(r#","campaign":{}"#)), "mail spring sale -");
+    assert_eq!(campaign(&with(r#","campaign":"x""#)), "mail spring sale -");
+    let escaped = r#"{"type":"page","context":{"page":{"search":"?utm_source=\u0061"}}}"#;
+    assert_eq!(campaign(escaped), "a - -");
+}
+
+fn record(hit: &Enriched<'_>) -> String {
+    let ids = match &hit.identity {
+        Identity::Known(ids) => (ids.anonymous_id.as_deref(), ids.user_id.as_deref()),
+        Identity::Anonymous => (None, None),
+    };
+    let record = Record {
+        generation: 1,
+        decided_at: NOW,
+        profile: None,
+        anonymous_id: ids.0,
+        user_id: ids.1,
+        source: "shop",
+        kind: hit.hit.kind.as_str(),
+        event: &hit.hit.name,
+        message_id: hit.hit.message_id.as_deref().unwrap_or("minted"),
+        event_time: hit.event_time,
+        dispatch: true,
+        transitions: Vec::new(),
+        fold: Fold::Event(EventFold::default()),
+    };
+    let mut json = b"{".to_vec();
+    record_json::write_event(&mut json, &record, hit, true);
+    assert!(json.len() <= record_json::event_bytes_max(hit, 4));
+    String::from_utf8(json).unwrap()
+}
+
+proptest! {
+    /// Any readable event becomes one line of JSON that fits what was reserved for it, and nothing
+    /// of an anonymous one tells who sent it.
+    #[test]
+    fn any_event_becomes_one_line_of_json(
+        id in ".{0,60}",
+        value in "[ -~\u{1}\u{7f}é\n]{0,60}",
+        gap in "[ \n\r\t]{0,3}",
+        key in "page|campaign|device|ip|userAgent|consent|x|\u{8}",
+        gpc in any::<bool>(),
+    ) {
+        let text = |text: &str| serde_json::to_string(text).unwrap();
+        let body = format!(
+            "{{\"type\":\"page\",{gap}\"userId\":{},\"name\":{},\"properties\":{{\"url\":{gap}{}}},\
+             \"context\":{{{gap}{}:{gap}{{{gap}\"id\":{},\"class\":1}}{gap}}}}}",
+            text(&id), text(&value), text(&value), text(&key), text(&value),
+        );
+        let signals = Signals { gpc, dnt: false };
+        let enriched = run(&body, &signals, &source());
+        let line = record(&enriched);
+        prop_assert!(!line.contains(['\n', '\r']));
+        let json: Json<'_> = serde_json::from_str(&line).unwrap();
+        prop_assert_eq!(json.get("event").and_then(Json::as_str), Some(&*value));
+        prop_assert_eq!(
+            json.at(&["context", "device", "class"]).and_then(Json::as_str),
+            Some("mobile")
+        );
+        if gpc {
+            let anonymous = Consent {
+                state: ConsentState::Anonymous,
+                signal: ConsentSignal::Gpc,
+                gpc: true,
+            };
+            prop_assert_eq!(enriched.consent, anonymous);
+            prop_assert_eq!(json.get("user_id"), Some(&Json::Null));
+        }
+    }
+}
