@@ -14,4 +14,4 @@ mod device;
 pub mod enrich;
 pub mod record_json;
 #[cfg(test)]
-mod flow_tests;
+mod tests;

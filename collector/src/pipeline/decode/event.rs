@@ -242,7 +242,7 @@ fn context_traits<'a>(context: &Object<'a>) -> Result<Object<'a>, DecodeError> {
         }
     };
     let raw = match &context.raw {
-        Cow::Borrowed(raw) => Members::split(*raw).get("traits").map(Cow::Borrowed),
+        Cow::Borrowed(raw) => Members::split(raw).get("traits").map(Cow::Borrowed),
         Cow::Owned(raw) => Members::split(raw)
             .get("traits")
             .map(|text| Cow::Owned(text.to_owned())),

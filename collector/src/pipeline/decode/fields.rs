@@ -55,7 +55,7 @@ impl Fields<'_> {
 }
 
 #[derive(Clone, Copy)]
-enum Key {
+enum Member {
     Kind,
     Event,
     Name,
@@ -76,40 +76,40 @@ enum Key {
     Other,
 }
 
-impl<'de> Deserialize<'de> for Key {
+impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(KeyVisitor)
+        deserializer.deserialize_identifier(MemberVisitor)
     }
 }
 
-struct KeyVisitor;
+struct MemberVisitor;
 
-impl Visitor<'_> for KeyVisitor {
-    type Value = Key;
+impl Visitor<'_> for MemberVisitor {
+    type Value = Member;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member name")
     }
-    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+    fn visit_str<E>(self, key: &str) -> Result<Member, E> {
         Ok(match key {
-            "type" => Key::Kind,
-            "event" => Key::Event,
-            "name" => Key::Name,
-            "anonymousId" => Key::AnonymousId,
-            "userId" => Key::UserId,
-            "previousId" => Key::PreviousId,
-            "groupId" => Key::GroupId,
-            "messageId" => Key::MessageId,
-            "timestamp" => Key::Timestamp,
-            "originalTimestamp" => Key::OriginalTimestamp,
-            "sentAt" => Key::SentAt,
-            "channel" => Key::Channel,
-            "writeKey" => Key::WriteKey,
-            "context" => Key::Context,
-            "properties" => Key::Properties,
-            "traits" => Key::Traits,
-            "batch" => Key::Batch,
-            _ => Key::Other,
+            "type" => Member::Kind,
+            "event" => Member::Event,
+            "name" => Member::Name,
+            "anonymousId" => Member::AnonymousId,
+            "userId" => Member::UserId,
+            "previousId" => Member::PreviousId,
+            "groupId" => Member::GroupId,
+            "messageId" => Member::MessageId,
+            "timestamp" => Member::Timestamp,
+            "originalTimestamp" => Member::OriginalTimestamp,
+            "sentAt" => Member::SentAt,
+            "channel" => Member::Channel,
+            "writeKey" => Member::WriteKey,
+            "context" => Member::Context,
+            "properties" => Member::Properties,
+            "traits" => Member::Traits,
+            "batch" => Member::Batch,
+            _ => Member::Other,
         })
     }
 }
@@ -130,26 +130,26 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
         let mut fields = Fields::none();
-        while let Some(key) = map.next_key::<Key>()? {
+        while let Some(key) = map.next_key::<Member>()? {
             match key {
-                Key::Kind => fields.kind = map.next_value()?,
-                Key::Event => fields.event = map.next_value()?,
-                Key::Name => fields.name = map.next_value()?,
-                Key::AnonymousId => fields.anonymous_id = map.next_value()?,
-                Key::UserId => fields.user_id = map.next_value()?,
-                Key::PreviousId => fields.previous_id = map.next_value()?,
-                Key::GroupId => fields.group_id = map.next_value()?,
-                Key::MessageId => fields.message_id = map.next_value()?,
-                Key::Timestamp => fields.timestamp = map.next_value()?,
-                Key::OriginalTimestamp => fields.original_timestamp = map.next_value()?,
-                Key::SentAt => fields.sent_at = map.next_value()?,
-                Key::Channel => fields.channel = map.next_value()?,
-                Key::WriteKey => fields.write_key = map.next_value()?,
-                Key::Context => fields.context = Some(map.next_value()?),
-                Key::Properties => fields.properties = Some(map.next_value()?),
-                Key::Traits => fields.traits = Some(map.next_value()?),
-                Key::Batch => fields.batch = Some(map.next_value()?),
-                Key::Other => {
+                Member::Kind => fields.kind = map.next_value()?,
+                Member::Event => fields.event = map.next_value()?,
+                Member::Name => fields.name = map.next_value()?,
+                Member::AnonymousId => fields.anonymous_id = map.next_value()?,
+                Member::UserId => fields.user_id = map.next_value()?,
+                Member::PreviousId => fields.previous_id = map.next_value()?,
+                Member::GroupId => fields.group_id = map.next_value()?,
+                Member::MessageId => fields.message_id = map.next_value()?,
+                Member::Timestamp => fields.timestamp = map.next_value()?,
+                Member::OriginalTimestamp => fields.original_timestamp = map.next_value()?,
+                Member::SentAt => fields.sent_at = map.next_value()?,
+                Member::Channel => fields.channel = map.next_value()?,
+                Member::WriteKey => fields.write_key = map.next_value()?,
+                Member::Context => fields.context = Some(map.next_value()?),
+                Member::Properties => fields.properties = Some(map.next_value()?),
+                Member::Traits => fields.traits = Some(map.next_value()?),
+                Member::Batch => fields.batch = Some(map.next_value()?),
+                Member::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }

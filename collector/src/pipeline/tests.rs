@@ -87,6 +87,7 @@ fn run<'a>(body: &'a str, signals: &Signals, source: &Source) -> Enriched<'a> {
 // Consent.
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_strictest_signal_decides() {
     use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
     use ConsentSignal::{Default, Dnt, Gpc, Tag};
@@ -266,6 +267,7 @@ fn cookie(brought: Option<&str>, distinct: usize) -> CookieFacts<'_> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_visitor_is_the_anonymous_id_else_the_cookie_else_minted() {
     let minted = cookie_id(0xabc);
     let set = CookieAction::Set(minted.clone());
