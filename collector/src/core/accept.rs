@@ -1,14 +1,32 @@
-//! The one entry for hits: fold, decide, journal.
+//! The one entry for hits: reserve, deduplicate, lock the person, fold, decide, journal.
+//!
+//! Everything between taking a ticket and filling it happens under the person's lock without any
+//! await. Nothing can fail there: room was reserved before anything was touched.
 
-use std::sync::Arc;
+use std::hash::Hasher;
 
-use tidegate_event::Enriched;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use tidegate_event::consent::ConsentState;
+use tidegate_event::record::{EventFold, SessionRef};
+use tidegate_event::{Enriched, EventType, Identity, Json, VisitorId};
+use tidegate_journal::Reservation;
+use uuid::Uuid;
 
-use crate::catalog::Source;
+use super::Core;
+use super::dedup::{Claim, Seen};
+use super::resolve::{Candidates, Person, Wanted};
+use super::rules::Rules;
+use super::step::{EventStep, Step};
+use crate::catalog::{Source, SourceKind};
+use crate::session::{self, Assignment, Caps, assign};
 
-/// The live state with its journal. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Core {}
+/// Records that one hit can bring at most: the event, up to three merges, a session's start or
+/// merge, and the end of one that makes room.
+const RECORDS_MAX: usize = 6;
+/// Bytes of a record beside what the client sent and the transitions.
+const RECORD_BASE_BYTES: usize = 4_096;
+/// Copies that meet an unsettled claim look again so often; a claim lasts microseconds.
+const PENDING_TRIES: u32 = 10_000;
 
 /// A hit whose record has an offset; not durable yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,49 +57,247 @@ pub enum Refused {
     Store,
 }
 
-/// Whose segments are asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Lookup<'a> {
-    /// By cookie id or anonymousId.
-    Anonymous(&'a str),
-    /// By user id.
-    User(&'a str),
-}
-
-/// Answer of [`Core::segments`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VisitorSegments {
-    /// Names, in catalog order.
-    pub segments: Vec<Arc<str>>,
-    /// Offset up to which they are folded.
-    pub as_of: u64,
-}
-
 impl Core {
     /// Steps 5 to 7 for one hit.
     ///
     /// # Errors
     /// [`Refused`], with nothing touched.
     pub async fn accept(&self, source: &Source, hit: &Enriched<'_>) -> Result<Accepted, Refused> {
-        let _ = (source, hit);
-        Err(Refused::Stopped)
+        let Some(key) = self.dedup_key(source, hit) else {
+            return self.take(source, hit, None).map(first);
+        };
+        for _ in 0..PENDING_TRIES {
+            match self.0.dedup.begin(key) {
+                Seen::Before(offset) => return Ok(Accepted { offset, duplicate: true }),
+                Seen::First(claim) => {
+                    let offset = self.take(source, hit, Some((key, claim)))?;
+                    return Ok(first(offset));
+                }
+                Seen::Pending => tokio::task::yield_now().await,
+            }
+        }
+        Err(Refused::Full { retry_after_s: 1 })
     }
 
-    /// Resolves when `offset` is durable (and acknowledged by Kafka, where `ack` says so).
-    ///
-    /// # Errors
-    /// [`Refused::Stopped`] where it never will be.
-    pub async fn durable(&self, offset: u64) -> Result<(), Refused> {
-        let _ = offset;
-        Err(Refused::Stopped)
+    fn take(
+        &self,
+        source: &Source,
+        hit: &Enriched<'_>,
+        claim: Option<(u128, Claim<'_>)>,
+    ) -> Result<u64, Refused> {
+        let rules = self.0.rules.load();
+        let reservation = self.reserve(hit, &rules)?;
+        let (key, claim) = claim.map_or((None, None), |(key, claim)| (Some(key), Some(claim)));
+        let arrival = Arrival { core: self, source, hit, rules: &rules, dedup: key };
+        let offset = match &hit.identity {
+            Identity::Anonymous => arrival.anonymous(reservation),
+            Identity::Known(ids) => {
+                let wanted = Wanted::of(self, ids);
+                let candidates = Candidates::load(self, &wanted).map_err(|_| Refused::Store)?;
+                arrival.known(reservation, &wanted, candidates)?
+            }
+        };
+        if let Some(claim) = claim {
+            claim.settle(offset);
+        }
+        Ok(offset)
     }
 
-    /// The current segments of one visitor; empty for an unknown one.
-    ///
-    /// # Errors
-    /// [`Refused::Store`]
-    pub async fn segments(&self, lookup: Lookup<'_>) -> Result<VisitorSegments, Refused> {
-        let _ = lookup;
-        Ok(VisitorSegments::default())
+    fn reserve(&self, hit: &Enriched<'_>, rules: &Rules) -> Result<Reservation, Refused> {
+        let sent = hit.hit.context.raw.len()
+            + hit.hit.properties.raw.len()
+            // In the head as well as in the JSON.
+            + 2 * hit.hit.traits.raw.len()
+            + 6 * hit.hit.name.len();
+        let transitions = rules.transition_bytes_max();
+        let record = RECORD_BASE_BYTES + sent + transitions;
+        if record > self.0.settings.record_bytes_max {
+            return Err(Refused::TooLarge);
+        }
+        let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions);
+        self.0.journal.reserve(record + system, RECORDS_MAX).map_err(|full| Refused::Full {
+            retry_after_s: u32::try_from(full.retry_after_ms.div_ceil(1_000)).unwrap_or(1).max(1),
+        })
+    }
+
+    /// What makes two copies one event: the client's message id; without it, everything that
+    /// names the event, where the client dated it.
+    fn dedup_key(&self, source: &Source, hit: &Enriched<'_>) -> Option<u128> {
+        let mut hasher = SipHasher13::new_with_key(&self.0.hash_key);
+        let mut part = |text: &str| {
+            hasher.write(text.as_bytes());
+            hasher.write_u8(0xff);
+        };
+        part(&source.name);
+        if let Some(id) = &hit.hit.message_id {
+            part("id");
+            part(id);
+        } else {
+            let timestamp = hit.hit.timestamp_as_sent.as_deref()?;
+            part("as sent");
+            for id in [&hit.hit.anonymous_id, &hit.hit.user_id, &hit.hit.previous_id] {
+                part(id.as_deref().unwrap_or("\u{0}"));
+            }
+            part(hit.hit.kind.as_str());
+            part(&hit.hit.name);
+            part(timestamp);
+            part(&hit.hit.properties.raw);
+        }
+        Some(hasher.finish128().as_u128())
     }
 }
+
+const fn first(offset: u64) -> Accepted {
+    Accepted { offset, duplicate: false }
+}
+
+/// One hit on its way through the fold.
+struct Arrival<'a> {
+    core: &'a Core,
+    source: &'a Source,
+    hit: &'a Enriched<'a>,
+    rules: &'a Rules,
+    dedup: Option<u128>,
+}
+
+impl Arrival<'_> {
+    fn anonymous(&self, reservation: Reservation) -> u64 {
+        let mut step = Step::new(self.core, self.rules, reservation, &self.source.name);
+        let message_id = self.message_id();
+        let fold = EventFold {
+            received_at: self.hit.received_at,
+            dedup: self.dedup,
+            page_view: self.page_view(),
+            conversion: self.conversion(),
+            ..EventFold::default()
+        };
+        step.anonymous(self.hit, &message_id, fold)
+    }
+
+    fn known(
+        &self,
+        reservation: Reservation,
+        wanted: &Wanted<'_>,
+        candidates: Candidates,
+    ) -> Result<u64, Refused> {
+        let mut step = Step::new(self.core, self.rules, reservation, &self.source.name);
+        candidates
+            .with_person(self.core, wanted, |person| self.fold(&mut step, person))
+            .map_err(|_| Refused::Store)
+    }
+
+    /// Under the locks: merges, the session, the event.
+    fn fold(&self, step: &mut Step<'_>, mut person: Person<'_, '_>) -> u64 {
+        for loser in &mut person.losers {
+            step.merge(person.live, loser, self.hit.event_time);
+        }
+        let session = self.session(step, &mut person);
+        let traits = self.traits(&person);
+        let message_id = self.message_id();
+        let fold = EventFold {
+            received_at: self.hit.received_at,
+            dedup: self.dedup,
+            edges: person.edges.clone(),
+            session: session.assigned,
+            page_view: self.page_view(),
+            conversion: self.conversion(),
+            visible_ms: visible_ms(self.hit),
+            traits,
+            ..EventFold::default()
+        };
+        step.event(
+            person.live,
+            EventStep { hit: self.hit, message_id: &message_id, fold, late: session.late },
+        )
+    }
+
+    fn session(&self, step: &mut Step<'_>, person: &mut Person<'_, '_>) -> SessionOf {
+        let none = SessionOf { assigned: None, late: false };
+        let Some(visitor) = self.visitor(person) else { return none };
+        if self.is_server_side() {
+            return none;
+        }
+        let (at, received_at) = (self.hit.event_time, self.hit.received_at);
+        let sessions = &person.live.profile.sessions;
+        let assigned = match assign(sessions, visitor, at, received_at, Caps::default()) {
+            Assignment::Late => return SessionOf { assigned: None, late: true },
+            Assignment::Join(position) => sessions[position].reference(),
+            Assignment::Bridge { into, from } => {
+                let (into, from) = (&sessions[into], &sessions[from]);
+                let revision = into.revision.saturating_add(1);
+                step.session_merged(person.live, into.reference(), from.reference(), revision, at)
+            }
+            Assignment::Open => {
+                let opening = SessionRef {
+                    id: self.core.mint(),
+                    visitor,
+                    index: person.live.profile.session_index(visitor).saturating_add(1),
+                    gap_ms: self.source.session_gap_ms,
+                };
+                if let Some(surplus) = session::fold::surplus(sessions, opening)
+                    && !sessions[surplus].ended
+                {
+                    step.session_end(person.live, surplus);
+                }
+                step.session_start(person.live, opening, at);
+                opening
+            }
+        };
+        SessionOf { assigned: Some(assigned), late: false }
+    }
+
+    /// The visitor is the device: the anonymousId, whoever the event was attributed to.
+    fn visitor(&self, person: &Person<'_, '_>) -> Option<VisitorId> {
+        let Identity::Known(ids) = &self.hit.identity else { return None };
+        ids.anonymous_id.as_deref().map(VisitorId::of).filter(|_| person.live.profile.alias_of.is_none())
+    }
+
+    fn is_server_side(&self) -> bool {
+        self.source.kind == SourceKind::Server || self.hit.hit.server_channel
+    }
+
+    fn page_view(&self) -> bool {
+        matches!(self.hit.hit.kind, EventType::Page | EventType::Screen)
+    }
+
+    fn conversion(&self) -> bool {
+        self.hit.hit.kind == EventType::Track
+            && self.source.conversions.iter().any(|name| *name == self.hit.hit.name)
+    }
+
+    /// The traits to lay over the profile's; None where there are none or they would outgrow it.
+    fn traits(&self, person: &Person<'_, '_>) -> Option<&str> {
+        let traits = &self.hit.hit.traits;
+        let any = matches!(&traits.value, Json::Object(members) if !members.is_empty());
+        if !any || self.hit.consent.state == ConsentState::Anonymous {
+            return None;
+        }
+        let own = person.live.profile.traits.as_deref().map_or(0, str::len);
+        let max = self.core.0.settings.traits_bytes_max;
+        (own + traits.raw.len() <= max).then_some(&*traits.raw)
+    }
+
+    fn message_id(&self) -> String {
+        self.hit.hit.message_id.as_deref().map_or_else(
+            || Uuid::from_u128(self.core.mint()).to_string(),
+            str::to_owned,
+        )
+    }
+}
+
+struct SessionOf {
+    assigned: Option<SessionRef>,
+    late: bool,
+}
+
+/// `visible_ms` of the properties, else of the context: what the tag measured.
+fn visible_ms(hit: &Enriched<'_>) -> u32 {
+    [&hit.hit.properties.value, &hit.hit.context.value]
+        .into_iter()
+        .find_map(|object| match object.get("visible_ms") {
+            Some(Json::Int(ms)) => u32::try_from(*ms).ok(),
+            _ => None,
+        })
+        .unwrap_or(0)
+}
+

@@ -1,6 +1,280 @@
 //! Steps 5 to 7 and the state behind them: one hit becomes a session, a decision and a durable
 //! record. Parsing, consent and enrichment happened before; replies and sinks come after.
 
+pub mod rules;
+pub mod dedup;
+mod resolve;
+mod step;
 pub mod accept;
+pub mod timers;
+mod fire;
+pub mod checkpoint;
+mod recovery;
+pub mod metrics;
+#[cfg(test)]
+mod tests;
 
-pub use accept::{Accepted, Core, Lookup, Refused, VisitorSegments};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
+use tidegate_event::{ProfileId, Timestamp};
+use tidegate_journal::{Cursor, Journal};
+use tidegate_rules_wasm::Engine;
+use tokio::sync::watch;
+
+pub use accept::{Accepted, Refused};
+pub use recovery::{OpenError, Parts, Progress};
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::pipeline::record_json;
+use crate::profile::Profile;
+use crate::profile::live::{Live, Profiles};
+use crate::profile::store::StoreError;
+use dedup::Dedup;
+use metrics::CoreMetrics;
+use rules::{Rules, RulesError};
+use timers::Timers;
+
+/// Bounds of the core, from the settings.
+#[derive(Clone, Debug)]
+pub struct CoreSettings {
+    /// Bytes of one journal record.
+    pub record_bytes_max: usize,
+    /// Bytes of one profile's traits.
+    pub traits_bytes_max: usize,
+    /// Identifiers of one profile.
+    pub identifiers_max: usize,
+    /// Merges into one profile within an hour.
+    pub merges_per_hour_max: u32,
+    /// Profiles in memory.
+    pub live_max: usize,
+    /// How far a profile's row may be behind, in records.
+    pub lag_records: u64,
+    /// Disk budget of the journal; half of it used makes the checkpoint hurry.
+    pub disk_budget: u64,
+    /// Deduplication window.
+    pub dedup_window_ms: u64,
+    /// Deduplication keys.
+    pub dedup_entries_max: usize,
+    /// How long `ack = "kafka"` waits.
+    pub ack_timeout_ms: u64,
+    /// Evaluators: one for each worker thread.
+    pub evaluators: usize,
+}
+
+/// Where random ids come from; a simulation passes a seeded one.
+pub type Mint = Arc<dyn Fn() -> u128 + Send + Sync>;
+
+/// The live state with its journal. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Core(Arc<Inner>);
+
+struct Inner {
+    journal: Journal,
+    profiles: Profiles,
+    dedup: Dedup,
+    timers: Timers,
+    rules: ArcSwap<Rules>,
+    engine: Engine,
+    /// Profiles with changes that their rows lack, by the offset of the oldest one.
+    dirty: Mutex<BTreeSet<(u64, ProfileId)>>,
+    /// Profiles whose session ended: to be written soon.
+    ended: Mutex<Vec<ProfileId>>,
+    /// When the journal was how far, for turning the deduplication window into an offset.
+    progress: Mutex<BTreeMap<Timestamp, u64>>,
+    cursor: Mutex<Cursor>,
+    settings: CoreSettings,
+    clock: Arc<dyn Clock>,
+    mint: Mint,
+    hash_key: [u8; 16],
+    acked: OnceLock<watch::Receiver<u64>>,
+    metrics: CoreMetrics,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
+    }
+}
+
+/// Whose segments are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Lookup<'a> {
+    /// By cookie id or anonymousId.
+    Anonymous(&'a str),
+    /// By user id.
+    User(&'a str),
+}
+
+/// Answer of [`Core::segments`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VisitorSegments {
+    /// Names, in catalog order.
+    pub segments: Vec<Arc<str>>,
+    /// Offset up to which they are folded.
+    pub as_of: u64,
+}
+
+impl Core {
+    /// Resolves when `offset` is durable (and acknowledged by Kafka, where `ack` says so).
+    ///
+    /// # Errors
+    /// [`Refused::Stopped`] where it never will be; [`Refused::Full`] where Kafka did not answer
+    /// in time.
+    pub async fn durable(&self, offset: u64) -> Result<(), Refused> {
+        self.0.journal.wait_durable(offset).await.map_err(|_| Refused::Stopped)?;
+        let Some(acked) = self.0.acked.get() else { return Ok(()) };
+        let mut acked = acked.clone();
+        let wait = Duration::from_millis(self.0.settings.ack_timeout_ms);
+        match tokio::time::timeout(wait, acked.wait_for(|next| *next > offset)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Refused::Stopped),
+            Err(_) => Err(Refused::Full { retry_after_s: 5 }),
+        }
+    }
+
+    /// From now on [`Core::durable`] also waits for Kafka: `acked` is the offset below which all
+    /// is acknowledged.
+    pub fn acknowledge_by(&self, acked: watch::Receiver<u64>) {
+        // Set once, when the gateway is wired; a second call would change nothing.
+        let _ = self.0.acked.set(acked);
+    }
+
+    /// The current segments of one visitor; empty for an unknown one. What they rest on is durable
+    /// when this resolves.
+    ///
+    /// # Errors
+    /// [`Refused::Store`], [`Refused::Stopped`]
+    pub async fn segments(&self, lookup: Lookup<'_>) -> Result<VisitorSegments, Refused> {
+        let (namespace, id) = match lookup {
+            Lookup::Anonymous(id) => (Namespace::AnonymousId, id),
+            Lookup::User(id) => (Namespace::UserId, id),
+        };
+        let found = self.members(namespace, id).map_err(|_| Refused::Store)?;
+        let Some(found) = found else {
+            let as_of = self.0.journal.durable().saturating_sub(1);
+            return Ok(VisitorSegments { segments: Vec::new(), as_of });
+        };
+        self.0.journal.wait_durable(found.as_of).await.map_err(|_| Refused::Stopped)?;
+        Ok(found)
+    }
+
+    fn members(
+        &self,
+        namespace: Namespace,
+        id: &str,
+    ) -> Result<Option<VisitorSegments>, StoreError> {
+        let profiles = &self.0.profiles;
+        let Some(profile) = profiles.resolve(profiles.key(namespace, id), namespace, id)? else {
+            return Ok(None);
+        };
+        let Some(shared) = profiles.canonical(profile)? else { return Ok(None) };
+        let live = shared.lock();
+        let rules = self.0.rules.load();
+        let segments = rules
+            .segments
+            .iter()
+            .filter(|segment| live.profile.memberships.get(segment.id).member)
+            .map(|segment| Arc::clone(&segment.name))
+            .collect();
+        let as_of = live.profile.applied_offset.saturating_sub(1);
+        Ok(Some(VisitorSegments { segments, as_of }))
+    }
+
+    /// Compiles the rules of `catalog`; nothing changes yet. Takes milliseconds to seconds: not
+    /// for a worker thread.
+    ///
+    /// # Errors
+    /// [`RulesError`]: the catalog is refused, the rules in force stay.
+    pub fn prepare(&self, catalog: &Catalog, generation: u32) -> Result<Rules, RulesError> {
+        Rules::load(&self.0.engine, catalog, generation, self.0.settings.evaluators)
+    }
+
+    /// Journals the catalog change and puts its rules in force.
+    ///
+    /// # Errors
+    /// [`Refused::Stopped`]
+    pub async fn switch(&self, rules: Rules, digest: &str) -> Result<u64, Refused> {
+        let mut reservation =
+            self.0.journal.reserve_wait(1_024, 1).await.map_err(|_| Refused::Stopped)?;
+        let ticket = reservation.ticket(self.0.clock.now());
+        let offset = ticket.offset();
+        let message_id = uuid::Uuid::from_u128(self.mint()).to_string();
+        let record = Record {
+            generation: rules.generation,
+            decided_at: ticket.decided_at(),
+            profile: None,
+            anonymous_id: None,
+            user_id: None,
+            source: "",
+            kind: "system",
+            event: "catalog",
+            message_id: &message_id,
+            event_time: ticket.decided_at(),
+            dispatch: false,
+            transitions: Vec::new(),
+            fold: Fold::Catalog(CatalogFold { digest }),
+        };
+        let payload = record
+            .write(Vec::with_capacity(512), |out| record_json::write_system(out, &record))
+            .expect("a catalog record is small");
+        ticket.fill(payload);
+        self.0.rules.store(Arc::new(rules));
+        self.0.journal.wait_durable(offset).await.map_err(|_| Refused::Stopped)?;
+        Ok(offset)
+    }
+
+    /// Generation of the rules in force.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.0.rules.load().generation
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// Figures for `/metrics` and the admin API.
+    #[must_use]
+    pub fn metrics(&self) -> &CoreMetrics {
+        &self.0.metrics
+    }
+
+    /// Reads every profile, in memory and at rest: for tests and `doctor`, not for a busy gateway.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn each_profile(&self, mut each: impl FnMut(&Profile)) -> Result<(), StoreError> {
+        let mut live = std::collections::HashSet::new();
+        self.0.profiles.each(|id, shared| {
+            live.insert(id);
+            each(&shared.lock().profile);
+        });
+        self.0.profiles.store().profiles(|profile| {
+            if !live.contains(&profile.id) {
+                each(&profile);
+            }
+        })
+    }
+
+    fn mint(&self) -> u128 {
+        (self.0.mint)()
+    }
+
+    /// Puts the profile's next due time into the timers, unless they look earlier anyway.
+    fn schedule(&self, live: &mut Live) {
+        if let Some(due) = live.profile.due()
+            && due < live.scheduled
+        {
+            live.scheduled = due;
+            self.0.timers.schedule(live.profile.id, due);
+        }
+    }
+}

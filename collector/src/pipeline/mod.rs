@@ -12,6 +12,7 @@ mod page;
 mod campaign;
 mod device;
 pub mod enrich;
+pub mod decide;
 pub mod record_json;
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,149 @@
-//! Not built yet.
+//! One person's state: identifiers, sessions, aggregates, memberships, the next wake-up.
+//!
+//! Changed only by [`fold`], which reads journal records; knows neither rules nor storage.
+
+pub mod aggregate;
+pub mod membership;
+pub mod traits;
+pub mod fold;
+pub mod merge;
+pub mod store;
+pub mod live;
+
+use serde::{Deserialize, Serialize};
+use tidegate_event::record::Namespace;
+use tidegate_event::{ProfileId, Timestamp, VisitorId};
+
+pub use aggregate::Cells;
+pub use membership::Memberships;
+
+use crate::session::Session;
+
+/// One identifier tied to a profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identifier {
+    /// Its kind.
+    pub namespace: Namespace,
+    /// When it was tied.
+    pub added_at: Timestamp,
+    /// Its value.
+    pub value: Box<str>,
+}
+
+/// The state of one person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Its id.
+    pub id: ProfileId,
+    /// `decided_at` of its first record; [`Profile::UNBORN`] before it.
+    pub created_at: Timestamp,
+    /// Every record of this profile below this offset is folded in.
+    pub applied_offset: u64,
+    /// The profile it was merged into. Its own state then stays as it was at the merge: a replay
+    /// that reaches the merge again needs it.
+    pub alias_of: Option<ProfileId>,
+    /// Newest last.
+    pub identifiers: Vec<Identifier>,
+    /// Each visitor's latest session index.
+    pub visitors: Vec<(VisitorId, u32)>,
+    /// The visitors' kept sessions.
+    pub sessions: Vec<Session>,
+    /// Aggregates.
+    pub cells: Cells,
+    /// Segments it was ever in.
+    pub memberships: Memberships,
+    /// When a segment's verdict may change without an event.
+    pub wake_up: Option<Timestamp>,
+    /// Accumulated traits, a JSON object.
+    pub traits: Option<Box<str>>,
+    /// Earliest event time.
+    pub first_seen: Timestamp,
+    /// Latest event time.
+    pub last_seen: Timestamp,
+    /// Events.
+    pub events: u32,
+    /// Page and screen views.
+    pub page_views: u32,
+    /// Sessions opened.
+    pub sessions_opened: u32,
+    /// The newest event's consent allows callbacks; what time alone decides follows it.
+    pub shares: bool,
+    /// The hour since 1970 of the last merge, and how many were in it.
+    pub merges: (u32, u16),
+}
+
+impl Profile {
+    /// `created_at` of a profile that no record has reached.
+    pub const UNBORN: Timestamp = Timestamp(i64::MAX);
+
+    /// A profile without any record.
+    #[must_use]
+    pub fn new(id: ProfileId) -> Self {
+        Self {
+            id,
+            created_at: Self::UNBORN,
+            applied_offset: 0,
+            alias_of: None,
+            identifiers: Vec::new(),
+            visitors: Vec::new(),
+            sessions: Vec::new(),
+            cells: Cells::default(),
+            memberships: Memberships::default(),
+            wake_up: None,
+            traits: None,
+            first_seen: Timestamp(i64::MAX),
+            last_seen: Timestamp(i64::MIN),
+            events: 0,
+            page_views: 0,
+            sessions_opened: 0,
+            shares: false,
+            merges: (0, 0),
+        }
+    }
+
+    /// The person's id.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.identifiers
+            .iter()
+            .find(|id| id.namespace == Namespace::UserId)
+            .map(|id| id.value.as_ref())
+    }
+
+    /// The newest of its devices' ids.
+    #[must_use]
+    pub fn anonymous_id(&self) -> Option<&str> {
+        self.identifiers
+            .iter()
+            .rev()
+            .find(|id| id.namespace == Namespace::AnonymousId)
+            .map(|id| id.value.as_ref())
+    }
+
+    /// True where this identifier is tied to it.
+    #[must_use]
+    pub fn has(&self, namespace: Namespace, value: &str) -> bool {
+        self.identifiers.iter().any(|id| id.namespace == namespace && id.value.as_ref() == value)
+    }
+
+    /// Index of the visitor's latest session; 0 before its first.
+    #[must_use]
+    pub fn session_index(&self, visitor: VisitorId) -> u32 {
+        self.visitors.iter().find(|(v, _)| *v == visitor).map_or(0, |(_, index)| *index)
+    }
+
+    /// The open session with the latest event.
+    #[must_use]
+    pub fn open_session(&self) -> Option<&Session> {
+        self.sessions.iter().filter(|s| !s.ended).max_by_key(|s| (s.last_at, s.index))
+    }
+
+    /// The next time that something is due: a session's end or a wake-up.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        if self.alias_of.is_some() {
+            return None;
+        }
+        self.sessions.iter().filter(|s| !s.ended).map(|s| s.due).chain(self.wake_up).min()
+    }
+}

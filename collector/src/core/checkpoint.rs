@@ -1,0 +1,178 @@
+//! Writes profiles behind the journal, in large batches, so that a restart has little to replay.
+//!
+//! The cursor moves only to where every change below it is in the store, and only after the batch
+//! that made it so was synced.
+
+use std::sync::atomic::Ordering;
+
+use tidegate_event::{ProfileId, Timestamp};
+
+use super::Core;
+use crate::profile::live::Shared;
+use crate::profile::store::{DedupRows, ProfileWrite, StoreError};
+
+/// Profiles in one atomic batch.
+const BATCH: usize = 4_096;
+/// Deduplication keys in one row.
+const DEDUP_ROW_KEYS: usize = 4_096;
+
+/// How much to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What is over the lag, what ended its session, what must be evicted.
+    Due,
+    /// Everything durable: at shutdown.
+    All,
+}
+
+/// A profile taken for a batch: what it looked like then.
+struct Taken {
+    shared: Shared,
+    applied: u64,
+    identifiers: usize,
+    due: Option<Timestamp>,
+}
+
+impl Core {
+    /// Writes what is to be written and moves the checkpoint's cursor; says how many profiles.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the cursor stays.
+    pub fn checkpoint(&self, extent: Extent) -> Result<usize, StoreError> {
+        let durable = self.0.journal.durable();
+        let mut written = 0;
+        let mut dedup = self.dedup_rows(durable);
+        loop {
+            let ids = self.next_batch(extent, durable);
+            let wrote = self.write_batch(&ids, durable, std::mem::take(&mut dedup))?;
+            written += wrote;
+            if wrote == 0 || ids.len() < BATCH {
+                break;
+            }
+        }
+        self.advance(durable);
+        self.forget_old_keys()?;
+        if extent == Extent::Due {
+            written += self.evict()?;
+        }
+        Ok(written)
+    }
+
+    fn dedup_rows(&self, durable: u64) -> Vec<DedupRows> {
+        self.0.dedup.unsaved(durable).chunks(DEDUP_ROW_KEYS).map(<[_]>::to_vec).collect()
+    }
+
+    fn next_batch(&self, extent: Extent, durable: u64) -> Vec<ProfileId> {
+        let lag = match extent {
+            Extent::All => 0,
+            Extent::Due if self.journal_is_half_full() => 0,
+            Extent::Due => self.0.settings.lag_records,
+        };
+        let mut ids = {
+            let mut ended = self.0.ended.lock();
+            let from = ended.len().saturating_sub(BATCH);
+            ended.split_off(from)
+        };
+        let room = BATCH - ids.len();
+        let dirty = self.0.dirty.lock();
+        ids.extend(
+            dirty
+                .iter()
+                .take_while(|(oldest, _)| oldest.saturating_add(lag) < durable)
+                .map(|(_, id)| *id)
+                .take(room),
+        );
+        ids
+    }
+
+    fn journal_is_half_full(&self) -> bool {
+        self.0.journal.stats().disk_bytes > self.0.settings.disk_budget / 2
+    }
+
+    fn write_batch(
+        &self,
+        ids: &[ProfileId],
+        durable: u64,
+        dedup: Vec<DedupRows>,
+    ) -> Result<usize, StoreError> {
+        let mut rows: Vec<ProfileWrite> = Vec::with_capacity(ids.len());
+        let mut taken: Vec<Taken> = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(shared) = self.0.profiles.get(*id)? else { continue };
+            let live = shared.lock();
+            // A row may hold only what is durable; the rest of it comes with the next batch.
+            if live.profile.applied_offset > durable {
+                continue;
+            }
+            let row = live.write()?;
+            let (applied, identifiers) =
+                (live.profile.applied_offset, live.profile.identifiers.len());
+            drop(live);
+            taken.push(Taken { shared, applied, identifiers, due: row.due });
+            rows.push(row);
+        }
+        if rows.is_empty() && dedup.is_empty() {
+            return Ok(0);
+        }
+        self.0.profiles.store().write(rows, &dedup)?;
+        for taken in &taken {
+            self.mark_written(taken);
+        }
+        self.0.metrics.checkpoint_rows.inc_by(u64::try_from(taken.len()).unwrap_or(0));
+        Ok(taken.len())
+    }
+
+    fn mark_written(&self, taken: &Taken) {
+        let mut live = taken.shared.lock();
+        let mut dirty = self.0.dirty.lock();
+        dirty.remove(&(live.first_dirty, live.profile.id));
+        if !live.written(taken.applied, taken.identifiers, taken.due) {
+            dirty.insert((live.first_dirty, live.profile.id));
+        }
+    }
+
+    fn advance(&self, durable: u64) {
+        let oldest = self.0.dirty.lock().first().map_or(durable, |(oldest, _)| *oldest);
+        let position = oldest.min(durable);
+        let cursor = self.0.cursor.lock();
+        cursor.advance(position);
+        self.0.metrics.checkpoint_position.store(position, Ordering::Relaxed);
+    }
+
+    fn forget_old_keys(&self) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        let window = i64::try_from(self.0.settings.dedup_window_ms).unwrap_or(i64::MAX);
+        let mut progress = self.0.progress.lock();
+        let minute = Timestamp(now.0.div_euclid(60_000) * 60_000);
+        progress.entry(minute).or_insert_with(|| self.0.journal.durable());
+        let kept = progress.split_off(&Timestamp(now.0.saturating_sub(window)));
+        let expired = std::mem::replace(&mut *progress, kept);
+        let Some((_, offset)) = expired.last_key_value() else { return Ok(()) };
+        self.0.dedup.forget_below(*offset);
+        self.0.profiles.store().forget_dedup(*offset)
+    }
+
+    /// Lets profiles beyond the bound go, the longest unseen of a sample first.
+    fn evict(&self) -> Result<usize, StoreError> {
+        let surplus = self.0.profiles.len().saturating_sub(self.0.settings.live_max);
+        if surplus == 0 {
+            return Ok(0);
+        }
+        let surplus = surplus.min(BATCH);
+        let mut seen: Vec<(Timestamp, ProfileId)> = Vec::new();
+        for id in self.0.profiles.sample(surplus * 4) {
+            if let Some(shared) = self.0.profiles.get(id)? {
+                seen.push((shared.lock().profile.last_seen, id));
+            }
+        }
+        seen.sort_unstable();
+        let ids: Vec<ProfileId> = seen.into_iter().take(surplus).map(|(_, id)| id).collect();
+        let written = self.write_batch(&ids, self.0.journal.durable(), Vec::new())?;
+        for id in ids {
+            if self.0.profiles.evict(id) {
+                self.0.metrics.evictions.inc();
+            }
+        }
+        Ok(written)
+    }
+}

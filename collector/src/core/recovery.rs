@@ -1,0 +1,215 @@
+//! From disk to live state: checkpoint plus tail is exactly the state before the crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use fjall::Database;
+use parking_lot::Mutex;
+use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordView};
+use tidegate_event::{ProfileId, Timestamp};
+use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
+use tidegate_rules_wasm::{Engine, Limits, RuleError};
+
+use super::dedup::Dedup;
+use super::metrics::CoreMetrics;
+use super::rules::{Rules, RulesError};
+use super::timers::Timers;
+use super::{Core, CoreSettings, Inner, Mint};
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::profile::live::{CLEAN, Live, Profiles};
+use crate::profile::store::{Store, StoreError};
+use crate::profile::{fold, merge};
+
+/// Why the state could not be brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal's tail.
+    #[error("cannot replay the journal: {0}")]
+    Read(#[from] ReadError),
+    /// A record of it.
+    #[error("cannot replay the journal record at offset {offset}: {error}")]
+    Record {
+        /// Its offset.
+        offset: u64,
+        /// What is wrong with it.
+        error: RecordError,
+    },
+    /// The checkpoint's cursor.
+    #[error("cannot open the checkpoint's cursor: {0}")]
+    Cursor(#[from] CursorError),
+    /// The rules of the catalog in force.
+    #[error("the catalog in force does not compile: {0}")]
+    Rules(#[from] RulesError),
+    /// The rule engine itself.
+    #[error(transparent)]
+    Engine(#[from] RuleError),
+}
+
+/// How far the replay is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Records replayed.
+    pub done: u64,
+    /// Records to replay in all.
+    pub total: u64,
+}
+
+/// What a core is made of.
+pub struct Parts {
+    /// The journal, recovered.
+    pub journal: Journal,
+    /// The database for profiles.
+    pub database: Database,
+    /// Bounds.
+    pub settings: CoreSettings,
+    /// Clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Random ids.
+    pub mint: Mint,
+    /// The catalog in force.
+    pub catalog: Catalog,
+    /// Its generation.
+    pub generation: u32,
+    /// Where figures go.
+    pub metrics: CoreMetrics,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// Records between two reports of progress.
+const REPORT_EVERY: u64 = 50_000;
+
+impl Core {
+    /// Opens the store and replays the journal's tail; `report` is called now and then.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open(parts: Parts, report: impl FnMut(Progress)) -> Result<Self, OpenError> {
+        let Parts { journal, database, settings, clock, mint, catalog, generation, metrics } = parts;
+        let store = Store::open(database)?;
+        let hash_key = store.hash_key(mint().to_le_bytes())?;
+        let engine = Engine::new(Limits::default())?;
+        let rules = Rules::load(&engine, &catalog, generation, settings.evaluators)?;
+        let cursor = journal.cursor("checkpoint", CursorClass::Required)?;
+        let core = Self(Arc::new(Inner {
+            profiles: Profiles::new(store, hash_key),
+            dedup: Dedup::new(settings.dedup_entries_max),
+            timers: Timers::default(),
+            rules: ArcSwap::from_pointee(rules),
+            engine,
+            dirty: Mutex::new(BTreeSet::new()),
+            ended: Mutex::new(Vec::new()),
+            progress: Mutex::new(BTreeMap::new()),
+            cursor: Mutex::new(cursor),
+            settings,
+            clock,
+            mint,
+            hash_key,
+            acked: OnceLock::new(),
+            metrics,
+            journal,
+        }));
+        core.replay(report)?;
+        Ok(core)
+    }
+
+    fn replay(&self, mut report: impl FnMut(Progress)) -> Result<(), OpenError> {
+        let from = self.0.cursor.lock().position();
+        self.0.profiles.store().dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
+        let total = self.0.journal.durable().saturating_sub(from);
+        let mut reader = self.0.journal.reader(from)?;
+        while let Some(frame) = reader.next()? {
+            let view = RecordView::read(frame.payload)
+                .map_err(|error| OpenError::Record { offset: frame.offset, error })?;
+            self.replay_record(&view.head, frame.offset)?;
+            let done = frame.offset + 1 - from;
+            if done.is_multiple_of(REPORT_EVERY) || done == total {
+                report(Progress { done, total });
+            }
+        }
+        self.0.profiles.each(|_, shared| self.schedule(&mut shared.lock()));
+        Ok(())
+    }
+
+    fn replay_record(&self, record: &Record<'_>, offset: u64) -> Result<(), StoreError> {
+        if let Fold::Event(event) = &record.fold
+            && let Some(key) = event.dedup
+        {
+            self.0.dedup.remember(key, offset, true);
+        }
+        let Some(id) = record.profile else { return Ok(()) };
+        if let Fold::ProfileMerged(merged) = &record.fold {
+            return self.replay_merge(record, merged, offset);
+        }
+        self.with_replayed(id, offset, |live| {
+            fold::record(&mut live.profile, None, record, offset);
+        })?;
+        if let Fold::Event(event) = &record.fold {
+            for (namespace, value) in &event.edges {
+                self.0.profiles.point(self.0.profiles.key(*namespace, value), id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each side by itself: either may be in the store already.
+    fn replay_merge(
+        &self,
+        record: &Record<'_>,
+        merged: &ProfileMerged,
+        offset: u64,
+    ) -> Result<(), StoreError> {
+        let loser = self.0.profiles.get(merged.loser)?;
+        // Whoever merged it had its state: it stands in the store or was replayed just before.
+        let loser = loser.unwrap_or_else(|| self.0.profiles.create(merged.loser));
+        let before = loser.lock().profile.clone();
+        self.with_replayed(merged.winner, offset, |live| {
+            fold::begin(&mut live.profile, record.decided_at);
+            merge::absorb(&mut live.profile, &before, record.decided_at);
+            live.profile.wake_up = merged.wake_up;
+            fold::transitions(&mut live.profile, &record.transitions);
+            live.profile.applied_offset = offset + 1;
+        })?;
+        self.with_replayed(merged.loser, offset, |live| {
+            merge::retire(&mut live.profile, merged.winner, offset);
+        })?;
+        for identifier in &before.identifiers {
+            let key = self.0.profiles.key(identifier.namespace, &identifier.value);
+            self.0.profiles.point(key, merged.winner);
+        }
+        Ok(())
+    }
+
+    /// Runs `change` unless the profile's row already holds the record at `offset`.
+    fn with_replayed(
+        &self,
+        id: ProfileId,
+        offset: u64,
+        change: impl FnOnce(&mut Live),
+    ) -> Result<(), StoreError> {
+        let shared = match self.0.profiles.get(id)? {
+            Some(shared) => shared,
+            None => self.0.profiles.create(id),
+        };
+        let mut live = shared.lock();
+        if live.profile.applied_offset > offset {
+            return Ok(());
+        }
+        if live.first_dirty == CLEAN {
+            live.first_dirty = offset;
+            self.0.dirty.lock().insert((offset, id));
+        }
+        change(&mut live);
+        live.scheduled = Timestamp(i64::MAX);
+        Ok(())
+    }
+}

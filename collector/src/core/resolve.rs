@@ -1,0 +1,279 @@
+//! Whose hit it is: identifiers to profiles, locks in order, and the merge guards.
+//!
+//! Profiles are loaded before any lock; then the candidates are locked in ascending id, and it is
+//! checked that nothing changed meanwhile.
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+use tidegate_event::identity::Identifiers;
+use tidegate_event::record::Namespace;
+use tidegate_event::{ProfileId, Timestamp};
+
+use super::Core;
+use crate::profile::live::{IdentityKey, Live, Shared};
+use crate::profile::store::StoreError;
+use crate::profile::{Profile, merge};
+
+/// How often a hit starts over because its profiles changed between look-up and lock.
+const TRIES: usize = 16;
+/// Devices that may be tied to one profile within [`WEEK_MS`].
+const DEVICES_PER_WEEK: usize = 5;
+const WEEK_MS: i64 = 7 * 86_400_000;
+
+/// The identifiers of one hit, highest priority first.
+pub(super) struct Wanted<'a> {
+    ids: SmallVec<[(Namespace, &'a str, IdentityKey); 4]>,
+    /// The only identifier was minted for this request: no look-up can find it.
+    minted: bool,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn of(core: &Core, ids: &'a Identifiers<'_>) -> Self {
+        let mut wanted = SmallVec::new();
+        let all = [
+            (Namespace::UserId, &ids.user_id),
+            (Namespace::AnonymousId, &ids.anonymous_id),
+            (Namespace::AnonymousId, &ids.linked_cookie_id),
+            (Namespace::AnonymousId, &ids.previous_id),
+        ];
+        for (namespace, id) in all {
+            let Some(id) = id.as_deref() else { continue };
+            if !wanted.iter().any(|(n, known, _)| *n == namespace && *known == id) {
+                wanted.push((namespace, id, core.0.profiles.key(namespace, id)));
+            }
+        }
+        let minted = ids.minted && wanted.len() == 1;
+        Self { ids: wanted, minted }
+    }
+}
+
+/// The profiles that a hit's identifiers lead to, loaded and not locked.
+pub(super) struct Candidates {
+    /// For each wanted identifier: the profile it is tied to.
+    found: SmallVec<[Option<ProfileId>; 4]>,
+    /// Each profile once, in ascending id.
+    shared: SmallVec<[(ProfileId, Shared); 4]>,
+}
+
+/// One person, locked.
+pub(super) struct Person<'p, 'w> {
+    /// The profile: the winner where others merge into it.
+    pub(super) live: &'p mut Live,
+    /// Those that merge into it.
+    pub(super) losers: SmallVec<[&'p mut Live; 2]>,
+    /// Identifiers to tie to it.
+    pub(super) edges: Vec<(Namespace, &'w str)>,
+}
+
+impl Candidates {
+    pub(super) fn load(core: &Core, wanted: &Wanted<'_>) -> Result<Self, StoreError> {
+        let mut candidates = Self { found: SmallVec::new(), shared: SmallVec::new() };
+        for (namespace, id, key) in &wanted.ids {
+            let tied =
+                if wanted.minted { None } else { core.0.profiles.resolve(*key, *namespace, id)? };
+            let shared = tied.map(|id| core.0.profiles.canonical(id)).transpose()?.flatten();
+            let id = shared.as_ref().map(|shared| shared.lock().profile.id);
+            if let (Some(id), Some(shared)) = (id, shared)
+                && !candidates.shared.iter().any(|(known, _)| *known == id)
+            {
+                candidates.shared.push((id, shared));
+            }
+            candidates.found.push(id);
+        }
+        candidates.shared.sort_unstable_by_key(|(id, _)| *id);
+        Ok(candidates)
+    }
+
+    /// Locks the person and runs `fold` on it; starts over while others change the same profiles.
+    pub(super) fn with_person<'w, R>(
+        mut self,
+        core: &Core,
+        wanted: &Wanted<'w>,
+        mut fold: impl FnMut(Person<'_, 'w>) -> R,
+    ) -> Result<R, StoreError> {
+        for _ in 0..TRIES {
+            if let Some(done) = self.attempt(core, wanted, &mut fold) {
+                return Ok(done);
+            }
+            self = Self::load(core, wanted)?;
+        }
+        Err(StoreError::Row)
+    }
+
+    fn attempt<'w, R>(
+        &self,
+        core: &Core,
+        wanted: &Wanted<'w>,
+        fold: &mut impl FnMut(Person<'_, 'w>) -> R,
+    ) -> Option<R> {
+        let mut guards: SmallVec<[MutexGuard<'_, Live>; 4]> =
+            self.shared.iter().map(|(_, shared)| shared.lock()).collect();
+        if !self.still_holds(core, wanted, &guards) {
+            return None;
+        }
+        let now = core.0.clock.now();
+        let group = Group::form(core, wanted, &self.found, &guards, now);
+        if group.members.is_empty() {
+            return create(core, &group, fold);
+        }
+        let winner = group.winner(&guards)?;
+        claim(core, winner, &group)?;
+        let mut live = None;
+        let mut losers = SmallVec::new();
+        for guard in &mut guards {
+            let own = guard.profile.id;
+            if own == winner {
+                live = Some(&mut **guard);
+            } else if group.members.contains(&own) {
+                losers.push(&mut **guard);
+            }
+        }
+        Some(fold(Person { live: live?, losers, edges: group.edges() }))
+    }
+
+    fn still_holds(
+        &self,
+        core: &Core,
+        wanted: &Wanted<'_>,
+        guards: &[MutexGuard<'_, Live>],
+    ) -> bool {
+        let live = guards.iter().all(|guard| guard.profile.alias_of.is_none());
+        live && wanted.ids.iter().zip(&self.found).all(|((_, _, key), found)| {
+            wanted.minted || core.0.profiles.indexed(*key) == *found
+        })
+    }
+}
+
+fn create<'w, R>(
+    core: &Core,
+    group: &Group<'w>,
+    fold: &mut impl FnMut(Person<'_, 'w>) -> R,
+) -> Option<R> {
+    let id = ProfileId(core.mint());
+    let shared = core.0.profiles.create(id);
+    let mut live = shared.lock();
+    if claim(core, id, group).is_none() {
+        core.0.profiles.discard(id);
+        return None;
+    }
+    let edges = group.edges();
+    Some(fold(Person { live: &mut live, losers: SmallVec::new(), edges }))
+}
+
+/// Ties the group's new identifiers to `id`; undone where another hit was faster.
+fn claim(core: &Core, id: ProfileId, group: &Group<'_>) -> Option<()> {
+    for (position, (_, _, key)) in group.new.iter().enumerate() {
+        if core.0.profiles.claim(*key, id) != id {
+            for (_, _, key) in &group.new[..position] {
+                core.0.profiles.unclaim(*key, id);
+            }
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// The identifiers and profiles that the guards let become one person.
+struct Group<'w> {
+    members: SmallVec<[ProfileId; 4]>,
+    new: SmallVec<[(Namespace, &'w str, IdentityKey); 4]>,
+    user_id: Option<String>,
+    identifiers: usize,
+    devices: usize,
+}
+
+impl<'w> Group<'w> {
+    /// Takes the identifiers in order of priority; one that would break a guard is dropped, and
+    /// the event goes on without it (Segment Unify's rule).
+    fn form(
+        core: &Core,
+        wanted: &Wanted<'w>,
+        found: &[Option<ProfileId>],
+        guards: &[MutexGuard<'_, Live>],
+        now: Timestamp,
+    ) -> Self {
+        let mut group = Self {
+            members: SmallVec::new(),
+            new: SmallVec::new(),
+            user_id: None,
+            identifiers: 0,
+            devices: 0,
+        };
+        for (wanted, found) in wanted.ids.iter().zip(found) {
+            match found {
+                None => group.attach(core, *wanted),
+                Some(id) if group.members.contains(id) => {}
+                Some(id) => {
+                    let Some(guard) = guards.iter().find(|g| g.profile.id == *id) else { continue };
+                    group.join(core, &guard.profile, now);
+                }
+            }
+        }
+        group
+    }
+
+    fn attach(&mut self, core: &Core, id: (Namespace, &'w str, IdentityKey)) {
+        let alone = self.members.is_empty() && self.new.is_empty();
+        let room = self.identifiers < core.0.settings.identifiers_max;
+        let fits = match id.0 {
+            Namespace::UserId => self.user_id.is_none(),
+            Namespace::AnonymousId => self.devices < DEVICES_PER_WEEK,
+        };
+        if !alone && !(room && fits) {
+            core.0.metrics.identity_dropped.inc();
+            return;
+        }
+        self.identifiers += 1;
+        match id.0 {
+            Namespace::UserId => self.user_id = Some(id.1.to_owned()),
+            Namespace::AnonymousId => self.devices += 1,
+        }
+        self.new.push(id);
+    }
+
+    fn join(&mut self, core: &Core, profile: &Profile, now: Timestamp) {
+        let alone = self.members.is_empty() && self.new.is_empty();
+        let devices = devices_this_week(profile, now);
+        let theirs = profile.user_id();
+        let one_user = match (self.user_id.as_deref(), theirs) {
+            (Some(own), Some(theirs)) => own == theirs,
+            _ => true,
+        };
+        let merges = self.members.is_empty()
+            || merge::merges_this_hour(profile, now) < core.0.settings.merges_per_hour_max;
+        let room = self.identifiers + profile.identifiers.len()
+            <= core.0.settings.identifiers_max
+            && self.devices + devices <= DEVICES_PER_WEEK;
+        if !alone && !(one_user && merges && room) {
+            core.0.metrics.identity_dropped.inc();
+            return;
+        }
+        self.members.push(profile.id);
+        self.identifiers += profile.identifiers.len();
+        self.devices += devices;
+        if self.user_id.is_none() {
+            self.user_id = theirs.map(str::to_owned);
+        }
+    }
+
+    fn winner(&self, guards: &[MutexGuard<'_, Live>]) -> Option<ProfileId> {
+        guards
+            .iter()
+            .map(|guard| &guard.profile)
+            .filter(|profile| self.members.contains(&profile.id))
+            .reduce(|a, b| if merge::is_older(b, a) { b } else { a })
+            .map(|profile| profile.id)
+    }
+
+    fn edges(&self) -> Vec<(Namespace, &'w str)> {
+        self.new.iter().map(|(namespace, value, _)| (*namespace, *value)).collect()
+    }
+}
+
+fn devices_this_week(profile: &Profile, now: Timestamp) -> usize {
+    profile
+        .identifiers
+        .iter()
+        .filter(|id| id.namespace == Namespace::AnonymousId && now.since(id.added_at) < WEEK_MS)
+        .count()
+}

@@ -1,0 +1,340 @@
+//! Writes records while the person is locked: takes the ticket, folds, decides, encodes, fills.
+//!
+//! Every method leaves state and journal agreeing: what it changed in the profile is exactly what
+//! [`fold::record`] makes of the record it wrote.
+
+use tidegate_event::record::{
+    EventFold, Fold, ProfileMerged, Record, SessionEnd, SessionMerged, SessionRef, TransitionRef,
+    WakeUpFold,
+};
+use tidegate_event::{Change, Enriched, Identity, Timestamp};
+use tidegate_event::consent::ConsentState;
+use tidegate_journal::{Reservation, Ticket};
+
+use super::Core;
+use super::rules::{Rules, Worker};
+use crate::pipeline::decide::{self, Decided, Moment};
+use crate::pipeline::record_json;
+use crate::profile::live::{CLEAN, Live};
+use crate::profile::{fold, merge};
+use crate::session;
+
+/// The writer of one hit's or one timer's records.
+pub(super) struct Step<'a> {
+    core: &'a Core,
+    rules: &'a Rules,
+    reservation: Reservation,
+    source: &'a str,
+    now: Timestamp,
+}
+
+/// The event of a hit.
+pub(super) struct EventStep<'a> {
+    pub(super) hit: &'a Enriched<'a>,
+    pub(super) message_id: &'a str,
+    pub(super) fold: EventFold<'a>,
+    pub(super) late: bool,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(
+        core: &'a Core,
+        rules: &'a Rules,
+        reservation: Reservation,
+        source: &'a str,
+    ) -> Self {
+        Self { core, rules, reservation, source, now: core.0.clock.now() }
+    }
+
+    /// An event without any identifier: no state, no segments.
+    pub(super) fn anonymous(
+        &mut self,
+        hit: &Enriched<'_>,
+        message_id: &str,
+        fold: EventFold<'_>,
+    ) -> u64 {
+        let ticket = self.reservation.ticket(self.now);
+        let mut record = self.head(&ticket, hit, message_id, Fold::Event(fold));
+        record.anonymous_id = None;
+        record.user_id = None;
+        self.fill_event(ticket, &record, hit, false)
+    }
+
+    /// A received event of a locked person.
+    pub(super) fn event(&mut self, live: &mut Live, step: EventStep<'_>) -> u64 {
+        let EventStep { hit, message_id, mut fold, late } = step;
+        let ticket = self.reservation.ticket(self.now);
+        let decided_at = ticket.decided_at();
+        self.touch(live, &ticket);
+        let started = self.core.0.clock.monotonic_us();
+        let mut worker = self.rules.worker();
+        match decide::conditions(self.rules, &mut worker, hit, self.source) {
+            Ok(hits) => fold.hits.extend_from_slice(hits),
+            Err(_) => {
+                self.core.0.metrics.rule_traps.inc();
+            }
+        }
+        fold::begin(&mut live.profile, decided_at);
+        live.profile.shares = hit.consent.state == ConsentState::Granted;
+        fold::event(&mut live.profile, &fold, hit.event_time, decided_at);
+        let session = fold
+            .session
+            .and_then(|session| session::fold::position(&live.profile.sessions, session))
+            .map(|position| &live.profile.sessions[position]);
+        let moment = Moment { profile: &live.profile, session, now: decided_at };
+        let decided = decide::decide(self.rules, &mut worker, moment);
+        drop(worker);
+        self.core.0.metrics.decided(self.core.0.clock.monotonic_us() - started, late);
+        fold.wake_up = decided.wake_up;
+        live.profile.wake_up = decided.wake_up;
+        fold::transitions(&mut live.profile, &decided.transitions);
+        let mut record = self.head(&ticket, hit, message_id, Fold::Event(fold));
+        record.profile = Some(live.profile.id);
+        record.transitions = decided.transitions;
+        self.settle(live, &ticket);
+        self.fill_event(ticket, &record, hit, late)
+    }
+
+    /// `session_start`
+    pub(super) fn session_start(&mut self, live: &mut Live, session: SessionRef, at: Timestamp) {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        fold::begin(&mut live.profile, ticket.decided_at());
+        fold::session_start(&mut live.profile, session, at);
+        self.core.0.metrics.sessions_started.inc();
+        self.fill_system(live, ticket, "session_start", at, Vec::new(), Fold::SessionStart(session));
+    }
+
+    /// `session_merged`; says which session stays.
+    pub(super) fn session_merged(
+        &mut self,
+        live: &mut Live,
+        into: SessionRef,
+        from: SessionRef,
+        revision: u16,
+        at: Timestamp,
+    ) -> SessionRef {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        let merged = SessionMerged { into, from_index: from.index, from_id: from.id, revision };
+        session::fold::merged(&mut live.profile.sessions, &merged);
+        let fold = Fold::SessionMerged(merged);
+        self.fill_system(live, ticket, "session_merged", at, Vec::new(), fold);
+        into
+    }
+
+    /// `session_end` of the session at `position`, dated when its silence had lasted.
+    pub(super) fn session_end(&mut self, live: &mut Live, position: usize) {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        let session = &live.profile.sessions[position];
+        let at = session.due;
+        let mut end = SessionEnd {
+            session: session.reference(),
+            revision: session.revision.saturating_add(1),
+            wake_up: None,
+        };
+        session::fold::end(&mut live.profile.sessions, &end);
+        let transitions = decide::session_exits(self.rules, &live.profile);
+        fold::transitions(&mut live.profile, &transitions);
+        let mut worker = self.rules.worker();
+        decide::begin(&mut worker);
+        end.wake_up = self.decide(live, &mut worker, ticket.decided_at()).wake_up;
+        drop(worker);
+        live.profile.wake_up = end.wake_up;
+        self.core.0.ended.lock().push(live.profile.id);
+        self.core.0.metrics.sessions_ended.inc();
+        self.fill_system(live, ticket, "session_end", at, transitions, Fold::SessionEnd(end));
+    }
+
+    /// `wake_up`: segments that read no event field are evaluated on time alone.
+    pub(super) fn wake_up(&mut self, live: &mut Live, due: Timestamp) {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        let decided_at = ticket.decided_at();
+        let mut worker = self.rules.worker();
+        decide::begin(&mut worker);
+        let Decided { mut transitions, wake_up } = self.decide(live, &mut worker, decided_at);
+        drop(worker);
+        for transition in &mut transitions {
+            let segment = self.rules.segment(transition.id);
+            transition.overdue =
+                segment.is_some_and(|s| decided_at.since(due) > s.wake_up_max_delay_ms);
+        }
+        live.profile.wake_up = wake_up;
+        fold::transitions(&mut live.profile, &transitions);
+        self.core.0.metrics.wake_ups.inc();
+        let fold = Fold::WakeUp(WakeUpFold { due, wake_up });
+        self.fill_system(live, ticket, "wake_up", due, transitions, fold);
+    }
+
+    /// `profile_merged`: the loser's state goes into the winner, which is evaluated once.
+    pub(super) fn merge(&mut self, winner: &mut Live, loser: &mut Live, at: Timestamp) {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(winner, &ticket);
+        self.touch(loser, &ticket);
+        let decided_at = ticket.decided_at();
+        fold::begin(&mut winner.profile, decided_at);
+        merge::absorb(&mut winner.profile, &loser.profile, decided_at);
+        merge::retire(&mut loser.profile, winner.profile.id, ticket.offset());
+        for identifier in &loser.profile.identifiers {
+            let key = self.core.0.profiles.key(identifier.namespace, &identifier.value);
+            self.core.0.profiles.point(key, winner.profile.id);
+        }
+        let (inherited, exits) = self.memberships(winner, loser);
+        let merged_state = winner.profile.memberships.clone();
+        fold::transitions(&mut winner.profile, &inherited);
+        let mut worker = self.rules.worker();
+        decide::begin(&mut worker);
+        let decided = self.decide(winner, &mut worker, decided_at);
+        drop(worker);
+        let transitions = net(inherited, decided.transitions, exits);
+        winner.profile.memberships = merged_state;
+        fold::transitions(&mut winner.profile, &transitions);
+        winner.profile.wake_up = decided.wake_up;
+        let merged = ProfileMerged {
+            winner: winner.profile.id,
+            loser: loser.profile.id,
+            wake_up: decided.wake_up,
+        };
+        self.core.0.metrics.merges.inc();
+        self.core.schedule(winner);
+        let fold = Fold::ProfileMerged(merged);
+        self.fill_system(winner, ticket, "profile_merged", at, transitions, fold);
+    }
+
+    /// What the winner is in because the loser was, and the loser's exits.
+    fn memberships(&self, winner: &Live, loser: &Live) -> (Vec<TransitionRef<'a>>, Vec<TransitionRef<'a>>) {
+        let (mut inherited, mut exits) = (Vec::new(), Vec::new());
+        for (position, segment) in self.rules.segments.iter().enumerate() {
+            let theirs = loser.profile.memberships.get(segment.id);
+            if !theirs.member {
+                continue;
+            }
+            let mut exit =
+                self.rules.transition(position, Change::Exit, theirs.epoch.saturating_add(1));
+            exit.reason = Some("merged");
+            exit.profile = Some(loser.profile.id);
+            exits.push(exit);
+            let own = winner.profile.memberships.get(segment.id);
+            if !own.member {
+                let epoch = own.epoch.max(theirs.epoch).saturating_add(1);
+                inherited.push(self.rules.transition(position, Change::Enter, epoch));
+            }
+        }
+        (inherited, exits)
+    }
+
+    fn decide(&self, live: &Live, worker: &mut Worker, now: Timestamp) -> Decided<'a> {
+        let session = live.profile.open_session();
+        decide::decide(self.rules, worker, Moment { profile: &live.profile, session, now })
+    }
+
+    /// Before anything changes: the checkpoint must know of the profile before the record can
+    /// become durable.
+    fn touch(&self, live: &mut Live, ticket: &Ticket) {
+        if live.first_dirty == CLEAN {
+            live.first_dirty = ticket.offset();
+            self.core.0.dirty.lock().insert((ticket.offset(), live.profile.id));
+        }
+    }
+
+    fn settle(&self, live: &mut Live, ticket: &Ticket) {
+        live.profile.applied_offset = ticket.offset() + 1;
+        self.core.schedule(live);
+    }
+
+    fn head<'r>(
+        &self,
+        ticket: &Ticket,
+        hit: &'r Enriched<'_>,
+        message_id: &'r str,
+        fold: Fold<'r>,
+    ) -> Record<'r>
+    where
+        'a: 'r,
+    {
+        let ids = match &hit.identity {
+            Identity::Known(ids) => (ids.anonymous_id.as_deref(), ids.user_id.as_deref()),
+            Identity::Anonymous => (None, None),
+        };
+        Record {
+            generation: self.rules.generation,
+            decided_at: ticket.decided_at(),
+            profile: None,
+            anonymous_id: ids.0,
+            user_id: ids.1,
+            source: self.source,
+            kind: hit.hit.kind.as_str(),
+            event: &hit.hit.name,
+            message_id,
+            event_time: hit.event_time,
+            dispatch: hit.consent.state == ConsentState::Granted,
+            transitions: Vec::new(),
+            fold,
+        }
+    }
+
+    fn fill_event(&self, ticket: Ticket, record: &Record<'_>, hit: &Enriched<'_>, late: bool) -> u64 {
+        let offset = ticket.offset();
+        let sent =
+            hit.hit.context.raw.len() + hit.hit.properties.raw.len() + hit.hit.traits.raw.len();
+        let payload = record
+            .write(Vec::with_capacity(1_024 + sent), |out| {
+                record_json::write_event(out, record, hit, late);
+            })
+            .expect("a head is smaller than 4 GiB: its parts were bounded when it was reserved");
+        ticket.fill(payload);
+        offset
+    }
+
+    fn fill_system(
+        &self,
+        live: &mut Live,
+        ticket: Ticket,
+        event: &'static str,
+        at: Timestamp,
+        transitions: Vec<TransitionRef<'_>>,
+        fold: Fold<'_>,
+    ) {
+        self.settle(live, &ticket);
+        let message_id = uuid::Uuid::from_u128(self.core.mint()).to_string();
+        let record = Record {
+            generation: self.rules.generation,
+            decided_at: ticket.decided_at(),
+            profile: Some(live.profile.id),
+            anonymous_id: live.profile.anonymous_id(),
+            user_id: live.profile.user_id(),
+            source: self.source,
+            kind: "system",
+            event,
+            message_id: &message_id,
+            event_time: at,
+            dispatch: live.profile.shares,
+            transitions,
+            fold,
+        };
+        let payload = record
+            .write(Vec::with_capacity(512), |out| record_json::write_system(out, &record))
+            .expect("a head is smaller than 4 GiB: its parts were bounded when it was reserved");
+        ticket.fill(payload);
+    }
+}
+
+/// At most one transition a segment: what was inherited and at once decided away did not happen.
+/// The loser's exits come last.
+fn net<'r>(
+    inherited: Vec<TransitionRef<'r>>,
+    decided: Vec<TransitionRef<'r>>,
+    exits: Vec<TransitionRef<'r>>,
+) -> Vec<TransitionRef<'r>> {
+    let same = |a: &TransitionRef<'_>, b: &TransitionRef<'_>| a.id == b.id;
+    let stays = |one: &&TransitionRef<'r>, others: &[TransitionRef<'r>]| {
+        !others.iter().any(|other| same(one, other))
+    };
+    let mut transitions: Vec<_> =
+        inherited.iter().filter(|t| stays(t, &decided)).copied().collect();
+    transitions.extend(decided.iter().filter(|t| stays(t, &inherited)).copied());
+    transitions.extend(exits);
+    transitions
+}

@@ -1,0 +1,483 @@
+//! The core against a reference: whatever happens, the live state, the recovered state and a plain
+//! fold of the whole journal are the same, field by field.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
+use tidegate_event::hit::Object;
+use tidegate_event::identity::Identifiers;
+use tidegate_event::record::{Fold, RecordView};
+use tidegate_event::{
+    Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, ProfileId, Timestamp,
+};
+use tidegate_journal::Journal;
+use tidegate_journal::storage::RealStorage;
+
+use super::checkpoint::Extent;
+use super::metrics::CoreMetrics;
+use super::{Core, CoreSettings, Lookup, Parts};
+use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
+use crate::clock::Clock;
+use crate::profile::{Profile, fold};
+
+const MINUTE: i64 = 60_000;
+
+#[derive(Debug)]
+struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+    fn monotonic_us(&self) -> u64 {
+        0
+    }
+}
+
+struct World {
+    directory: tempfile::TempDir,
+    clock: Arc<TestClock>,
+    random: Arc<Mutex<SmallRng>>,
+    generation: u32,
+    segments: Vec<(&'static str, &'static str)>,
+    core: Option<Core>,
+    lag_records: u64,
+}
+
+const SEGMENTS: [(&str, &str); 6] = [
+    ("pricing", r#"page.path.startsWith("/pricing") && session.page_views >= 2"#),
+    ("busy", r#"count(event.type == "page", "30m") >= 3"#),
+    ("abandoned", r#"absent(event.name == "Order Completed", event.name == "Cart", "20m")"#),
+    ("regulars", "profile.sessions >= 2"),
+    ("named", "profile.identified"),
+    ("spenders", r#"sum(properties.revenue, event.name == "Order Completed", "1h") > 50.0"#),
+];
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut world = Self {
+            directory: tempfile::tempdir().unwrap(),
+            clock: Arc::new(TestClock(AtomicI64::new(1_800_000_000_000))),
+            random: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
+            generation: 1,
+            segments: SEGMENTS.to_vec(),
+            core: None,
+            lag_records: 50,
+        };
+        world.open();
+        world
+    }
+
+    fn core(&self) -> &Core {
+        self.core.as_ref().unwrap()
+    }
+
+    fn catalog(&self) -> Catalog {
+        let segment = |(name, when): &(&str, &str)| Segment {
+            name: (*name).to_owned(),
+            when: (*when).to_owned(),
+            wake_up_max_delay_ms: 86_400_000,
+        };
+        Catalog { segments: self.segments.iter().map(segment).collect(), ..Catalog::default() }
+    }
+
+    fn open(&mut self) {
+        let directory = self.directory.path();
+        let settings = tidegate_journal::Settings {
+            segment_bytes: 4 << 20,
+            ..tidegate_journal::Settings::default()
+        };
+        let journal =
+            Journal::open(&directory.join("journal"), Arc::new(RealStorage::default()), settings)
+                .unwrap();
+        let database = fjall::Database::builder(directory.join("state")).open().unwrap();
+        let random = Arc::clone(&self.random);
+        let parts = Parts {
+            journal,
+            database,
+            settings: CoreSettings {
+                record_bytes_max: 1 << 20,
+                traits_bytes_max: 512,
+                identifiers_max: 50,
+                merges_per_hour_max: 1_000,
+                live_max: 1_000,
+                lag_records: self.lag_records,
+                disk_budget: 1 << 30,
+                dedup_window_ms: 86_400_000,
+                dedup_entries_max: 10_000,
+                ack_timeout_ms: 1_000,
+                evaluators: 1,
+            },
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            mint: Arc::new(move || random.lock().random()),
+            catalog: self.catalog(),
+            generation: self.generation,
+            metrics: CoreMetrics::register(&mut Registry::default()),
+        };
+        self.core = Some(Core::open(parts, |_| ()).unwrap());
+    }
+
+    /// Ends the process without any goodbye to the state: no checkpoint, no flush.
+    async fn crash(&mut self) {
+        let core = self.core.take().unwrap();
+        let end = core.journal().next_offset();
+        if end > 0 {
+            core.durable(end - 1).await.unwrap();
+        }
+        core.journal().shutdown();
+        drop(core);
+        self.open();
+    }
+
+    fn advance(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    async fn hit(&self, hit: &TestHit) -> super::Accepted {
+        let now = self.clock.now();
+        let enriched = hit.enriched(now);
+        self.core().accept(&source(), &enriched).await.unwrap()
+    }
+
+    fn live(&self) -> BTreeMap<ProfileId, Profile> {
+        let mut profiles = BTreeMap::new();
+        self.core()
+            .each_profile(|profile| {
+                profiles.insert(profile.id, profile.clone());
+            })
+            .unwrap();
+        profiles
+    }
+
+    async fn reference(&self) -> BTreeMap<ProfileId, Profile> {
+        let journal = self.core().journal();
+        let end = journal.next_offset();
+        self.core().durable(end - 1).await.unwrap();
+        reference_fold(journal)
+    }
+
+    async fn assert_state_is_the_fold(&self, when: &str) {
+        let (live, reference) = (self.live(), self.reference().await);
+        assert_eq!(live.len(), reference.len(), "{when}: number of profiles");
+        for (id, profile) in &live {
+            assert_eq!(Some(profile), reference.get(id), "{when}");
+        }
+    }
+}
+
+/// The whole journal folded one record after another, with nothing but the fold.
+fn reference_fold(journal: &Journal) -> BTreeMap<ProfileId, Profile> {
+    let mut profiles: BTreeMap<ProfileId, Profile> = BTreeMap::new();
+    let mut reader = journal.reader(0).unwrap();
+    while let Some(frame) = reader.next().unwrap() {
+        let head = RecordView::read(frame.payload).unwrap().head;
+        let Some(id) = head.profile else { continue };
+        let mut loser = match &head.fold {
+            Fold::ProfileMerged(merged) => profiles.remove(&merged.loser),
+            _ => None,
+        };
+        let profile = profiles.entry(id).or_insert_with(|| Profile::new(id));
+        fold::record(profile, loser.as_mut(), &head, frame.offset);
+        if let Some(loser) = loser {
+            profiles.insert(loser.id, loser);
+        }
+    }
+    profiles
+}
+
+fn source() -> Source {
+    Source {
+        name: "shop".to_owned(),
+        write_key: "key".to_owned(),
+        kind: SourceKind::Web,
+        origins: Vec::new(),
+        session_gap_ms: 1_800_000,
+        consent_default: ConsentDefault::Granted,
+        gpc: GpcPolicy::Anonymous,
+        dnt: false,
+        conversions: vec!["Order Completed".to_owned()],
+    }
+}
+
+#[derive(Clone, Default)]
+struct TestHit {
+    message_id: Option<String>,
+    anonymous_id: Option<String>,
+    user_id: Option<String>,
+    name: &'static str,
+    path: &'static str,
+    properties: String,
+    traits: String,
+    late_ms: i64,
+}
+
+impl TestHit {
+    fn page(anonymous_id: &str, path: &'static str) -> Self {
+        Self { anonymous_id: Some(anonymous_id.to_owned()), path, ..Self::default() }
+    }
+
+    fn track(anonymous_id: &str, name: &'static str) -> Self {
+        Self { anonymous_id: Some(anonymous_id.to_owned()), name, ..Self::default() }
+    }
+
+    fn identify(anonymous_id: &str, user_id: &str) -> Self {
+        Self {
+            anonymous_id: Some(anonymous_id.to_owned()),
+            user_id: Some(user_id.to_owned()),
+            name: "identify",
+            ..Self::default()
+        }
+    }
+
+    fn kind(&self) -> EventType {
+        match self.name {
+            "" => EventType::Page,
+            "identify" => EventType::Identify,
+            _ => EventType::Track,
+        }
+    }
+
+    fn enriched(&self, now: Timestamp) -> Enriched<'_> {
+        let cow = |id: &'_ Option<String>| id.clone().map(Cow::Owned);
+        Enriched {
+            hit: Hit {
+                kind: self.kind(),
+                name: Cow::Borrowed(if self.kind() == EventType::Track { self.name } else { "" }),
+                message_id: cow(&self.message_id),
+                anonymous_id: cow(&self.anonymous_id),
+                user_id: cow(&self.user_id),
+                previous_id: None,
+                occurred_at: None,
+                sent_at: None,
+                timestamp_as_sent: None,
+                server_channel: false,
+                context: Object::empty(),
+                properties: object(&self.properties),
+                traits: object(&self.traits),
+                consent_signal: None,
+            },
+            consent: Consent {
+                state: ConsentState::Granted,
+                signal: ConsentSignal::Default,
+                gpc: false,
+            },
+            identity: Identity::Known(Identifiers {
+                anonymous_id: cow(&self.anonymous_id),
+                user_id: cow(&self.user_id),
+                ..Identifiers::default()
+            }),
+            received_at: now,
+            event_time: now.plus_ms(-self.late_ms),
+            geo: Geo::default(),
+            device: Device::default(),
+            campaign: Campaign::default(),
+            page: Page {
+                path: (!self.path.is_empty()).then_some(Cow::Borrowed(self.path)),
+                ..Page::default()
+            },
+            ip_truncated: None,
+            user_agent: None,
+        }
+    }
+}
+
+fn object(text: &str) -> Object<'_> {
+    if text.is_empty() {
+        return Object::empty();
+    }
+    Object { raw: Cow::Borrowed(text), value: serde_json::from_str::<Json<'_>>(text).unwrap() }
+}
+
+fn random_hit(random: &mut SmallRng) -> TestHit {
+    let device = format!("device-{}", random.random_range(0..12));
+    let late_ms = if random.random_bool(0.3) { random.random_range(0..90 * MINUTE) } else { 0 };
+    let mut hit = match random.random_range(0..10) {
+        0..5 => TestHit::page(&device, ["/", "/pricing", "/pricing/pro"][random.random_range(0..3)]),
+        5..7 => TestHit::track(&device, ["Cart", "Order Completed"][random.random_range(0..2)]),
+        7 => TestHit { user_id: Some("user-0".to_owned()), name: "Ping", ..TestHit::default() },
+        _ => TestHit::identify(&device, &format!("user-{}", random.random_range(0..5))),
+    };
+    hit.late_ms = late_ms;
+    hit.message_id = Some(random.random::<u64>().to_string());
+    if hit.name == "Order Completed" {
+        hit.properties = format!(r#"{{"revenue":{}}}"#, random.random_range(1..60));
+    }
+    if hit.name == "identify" {
+        hit.traits = format!(r#"{{"plan":"{}"}}"#, random.random_range(0..3));
+    }
+    hit
+}
+
+async fn random_life(seed: u64, steps: u32) {
+    let mut world = World::new(seed);
+    let mut random = SmallRng::seed_from_u64(seed ^ 0xdead_beef);
+    for _ in 0..steps {
+        match random.random_range(0..100) {
+            0..70 => {
+                let hit = random_hit(&mut random);
+                world.hit(&hit).await;
+            }
+            70..85 => world.advance(random.random_range(0..20 * MINUTE)),
+            85..92 => {
+                world.core().fire_due(100).await.unwrap();
+            }
+            92..96 => {
+                let end = world.core().journal().next_offset();
+                if end > 0 {
+                    world.core().durable(end - 1).await.unwrap();
+                }
+                world.core().checkpoint(Extent::Due).unwrap();
+            }
+            96..98 => {
+                world.generation += 1;
+                let keep = random.random_range(1..=SEGMENTS.len());
+                world.segments = SEGMENTS[..keep].to_vec();
+                let rules = world.core().prepare(&world.catalog(), world.generation).unwrap();
+                world.core().switch(rules, "digest").await.unwrap();
+            }
+            _ => {
+                world.crash().await;
+                world.assert_state_is_the_fold("after a crash").await;
+            }
+        }
+    }
+    world.assert_state_is_the_fold(&format!("seed {seed}, before the last crash")).await;
+    world.crash().await;
+    world.assert_state_is_the_fold(&format!("seed {seed}, after the last crash")).await;
+}
+
+#[tokio::test]
+async fn live_state_recovered_state_and_a_plain_fold_are_the_same() {
+    let seeds: u64 =
+        std::env::var("TIDEGATE_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    for seed in 0..seeds.min(200) {
+        random_life(seed, 300).await;
+    }
+}
+
+async fn segments(world: &World, anonymous_id: &str) -> Vec<String> {
+    let found = world.core().segments(Lookup::Anonymous(anonymous_id)).await.unwrap();
+    found.segments.iter().map(|name| name.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_segment_is_entered_on_the_event_that_completes_it() {
+    let world = World::new(1);
+    world.hit(&TestHit::page("a", "/pricing")).await;
+    assert_eq!(segments(&world, "a").await, Vec::<String>::new());
+    world.hit(&TestHit::page("a", "/pricing")).await;
+    assert_eq!(segments(&world, "a").await, ["pricing"]);
+    world.hit(&TestHit::track("a", "Cart")).await;
+    assert_eq!(segments(&world, "a").await, ["pricing"], "an event without a path decides nothing");
+    world.hit(&TestHit::page("a", "/")).await;
+    assert_eq!(segments(&world, "a").await, ["busy"], "an event with another path does");
+}
+
+#[tokio::test]
+async fn a_cart_without_a_purchase_wakes_up_after_twenty_minutes() {
+    let world = World::new(2);
+    world.hit(&TestHit::track("a", "Cart")).await;
+    world.advance(20 * MINUTE - 1_000);
+    world.core().fire_due(10).await.unwrap();
+    assert_eq!(segments(&world, "a").await, Vec::<String>::new());
+    world.advance(2_000);
+    world.core().fire_due(10).await.unwrap();
+    assert_eq!(segments(&world, "a").await, ["abandoned"]);
+    world.hit(&TestHit::track("a", "Order Completed")).await;
+    assert_eq!(segments(&world, "a").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_window_that_passes_ends_the_membership_without_any_event() {
+    let world = World::new(3);
+    for _ in 0..3 {
+        world.hit(&TestHit::page("a", "/")).await;
+    }
+    assert_eq!(segments(&world, "a").await, ["busy"]);
+    world.advance(31 * MINUTE);
+    while world.core().fire_due(10).await.unwrap() > 0 {}
+    assert_eq!(segments(&world, "a").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_timer_survives_eviction_and_restart() {
+    let mut world = World::new(4);
+    world.lag_records = 0;
+    world.crash().await;
+    world.hit(&TestHit::track("a", "Cart")).await;
+    let end = world.core().journal().next_offset();
+    world.core().durable(end - 1).await.unwrap();
+    world.core().checkpoint(Extent::All).unwrap();
+    world.crash().await;
+    assert_eq!(world.core().0.profiles.len(), 0, "nothing to replay, so nobody is in memory");
+    world.advance(21 * MINUTE);
+    world.core().look_ahead().unwrap();
+    world.core().fire_due(10).await.unwrap();
+    assert_eq!(segments(&world, "a").await, ["abandoned"]);
+}
+
+#[tokio::test]
+async fn identify_merges_the_device_into_the_person_and_keeps_memberships() {
+    let world = World::new(5);
+    world.hit(&TestHit::identify("phone", "ada")).await;
+    for _ in 0..3 {
+        world.hit(&TestHit::page("laptop", "/pricing")).await;
+    }
+    assert_eq!(segments(&world, "laptop").await, ["pricing", "busy"]);
+    world.hit(&TestHit::identify("laptop", "ada")).await;
+    assert_eq!(segments(&world, "phone").await, ["pricing", "busy", "regulars", "named"]);
+    world.assert_state_is_the_fold("after a merge").await;
+}
+
+#[tokio::test]
+async fn two_people_on_one_device_stay_two() {
+    let world = World::new(6);
+    world.hit(&TestHit::identify("shared", "ada")).await;
+    world.hit(&TestHit::identify("shared", "bob")).await;
+    let profiles = world.live();
+    let mut users: Vec<_> = profiles.values().filter_map(|p| p.user_id()).collect();
+    users.sort_unstable();
+    assert_eq!(users, ["ada", "bob"]);
+    assert!(profiles.values().all(|p| p.alias_of.is_none()));
+}
+
+#[tokio::test]
+async fn a_second_copy_answers_duplicate_also_after_a_crash() {
+    let mut world = World::new(7);
+    let hit = TestHit { message_id: Some("m-1".to_owned()), ..TestHit::page("a", "/") };
+    let first = world.hit(&hit).await;
+    let second = world.hit(&hit).await;
+    assert_eq!((first.duplicate, second.duplicate), (false, true));
+    assert_eq!(first.offset, second.offset);
+    world.crash().await;
+    assert!(world.hit(&hit).await.duplicate);
+    let end = world.core().journal().next_offset();
+    world.core().durable(end - 1).await.unwrap();
+    world.core().checkpoint(Extent::All).unwrap();
+    world.crash().await;
+    assert!(world.hit(&hit).await.duplicate, "also when only the checkpoint knows");
+}
+
+#[tokio::test]
+async fn decided_at_never_decreases_even_when_the_wall_clock_steps_back() {
+    let world = World::new(8);
+    for step in [0, 60_000, -120_000, 5_000] {
+        world.advance(step);
+        world.hit(&TestHit::page("a", "/")).await;
+    }
+    let end = world.core().journal().next_offset();
+    world.core().durable(end - 1).await.unwrap();
+    let mut reader = world.core().journal().reader(0).unwrap();
+    let mut last = Timestamp(i64::MIN);
+    while let Some(frame) = reader.next().unwrap() {
+        assert!(frame.decided_at >= last);
+        last = frame.decided_at;
+    }
+}

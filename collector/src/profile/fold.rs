@@ -1,0 +1,111 @@
+//! How a journal record changes a profile: the one definition of state, used when a hit is taken
+//! and when the journal is replayed, so that both always agree.
+//!
+//! The live path calls the parts one by one, because a decision is made between them; [`record`]
+//! is all of them in their order.
+
+use tidegate_event::record::{EventFold, Fold, Record, SessionRef, TransitionRef};
+use tidegate_event::Timestamp;
+
+use super::{Identifier, Profile, merge, traits};
+use crate::session::{self, SessionEvent};
+
+/// Visitors whose session index is kept; beyond it the one that came first goes.
+const VISITORS_MAX: usize = 64;
+
+/// Folds one whole record in. `other` is the merge's loser where the record is a merge.
+pub fn record(profile: &mut Profile, other: Option<&mut Profile>, record: &Record<'_>, offset: u64) {
+    begin(profile, record.decided_at);
+    match &record.fold {
+        Fold::Event(fold) => {
+            profile.shares = record.dispatch;
+            event(profile, fold, record.event_time, record.decided_at);
+            profile.wake_up = fold.wake_up;
+        }
+        Fold::SessionStart(session) => session_start(profile, *session, record.event_time),
+        Fold::SessionEnd(end) => {
+            session::fold::end(&mut profile.sessions, end);
+            profile.wake_up = end.wake_up;
+        }
+        Fold::SessionMerged(merged) => session::fold::merged(&mut profile.sessions, merged),
+        Fold::ProfileMerged(merged) => {
+            if let Some(loser) = other {
+                merge::absorb(profile, loser, record.decided_at);
+                merge::retire(loser, profile.id, offset);
+            }
+            profile.wake_up = merged.wake_up;
+        }
+        Fold::WakeUp(wake_up) => profile.wake_up = wake_up.wake_up,
+        Fold::Catalog(_) => {}
+        Fold::Erased => *profile = Profile::new(profile.id),
+    }
+    transitions(profile, &record.transitions);
+    profile.applied_offset = offset + 1;
+}
+
+/// What every record does first: the profile is born with its first one.
+pub fn begin(profile: &mut Profile, decided_at: Timestamp) {
+    if profile.created_at == Profile::UNBORN {
+        profile.created_at = decided_at;
+    }
+}
+
+/// `session_start`
+pub fn session_start(
+    profile: &mut Profile,
+    session: SessionRef,
+    at: Timestamp,
+) {
+    session::fold::start(&mut profile.sessions, session, at);
+    profile.sessions_opened = profile.sessions_opened.saturating_add(1);
+    if let Some((_, index)) = profile.visitors.iter_mut().find(|(v, _)| *v == session.visitor) {
+        *index = session.index;
+        return;
+    }
+    if profile.visitors.len() >= VISITORS_MAX {
+        profile.visitors.remove(0);
+    }
+    profile.visitors.reserve_exact(1);
+    profile.visitors.push((session.visitor, session.index));
+}
+
+/// A received event: identifiers, counters, session, aggregates, traits. Not its transitions.
+pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Timestamp) {
+    for (namespace, value) in &fold.edges {
+        profile.identifiers.reserve_exact(1);
+        profile.identifiers.push(Identifier {
+            namespace: *namespace,
+            added_at: now,
+            value: (*value).into(),
+        });
+    }
+    profile.first_seen = profile.first_seen.min(at);
+    profile.last_seen = profile.last_seen.max(at);
+    profile.events = profile.events.saturating_add(1);
+    profile.page_views = profile.page_views.saturating_add(u32::from(fold.page_view));
+    if let Some(session) = fold.session {
+        let event = SessionEvent {
+            at,
+            received_at: fold.received_at,
+            page_view: fold.page_view,
+            conversion: fold.conversion,
+            visible_ms: fold.visible_ms,
+        };
+        session::fold::event(&mut profile.sessions, session, &event);
+    }
+    for hit in &fold.hits {
+        profile.cells.add(hit, at, now);
+    }
+    if let Some(over) = fold.traits {
+        profile.traits = Some(traits::overlay(profile.traits.as_deref(), over));
+    }
+}
+
+/// The record's own membership changes. A merge's exits under the loser's id are facts for the
+/// outside only: the loser's state stays as it was.
+pub fn transitions(profile: &mut Profile, transitions: &[TransitionRef<'_>]) {
+    for transition in transitions.iter().filter(|t| t.profile.is_none()) {
+        profile.memberships.apply(transition.id, transition.change, transition.epoch);
+    }
+}
+

@@ -1,0 +1,274 @@
+//! The profiles in memory and the identity index over them, with the store behind: found by id or
+//! by identifier, loaded once, evicted only while clean and held by nobody.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+use tidegate_event::record::Namespace;
+use tidegate_event::{ProfileId, Timestamp};
+
+use super::Profile;
+use super::store::{ProfileWrite, Store, StoreError};
+
+/// Loads and evictions of one id are serialised by its stripe; nothing else takes it.
+const STRIPES: usize = 256;
+/// Merges chain; a chain this long cannot arise under the merge rate and size caps.
+const ALIAS_HOPS_MAX: usize = 64;
+
+/// `first_dirty` of a profile whose row is up to date.
+pub const CLEAN: u64 = u64::MAX;
+
+/// A profile in memory with what the checkpoint needs to know about its row.
+#[derive(Debug)]
+pub struct Live {
+    /// The state.
+    pub profile: Profile,
+    /// Offset of the oldest change that its row lacks; [`CLEAN`] where there is none.
+    pub first_dirty: u64,
+    /// So many of its identifiers are in the store's index.
+    edges_saved: usize,
+    /// The due time in the store's index.
+    due_saved: Option<Timestamp>,
+    /// The earliest time the timers will look at it; `i64::MAX` where they will not.
+    pub scheduled: Timestamp,
+}
+
+/// A profile that can be locked. The lock is never held across an await.
+pub type Shared = Arc<Mutex<Live>>;
+
+/// 128-bit keyed hash of an identifier: exact for all purposes, and 16 bytes whatever its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IdentityKey(u128);
+
+impl Live {
+    fn new(profile: Profile, stored: bool) -> Self {
+        Self {
+            edges_saved: if stored { profile.identifiers.len() } else { 0 },
+            due_saved: if stored { profile.due() } else { None },
+            profile,
+            first_dirty: CLEAN,
+            scheduled: Timestamp(i64::MAX),
+        }
+    }
+
+    /// What the checkpoint writes for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Row`] cannot happen for a state that the fold made.
+    pub fn write(&self) -> Result<ProfileWrite, StoreError> {
+        let unsaved = self.profile.identifiers.get(self.edges_saved..).unwrap_or_default();
+        // A retired profile's identifiers are the winner's now.
+        let unsaved = if self.profile.alias_of.is_some() { &[] } else { unsaved };
+        Ok(ProfileWrite {
+            id: self.profile.id,
+            row: postcard::to_stdvec(&self.profile).map_err(|_| StoreError::Row)?,
+            edges: unsaved.iter().map(|id| (id.namespace, id.value.clone())).collect(),
+            due_before: self.due_saved,
+            due: self.profile.due(),
+        })
+    }
+
+    /// The write above is on disk; the state had `applied_offset` and `identifiers` when it was
+    /// taken. Changes since then stay dirty. True where it is clean now.
+    pub fn written(&mut self, applied: u64, identifiers: usize, due: Option<Timestamp>) -> bool {
+        self.edges_saved = identifiers;
+        self.due_saved = due;
+        self.first_dirty = if self.profile.applied_offset == applied { CLEAN } else { applied };
+        self.first_dirty == CLEAN
+    }
+}
+
+/// All profiles, in memory and at rest.
+#[derive(Debug)]
+pub struct Profiles {
+    live: DashMap<ProfileId, Shared, ahash::RandomState>,
+    index: DashMap<IdentityKey, ProfileId, ahash::RandomState>,
+    stripes: Box<[Mutex<()>]>,
+    store: Store,
+    hash_key: [u8; 16],
+}
+
+impl Profiles {
+    /// No profile in memory yet.
+    #[must_use]
+    pub fn new(store: Store, hash_key: [u8; 16]) -> Self {
+        Self {
+            live: DashMap::default(),
+            index: DashMap::default(),
+            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            store,
+            hash_key,
+        }
+    }
+
+    /// The store behind.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The key of an identifier.
+    #[must_use]
+    pub fn key(&self, namespace: Namespace, value: &str) -> IdentityKey {
+        let mut hasher = SipHasher13::new_with_key(&self.hash_key);
+        hasher.write_u8(namespace as u8);
+        hasher.write(value.as_bytes());
+        IdentityKey(hasher.finish128().as_u128())
+    }
+
+    /// The profile an identifier is tied to, memory first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn resolve(
+        &self,
+        key: IdentityKey,
+        namespace: Namespace,
+        value: &str,
+    ) -> Result<Option<ProfileId>, StoreError> {
+        if let Some(found) = self.index.get(&key) {
+            return Ok(Some(*found));
+        }
+        self.store.identity(namespace, value)
+    }
+
+    /// What the index in memory says; None also where only the store knows.
+    #[must_use]
+    pub fn indexed(&self, key: IdentityKey) -> Option<ProfileId> {
+        self.index.get(&key).map(|found| *found)
+    }
+
+    /// The profile, loaded where it is only at rest.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn get(&self, id: ProfileId) -> Result<Option<Shared>, StoreError> {
+        if let Some(found) = self.live.get(&id) {
+            return Ok(Some(Arc::clone(&found)));
+        }
+        // Without the stripe an eviction between reading and inserting the row could bring an old
+        // state back.
+        let _loading = self.stripe(id).lock();
+        if let Some(found) = self.live.get(&id) {
+            return Ok(Some(Arc::clone(&found)));
+        }
+        let Some(profile) = self.store.profile(id)? else { return Ok(None) };
+        if profile.alias_of.is_none() {
+            for identifier in &profile.identifiers {
+                let key = self.key(identifier.namespace, &identifier.value);
+                self.index.entry(key).or_insert(id);
+            }
+        }
+        let shared = Arc::new(Mutex::new(Live::new(profile, true)));
+        self.live.insert(id, Arc::clone(&shared));
+        Ok(Some(shared))
+    }
+
+    /// The profile that `id` stands for now, following aliases.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn canonical(&self, mut id: ProfileId) -> Result<Option<Shared>, StoreError> {
+        for _ in 0..ALIAS_HOPS_MAX {
+            let Some(shared) = self.get(id)? else { return Ok(None) };
+            let alias_of = shared.lock().profile.alias_of;
+            match alias_of {
+                None => return Ok(Some(shared)),
+                Some(winner) => id = winner,
+            }
+        }
+        Err(StoreError::Row)
+    }
+
+    /// Adds a profile that nobody knows yet.
+    #[must_use]
+    pub fn create(&self, id: ProfileId) -> Shared {
+        let shared = Arc::new(Mutex::new(Live::new(Profile::new(id), false)));
+        self.live.insert(id, Arc::clone(&shared));
+        shared
+    }
+
+    /// Takes back a profile from [`Profiles::create`] that got no identifier.
+    pub fn discard(&self, id: ProfileId) {
+        self.live.remove(&id);
+    }
+
+    /// Ties an identifier to `id` unless it is tied already; says to which profile it is.
+    #[must_use]
+    pub fn claim(&self, key: IdentityKey, id: ProfileId) -> ProfileId {
+        match self.index.entry(key) {
+            Entry::Occupied(taken) => *taken.get(),
+            Entry::Vacant(free) => *free.insert(id),
+        }
+    }
+
+    /// Takes a [`Profiles::claim`] back.
+    pub fn unclaim(&self, key: IdentityKey, id: ProfileId) {
+        self.index.remove_if(&key, |_, tied| *tied == id);
+    }
+
+    /// Ties an identifier to `id`, whatever it was tied to: a merge, or a replay.
+    pub fn point(&self, key: IdentityKey, id: ProfileId) {
+        self.index.insert(key, id);
+    }
+
+    /// Lets a profile go from memory where it is clean and nobody holds or waits for it.
+    pub fn evict(&self, id: ProfileId) -> bool {
+        let _evicting = self.stripe(id).lock();
+        let gone = self.live.remove_if(&id, |_, shared| {
+            Arc::strong_count(shared) == 1
+                && shared.try_lock().is_some_and(|live| live.first_dirty == CLEAN)
+        });
+        let Some((_, shared)) = gone else { return false };
+        let live = shared.lock();
+        for identifier in &live.profile.identifiers {
+            let key = self.key(identifier.namespace, &identifier.value);
+            self.index.remove_if(&key, |_, tied| *tied == id);
+        }
+        true
+    }
+
+    /// True where it is in memory.
+    #[must_use]
+    pub fn is_live(&self, id: ProfileId) -> bool {
+        self.live.contains_key(&id)
+    }
+
+    /// Profiles in memory.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// True where none is in memory.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Ids of up to `max` profiles in memory, in no order.
+    #[must_use]
+    pub fn sample(&self, max: usize) -> Vec<ProfileId> {
+        self.live.iter().take(max).map(|entry| *entry.key()).collect()
+    }
+
+    /// Every profile in memory, one after another; none is held while `each` runs.
+    pub fn each(&self, mut each: impl FnMut(ProfileId, &Shared)) {
+        let ids: Vec<ProfileId> = self.live.iter().map(|entry| *entry.key()).collect();
+        for id in ids {
+            let found = self.live.get(&id).map(|shared| Arc::clone(&shared));
+            if let Some(shared) = found {
+                each(id, &shared);
+            }
+        }
+    }
+
+    fn stripe(&self, id: ProfileId) -> &Mutex<()> {
+        let lowest = usize::from(id.0.to_le_bytes()[0]);
+        &self.stripes[lowest % STRIPES]
+    }
+}
