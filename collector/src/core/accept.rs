@@ -68,7 +68,12 @@ impl Core {
         };
         for _ in 0..PENDING_TRIES {
             match self.0.dedup.begin(key) {
-                Seen::Before(offset) => return Ok(Accepted { offset, duplicate: true }),
+                Seen::Before(offset) => {
+                    return Ok(Accepted {
+                        offset,
+                        duplicate: true,
+                    });
+                }
                 Seen::First(claim) => {
                     let offset = self.take(source, hit, Some((key, claim)))?;
                     return Ok(first(offset));
@@ -88,7 +93,13 @@ impl Core {
         let rules = self.0.rules.load();
         let reservation = self.reserve(hit, &rules)?;
         let (key, claim) = claim.map_or((None, None), |(key, claim)| (Some(key), Some(claim)));
-        let arrival = Arrival { core: self, source, hit, rules: &rules, dedup: key };
+        let arrival = Arrival {
+            core: self,
+            source,
+            hit,
+            rules: &rules,
+            dedup: key,
+        };
         let offset = match &hit.identity {
             Identity::Anonymous => arrival.anonymous(reservation),
             Identity::Known(ids) => {
@@ -115,9 +126,14 @@ impl Core {
             return Err(Refused::TooLarge);
         }
         let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions);
-        self.0.journal.reserve(record + system, RECORDS_MAX).map_err(|full| Refused::Full {
-            retry_after_s: u32::try_from(full.retry_after_ms.div_ceil(1_000)).unwrap_or(1).max(1),
-        })
+        self.0
+            .journal
+            .reserve(record + system, RECORDS_MAX)
+            .map_err(|full| Refused::Full {
+                retry_after_s: u32::try_from(full.retry_after_ms.div_ceil(1_000))
+                    .unwrap_or(1)
+                    .max(1),
+            })
     }
 
     /// What makes two copies one event: the client's message id; without it, everything that
@@ -135,7 +151,11 @@ impl Core {
         } else {
             let timestamp = hit.hit.timestamp_as_sent.as_deref()?;
             part("as sent");
-            for id in [&hit.hit.anonymous_id, &hit.hit.user_id, &hit.hit.previous_id] {
+            for id in [
+                &hit.hit.anonymous_id,
+                &hit.hit.user_id,
+                &hit.hit.previous_id,
+            ] {
                 part(id.as_deref().unwrap_or("\u{0}"));
             }
             part(hit.hit.kind.as_str());
@@ -148,7 +168,10 @@ impl Core {
 }
 
 const fn first(offset: u64) -> Accepted {
-    Accepted { offset, duplicate: false }
+    Accepted {
+        offset,
+        duplicate: false,
+    }
 }
 
 /// One hit on its way through the fold.
@@ -207,25 +230,46 @@ impl Arrival<'_> {
         };
         step.event(
             person.live,
-            EventStep { hit: self.hit, message_id: &message_id, fold, late: session.late },
+            EventStep {
+                hit: self.hit,
+                message_id: &message_id,
+                fold,
+                late: session.late,
+            },
         )
     }
 
     fn session(&self, step: &mut Step<'_>, person: &mut Person<'_, '_>) -> SessionOf {
-        let none = SessionOf { assigned: None, late: false };
-        let Some(visitor) = self.visitor(person) else { return none };
+        let none = SessionOf {
+            assigned: None,
+            late: false,
+        };
+        let Some(visitor) = self.visitor(person) else {
+            return none;
+        };
         if self.is_server_side() {
             return none;
         }
         let (at, received_at) = (self.hit.event_time, self.hit.received_at);
         let sessions = &person.live.profile.sessions;
         let assigned = match assign(sessions, visitor, at, received_at, Caps::default()) {
-            Assignment::Late => return SessionOf { assigned: None, late: true },
+            Assignment::Late => {
+                return SessionOf {
+                    assigned: None,
+                    late: true,
+                };
+            }
             Assignment::Join(position) => sessions[position].reference(),
             Assignment::Bridge { into, from } => {
                 let (into, from) = (&sessions[into], &sessions[from]);
                 let revision = into.revision.saturating_add(1);
-                step.session_merged(person.live, into.reference(), from.reference(), revision, at)
+                step.session_merged(
+                    person.live,
+                    into.reference(),
+                    from.reference(),
+                    revision,
+                    at,
+                )
             }
             Assignment::Open => {
                 let opening = SessionRef {
@@ -243,13 +287,21 @@ impl Arrival<'_> {
                 opening
             }
         };
-        SessionOf { assigned: Some(assigned), late: false }
+        SessionOf {
+            assigned: Some(assigned),
+            late: false,
+        }
     }
 
     /// The visitor is the device: the anonymousId, whoever the event was attributed to.
     fn visitor(&self, person: &Person<'_, '_>) -> Option<VisitorId> {
-        let Identity::Known(ids) = &self.hit.identity else { return None };
-        ids.anonymous_id.as_deref().map(VisitorId::of).filter(|_| person.live.profile.alias_of.is_none())
+        let Identity::Known(ids) = &self.hit.identity else {
+            return None;
+        };
+        ids.anonymous_id
+            .as_deref()
+            .map(VisitorId::of)
+            .filter(|_| person.live.profile.alias_of.is_none())
     }
 
     fn is_server_side(&self) -> bool {
@@ -262,7 +314,11 @@ impl Arrival<'_> {
 
     fn conversion(&self) -> bool {
         self.hit.hit.kind == EventType::Track
-            && self.source.conversions.iter().any(|name| *name == self.hit.hit.name)
+            && self
+                .source
+                .conversions
+                .iter()
+                .any(|name| *name == self.hit.hit.name)
     }
 
     /// The traits to lay over the profile's; None where there are none or they would outgrow it.
@@ -300,4 +356,3 @@ fn visible_ms(hit: &Enriched<'_>) -> u32 {
         })
         .unwrap_or(0)
 }
-

@@ -59,7 +59,12 @@ impl Core {
     }
 
     fn dedup_rows(&self, durable: u64) -> Vec<DedupRows> {
-        self.0.dedup.unsaved(durable).chunks(DEDUP_ROW_KEYS).map(<[_]>::to_vec).collect()
+        self.0
+            .dedup
+            .unsaved(durable)
+            .chunks(DEDUP_ROW_KEYS)
+            .map(<[_]>::to_vec)
+            .collect()
     }
 
     fn next_batch(&self, extent: Extent, durable: u64) -> Vec<ProfileId> {
@@ -98,7 +103,9 @@ impl Core {
         let mut rows: Vec<ProfileWrite> = Vec::with_capacity(ids.len());
         let mut taken: Vec<Taken> = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(shared) = self.0.profiles.get(*id)? else { continue };
+            let Some(shared) = self.0.profiles.get(*id)? else {
+                continue;
+            };
             let live = shared.lock();
             // A row may hold only what is durable; the rest of it comes with the next batch.
             if live.profile.applied_offset > durable {
@@ -108,7 +115,12 @@ impl Core {
             let (applied, identifiers) =
                 (live.profile.applied_offset, live.profile.identifiers.len());
             drop(live);
-            taken.push(Taken { shared, applied, identifiers, due: row.due });
+            taken.push(Taken {
+                shared,
+                applied,
+                identifiers,
+                due: row.due,
+            });
             rows.push(row);
         }
         if rows.is_empty() && dedup.is_empty() {
@@ -118,7 +130,10 @@ impl Core {
         for taken in &taken {
             self.mark_written(taken);
         }
-        self.0.metrics.checkpoint_rows.inc_by(u64::try_from(taken.len()).unwrap_or(0));
+        self.0
+            .metrics
+            .checkpoint_rows
+            .inc_by(u64::try_from(taken.len()).unwrap_or(0));
         Ok(taken.len())
     }
 
@@ -132,11 +147,19 @@ impl Core {
     }
 
     fn advance(&self, durable: u64) {
-        let oldest = self.0.dirty.lock().first().map_or(durable, |(oldest, _)| *oldest);
+        let oldest = self
+            .0
+            .dirty
+            .lock()
+            .first()
+            .map_or(durable, |(oldest, _)| *oldest);
         let position = oldest.min(durable);
         let cursor = self.0.cursor.lock();
         cursor.advance(position);
-        self.0.metrics.checkpoint_position.store(position, Ordering::Relaxed);
+        self.0
+            .metrics
+            .checkpoint_position
+            .store(position, Ordering::Relaxed);
     }
 
     fn forget_old_keys(&self) -> Result<(), StoreError> {
@@ -144,17 +167,25 @@ impl Core {
         let window = i64::try_from(self.0.settings.dedup_window_ms).unwrap_or(i64::MAX);
         let mut progress = self.0.progress.lock();
         let minute = Timestamp(now.0.div_euclid(60_000) * 60_000);
-        progress.entry(minute).or_insert_with(|| self.0.journal.durable());
+        progress
+            .entry(minute)
+            .or_insert_with(|| self.0.journal.durable());
         let kept = progress.split_off(&Timestamp(now.0.saturating_sub(window)));
         let expired = std::mem::replace(&mut *progress, kept);
-        let Some((_, offset)) = expired.last_key_value() else { return Ok(()) };
+        let Some((_, offset)) = expired.last_key_value() else {
+            return Ok(());
+        };
         self.0.dedup.forget_below(*offset);
         self.0.profiles.store().forget_dedup(*offset)
     }
 
     /// Lets profiles beyond the bound go, the longest unseen of a sample first.
     fn evict(&self) -> Result<usize, StoreError> {
-        let surplus = self.0.profiles.len().saturating_sub(self.0.settings.live_max);
+        let surplus = self
+            .0
+            .profiles
+            .len()
+            .saturating_sub(self.0.settings.live_max);
         if surplus == 0 {
             return Ok(0);
         }

@@ -87,7 +87,11 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.dedup.shard(self.key).lock().offsets.remove(&key(self.key));
+            self.dedup
+                .shard(self.key)
+                .lock()
+                .offsets
+                .remove(&key(self.key));
         }
     }
 }
@@ -110,7 +114,11 @@ impl Dedup {
             Some(offset) => Seen::Before(*offset),
             None => {
                 shard.offsets.insert(key(wanted), CLAIMED);
-                Seen::First(Claim { dedup: self, key: wanted, settled: false })
+                Seen::First(Claim {
+                    dedup: self,
+                    key: wanted,
+                    settled: false,
+                })
             }
         }
     }
@@ -126,7 +134,10 @@ impl Dedup {
         let mut rows = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.lock();
-            let (ready, rest) = shard.unsaved.drain(..).partition(|(_, offset)| *offset < durable);
+            let (ready, rest) = shard
+                .unsaved
+                .drain(..)
+                .partition(|(_, offset)| *offset < durable);
             shard.unsaved = rest;
             rows.extend::<Vec<_>>(ready);
         }
@@ -147,7 +158,13 @@ impl Dedup {
         self.shards
             .iter()
             .filter_map(|shard| {
-                shard.lock().offsets.values().copied().filter(|o| *o != CLAIMED).min()
+                shard
+                    .lock()
+                    .offsets
+                    .values()
+                    .copied()
+                    .filter(|o| *o != CLAIMED)
+                    .min()
             })
             .min()
     }
@@ -155,7 +172,10 @@ impl Dedup {
     /// Keys remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().offsets.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().offsets.len())
+            .sum()
     }
 
     /// True where none is.
@@ -184,8 +204,12 @@ impl Dedup {
 impl Shard {
     /// In eighths, so that finding the oldest costs little per insertion.
     fn forget_oldest_eighth(&mut self) {
-        let mut offsets: Vec<u64> =
-            self.offsets.values().copied().filter(|offset| *offset != CLAIMED).collect();
+        let mut offsets: Vec<u64> = self
+            .offsets
+            .values()
+            .copied()
+            .filter(|offset| *offset != CLAIMED)
+            .collect();
         if offsets.is_empty() {
             return;
         }
@@ -199,7 +223,12 @@ impl Shard {
 fn key(wanted: u128) -> Key {
     let bytes = wanted.to_le_bytes();
     let (low, high) = bytes.split_at(8);
-    let half = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let half = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |n, byte| n << 8 | u64::from(*byte))
+    };
     Key([half(low), half(high)])
 }
 
@@ -210,7 +239,9 @@ mod tests {
     #[test]
     fn a_second_copy_finds_the_first_ones_offset() {
         let dedup = Dedup::new(1_000);
-        let Seen::First(claim) = dedup.begin(7) else { panic!("new") };
+        let Seen::First(claim) = dedup.begin(7) else {
+            panic!("new")
+        };
         assert!(matches!(dedup.begin(7), Seen::Pending));
         claim.settle(42);
         assert!(matches!(dedup.begin(7), Seen::Before(42)));

@@ -74,12 +74,18 @@ impl Core {
             return Ok(false);
         }
         let bytes = RECORD_BASE_BYTES + 2 * self.0.rules.load().transition_bytes_max();
-        let reservation =
-            self.0.journal.reserve_wait(bytes, 1).await.map_err(|_| Refused::Stopped)?;
+        let reservation = self
+            .0
+            .journal
+            .reserve_wait(bytes, 1)
+            .await
+            .map_err(|_| Refused::Stopped)?;
         let rules = self.0.rules.load();
         let mut live = shared.lock();
         // While it waited for room an event may have moved the due time.
-        let Some(due) = due(&live, self.0.clock.now()) else { return Ok(false) };
+        let Some(due) = due(&live, self.0.clock.now()) else {
+            return Ok(false);
+        };
         let mut step = Step::new(self, &rules, reservation, "");
         match due {
             Due::SessionEnd(position) => step.session_end(&mut live, position),

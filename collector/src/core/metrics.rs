@@ -7,8 +7,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// Upper bounds of the rule-time buckets, seconds.
-const RULE_SECONDS: [f64; 10] =
-    [2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 512e-6, 2e-3, 16e-3];
+const RULE_SECONDS: [f64; 10] = [
+    2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 512e-6, 2e-3, 16e-3,
+];
 
 /// Counters of steps 5 to 7.
 #[derive(Debug)]
@@ -59,19 +60,47 @@ impl CoreMetrics {
             metrics.rule_seconds.clone(),
         );
         for (name, help, counter) in [
-            ("tidegate_rule_traps", "Evaluations that a rule module failed", &metrics.rule_traps),
-            ("tidegate_late_events", "Events over 60 minutes late", &metrics.late_events),
-            ("tidegate_sessions_started", "Sessions opened", &metrics.sessions_started),
-            ("tidegate_sessions_ended", "Sessions ended", &metrics.sessions_ended),
+            (
+                "tidegate_rule_traps",
+                "Evaluations that a rule module failed",
+                &metrics.rule_traps,
+            ),
+            (
+                "tidegate_late_events",
+                "Events over 60 minutes late",
+                &metrics.late_events,
+            ),
+            (
+                "tidegate_sessions_started",
+                "Sessions opened",
+                &metrics.sessions_started,
+            ),
+            (
+                "tidegate_sessions_ended",
+                "Sessions ended",
+                &metrics.sessions_ended,
+            ),
             ("tidegate_wake_ups", "Wake-ups evaluated", &metrics.wake_ups),
-            ("tidegate_profile_merges", "Profiles merged into another", &metrics.merges),
+            (
+                "tidegate_profile_merges",
+                "Profiles merged into another",
+                &metrics.merges,
+            ),
             (
                 "tidegate_identifiers_dropped",
                 "Identifiers left out because an identity guard was reached",
                 &metrics.identity_dropped,
             ),
-            ("tidegate_checkpoint_rows", "Rows written behind", &metrics.checkpoint_rows),
-            ("tidegate_profile_evictions", "Profiles let go from memory", &metrics.evictions),
+            (
+                "tidegate_checkpoint_rows",
+                "Rows written behind",
+                &metrics.checkpoint_rows,
+            ),
+            (
+                "tidegate_profile_evictions",
+                "Profiles let go from memory",
+                &metrics.evictions,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }

@@ -127,8 +127,14 @@ impl Core {
     /// [`Refused::Stopped`] where it never will be; [`Refused::Full`] where Kafka did not answer
     /// in time.
     pub async fn durable(&self, offset: u64) -> Result<(), Refused> {
-        self.0.journal.wait_durable(offset).await.map_err(|_| Refused::Stopped)?;
-        let Some(acked) = self.0.acked.get() else { return Ok(()) };
+        self.0
+            .journal
+            .wait_durable(offset)
+            .await
+            .map_err(|_| Refused::Stopped)?;
+        let Some(acked) = self.0.acked.get() else {
+            return Ok(());
+        };
         let mut acked = acked.clone();
         let wait = Duration::from_millis(self.0.settings.ack_timeout_ms);
         match tokio::time::timeout(wait, acked.wait_for(|next| *next > offset)).await {
@@ -158,9 +164,16 @@ impl Core {
         let found = self.members(namespace, id).map_err(|_| Refused::Store)?;
         let Some(found) = found else {
             let as_of = self.0.journal.durable().saturating_sub(1);
-            return Ok(VisitorSegments { segments: Vec::new(), as_of });
+            return Ok(VisitorSegments {
+                segments: Vec::new(),
+                as_of,
+            });
         };
-        self.0.journal.wait_durable(found.as_of).await.map_err(|_| Refused::Stopped)?;
+        self.0
+            .journal
+            .wait_durable(found.as_of)
+            .await
+            .map_err(|_| Refused::Stopped)?;
         Ok(found)
     }
 
@@ -173,7 +186,9 @@ impl Core {
         let Some(profile) = profiles.resolve(profiles.key(namespace, id), namespace, id)? else {
             return Ok(None);
         };
-        let Some(shared) = profiles.canonical(profile)? else { return Ok(None) };
+        let Some(shared) = profiles.canonical(profile)? else {
+            return Ok(None);
+        };
         let live = shared.lock();
         let rules = self.0.rules.load();
         let segments = rules
@@ -192,7 +207,12 @@ impl Core {
     /// # Errors
     /// [`RulesError`]: the catalog is refused, the rules in force stay.
     pub fn prepare(&self, catalog: &Catalog, generation: u32) -> Result<Rules, RulesError> {
-        Rules::load(&self.0.engine, catalog, generation, self.0.settings.evaluators)
+        Rules::load(
+            &self.0.engine,
+            catalog,
+            generation,
+            self.0.settings.evaluators,
+        )
     }
 
     /// Journals the catalog change and puts its rules in force.
@@ -200,8 +220,12 @@ impl Core {
     /// # Errors
     /// [`Refused::Stopped`]
     pub async fn switch(&self, rules: Rules, digest: &str) -> Result<u64, Refused> {
-        let mut reservation =
-            self.0.journal.reserve_wait(1_024, 1).await.map_err(|_| Refused::Stopped)?;
+        let mut reservation = self
+            .0
+            .journal
+            .reserve_wait(1_024, 1)
+            .await
+            .map_err(|_| Refused::Stopped)?;
         let ticket = reservation.ticket(self.0.clock.now());
         let offset = ticket.offset();
         let message_id = uuid::Uuid::from_u128(self.mint()).to_string();
@@ -221,11 +245,17 @@ impl Core {
             fold: Fold::Catalog(CatalogFold { digest }),
         };
         let payload = record
-            .write(Vec::with_capacity(512), |out| record_json::write_system(out, &record))
+            .write(Vec::with_capacity(512), |out| {
+                record_json::write_system(out, &record)
+            })
             .expect("a catalog record is small");
         ticket.fill(payload);
         self.0.rules.store(Arc::new(rules));
-        self.0.journal.wait_durable(offset).await.map_err(|_| Refused::Stopped)?;
+        self.0
+            .journal
+            .wait_durable(offset)
+            .await
+            .map_err(|_| Refused::Stopped)?;
         Ok(offset)
     }
 

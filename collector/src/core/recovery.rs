@@ -94,7 +94,16 @@ impl Core {
     /// # Errors
     /// [`OpenError`]
     pub fn open(parts: Parts, report: impl FnMut(Progress)) -> Result<Self, OpenError> {
-        let Parts { journal, database, settings, clock, mint, catalog, generation, metrics } = parts;
+        let Parts {
+            journal,
+            database,
+            settings,
+            clock,
+            mint,
+            catalog,
+            generation,
+            metrics,
+        } = parts;
         let store = Store::open(database)?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
         let engine = Engine::new(Limits::default())?;
@@ -124,19 +133,26 @@ impl Core {
 
     fn replay(&self, mut report: impl FnMut(Progress)) -> Result<(), OpenError> {
         let from = self.0.cursor.lock().position();
-        self.0.profiles.store().dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
+        self.0
+            .profiles
+            .store()
+            .dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
         let total = self.0.journal.durable().saturating_sub(from);
         let mut reader = self.0.journal.reader(from)?;
         while let Some(frame) = reader.next()? {
-            let view = RecordView::read(frame.payload)
-                .map_err(|error| OpenError::Record { offset: frame.offset, error })?;
+            let view = RecordView::read(frame.payload).map_err(|error| OpenError::Record {
+                offset: frame.offset,
+                error,
+            })?;
             self.replay_record(&view.head, frame.offset)?;
             let done = frame.offset + 1 - from;
             if done.is_multiple_of(REPORT_EVERY) || done == total {
                 report(Progress { done, total });
             }
         }
-        self.0.profiles.each(|_, shared| self.schedule(&mut shared.lock()));
+        self.0
+            .profiles
+            .each(|_, shared| self.schedule(&mut shared.lock()));
         Ok(())
     }
 
@@ -146,7 +162,9 @@ impl Core {
         {
             self.0.dedup.remember(key, offset, true);
         }
-        let Some(id) = record.profile else { return Ok(()) };
+        let Some(id) = record.profile else {
+            return Ok(());
+        };
         if let Fold::ProfileMerged(merged) = &record.fold {
             return self.replay_merge(record, merged, offset);
         }
@@ -155,7 +173,9 @@ impl Core {
         })?;
         if let Fold::Event(event) = &record.fold {
             for (namespace, value) in &event.edges {
-                self.0.profiles.point(self.0.profiles.key(*namespace, value), id);
+                self.0
+                    .profiles
+                    .point(self.0.profiles.key(*namespace, value), id);
             }
         }
         Ok(())

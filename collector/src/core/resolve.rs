@@ -38,12 +38,18 @@ impl<'a> Wanted<'a> {
         ];
         for (namespace, id) in all {
             let Some(id) = id.as_deref() else { continue };
-            if !wanted.iter().any(|(n, known, _)| *n == namespace && *known == id) {
+            if !wanted
+                .iter()
+                .any(|(n, known, _)| *n == namespace && *known == id)
+            {
                 wanted.push((namespace, id, core.0.profiles.key(namespace, id)));
             }
         }
         let minted = ids.minted && wanted.len() == 1;
-        Self { ids: wanted, minted }
+        Self {
+            ids: wanted,
+            minted,
+        }
     }
 }
 
@@ -67,11 +73,20 @@ pub(super) struct Person<'p, 'w> {
 
 impl Candidates {
     pub(super) fn load(core: &Core, wanted: &Wanted<'_>) -> Result<Self, StoreError> {
-        let mut candidates = Self { found: SmallVec::new(), shared: SmallVec::new() };
+        let mut candidates = Self {
+            found: SmallVec::new(),
+            shared: SmallVec::new(),
+        };
         for (namespace, id, key) in &wanted.ids {
-            let tied =
-                if wanted.minted { None } else { core.0.profiles.resolve(*key, *namespace, id)? };
-            let shared = tied.map(|id| core.0.profiles.canonical(id)).transpose()?.flatten();
+            let tied = if wanted.minted {
+                None
+            } else {
+                core.0.profiles.resolve(*key, *namespace, id)?
+            };
+            let shared = tied
+                .map(|id| core.0.profiles.canonical(id))
+                .transpose()?
+                .flatten();
             let id = shared.as_ref().map(|shared| shared.lock().profile.id);
             if let (Some(id), Some(shared)) = (id, shared)
                 && !candidates.shared.iter().any(|(known, _)| *known == id)
@@ -106,8 +121,11 @@ impl Candidates {
         wanted: &Wanted<'w>,
         fold: &mut impl FnMut(Person<'_, 'w>) -> R,
     ) -> Option<R> {
-        let mut guards: SmallVec<[MutexGuard<'_, Live>; 4]> =
-            self.shared.iter().map(|(_, shared)| shared.lock()).collect();
+        let mut guards: SmallVec<[MutexGuard<'_, Live>; 4]> = self
+            .shared
+            .iter()
+            .map(|(_, shared)| shared.lock())
+            .collect();
         if !self.still_holds(core, wanted, &guards) {
             return None;
         }
@@ -128,7 +146,11 @@ impl Candidates {
                 losers.push(&mut **guard);
             }
         }
-        Some(fold(Person { live: live?, losers, edges: group.edges() }))
+        Some(fold(Person {
+            live: live?,
+            losers,
+            edges: group.edges(),
+        }))
     }
 
     fn still_holds(
@@ -138,9 +160,11 @@ impl Candidates {
         guards: &[MutexGuard<'_, Live>],
     ) -> bool {
         let live = guards.iter().all(|guard| guard.profile.alias_of.is_none());
-        live && wanted.ids.iter().zip(&self.found).all(|((_, _, key), found)| {
-            wanted.minted || core.0.profiles.indexed(*key) == *found
-        })
+        live && wanted
+            .ids
+            .iter()
+            .zip(&self.found)
+            .all(|((_, _, key), found)| wanted.minted || core.0.profiles.indexed(*key) == *found)
     }
 }
 
@@ -157,7 +181,11 @@ fn create<'w, R>(
         return None;
     }
     let edges = group.edges();
-    Some(fold(Person { live: &mut live, losers: SmallVec::new(), edges }))
+    Some(fold(Person {
+        live: &mut live,
+        losers: SmallVec::new(),
+        edges,
+    }))
 }
 
 /// Ties the group's new identifiers to `id`; undone where another hit was faster.
@@ -204,7 +232,9 @@ impl<'w> Group<'w> {
                 None => group.attach(core, *wanted),
                 Some(id) if group.members.contains(id) => {}
                 Some(id) => {
-                    let Some(guard) = guards.iter().find(|g| g.profile.id == *id) else { continue };
+                    let Some(guard) = guards.iter().find(|g| g.profile.id == *id) else {
+                        continue;
+                    };
                     group.join(core, &guard.profile, now);
                 }
             }
@@ -241,8 +271,7 @@ impl<'w> Group<'w> {
         };
         let merges = self.members.is_empty()
             || merge::merges_this_hour(profile, now) < core.0.settings.merges_per_hour_max;
-        let room = self.identifiers + profile.identifiers.len()
-            <= core.0.settings.identifiers_max
+        let room = self.identifiers + profile.identifiers.len() <= core.0.settings.identifiers_max
             && self.devices + devices <= DEVICES_PER_WEEK;
         if !alone && !(one_user && merges && room) {
             core.0.metrics.identity_dropped.inc();
@@ -266,7 +295,10 @@ impl<'w> Group<'w> {
     }
 
     fn edges(&self) -> Vec<(Namespace, &'w str)> {
-        self.new.iter().map(|(namespace, value, _)| (*namespace, *value)).collect()
+        self.new
+            .iter()
+            .map(|(namespace, value, _)| (*namespace, *value))
+            .collect()
     }
 }
 

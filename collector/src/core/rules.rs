@@ -39,7 +39,10 @@ impl SlotSet {
     /// True where every bit of `other` is set here.
     #[must_use]
     pub fn contains_all(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(own, theirs)| own & theirs == *theirs)
+        self.0
+            .iter()
+            .zip(&other.0)
+            .all(|(own, theirs)| own & theirs == *theirs)
     }
 }
 
@@ -106,7 +109,9 @@ pub struct Worker {
 
 impl std::fmt::Debug for Rules {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rules").field("generation", &self.generation).finish_non_exhaustive()
+        f.debug_struct("Rules")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,7 +129,10 @@ impl Rules {
         let sources: Vec<SegmentSource> = catalog
             .segments
             .iter()
-            .map(|s| SegmentSource { name: s.name.clone(), when: s.when.clone() })
+            .map(|s| SegmentSource {
+                name: s.name.clone(),
+                when: s.when.clone(),
+            })
             .collect();
         let compiled: Compiled = compile(&sources).map_err(RulesError::Expressions)?;
         let ruleset = Ruleset::load(engine, compiled)?;
@@ -213,8 +221,11 @@ impl Worker {
 }
 
 fn ordered(aggregates: &[AggregateSpec]) -> Result<Vec<(CellKey, usize)>, RulesError> {
-    let mut keyed: Vec<(CellKey, usize)> =
-        aggregates.iter().enumerate().map(|(index, spec)| (CellKey::of(spec), index)).collect();
+    let mut keyed: Vec<(CellKey, usize)> = aggregates
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| (CellKey::of(spec), index))
+        .collect();
     keyed.sort_unstable();
     if let Some(pair) = keyed.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let name = |index: usize| format!("aggregate {:08x}", aggregates[index].id.0);
@@ -230,16 +241,26 @@ fn segments(
     let mut segments: Vec<RuleSegment> = Vec::with_capacity(plan.segments.len());
     for (planned, declared) in plan.segments.iter().zip(&catalog.segments) {
         if let Some(same) = segments.iter().find(|s| s.id == planned.id) {
-            return Err(RulesError::Collision(same.name.to_string(), planned.name.to_string()));
+            return Err(RulesError::Collision(
+                same.name.to_string(),
+                planned.name.to_string(),
+            ));
         }
         let mut needs = SlotSet::with_slots(plan.fields.len());
-        planned.event_slots.iter().for_each(|slot| needs.insert(*slot));
+        planned
+            .event_slots
+            .iter()
+            .for_each(|slot| needs.insert(*slot));
         segments.push(RuleSegment {
             name: Arc::from(&*planned.name),
             id: planned.id,
             needs: (!planned.event_slots.is_empty()).then_some(needs),
             reads_session: planned.reads_session,
-            wake: if planned.event_slots.is_empty() { planned.wake.clone() } else { Vec::new() },
+            wake: if planned.event_slots.is_empty() {
+                planned.wake.clone()
+            } else {
+                Vec::new()
+            },
             wake_up_max_delay_ms: i64::try_from(declared.wake_up_max_delay_ms).unwrap_or(i64::MAX),
         });
     }

@@ -3,12 +3,12 @@
 //! Every method leaves state and journal agreeing: what it changed in the profile is exactly what
 //! [`fold::record`] makes of the record it wrote.
 
+use tidegate_event::consent::ConsentState;
 use tidegate_event::record::{
     EventFold, Fold, ProfileMerged, Record, SessionEnd, SessionMerged, SessionRef, TransitionRef,
     WakeUpFold,
 };
 use tidegate_event::{Change, Enriched, Identity, Timestamp};
-use tidegate_event::consent::ConsentState;
 use tidegate_journal::{Reservation, Ticket};
 
 use super::Core;
@@ -43,7 +43,13 @@ impl<'a> Step<'a> {
         reservation: Reservation,
         source: &'a str,
     ) -> Self {
-        Self { core, rules, reservation, source, now: core.0.clock.now() }
+        Self {
+            core,
+            rules,
+            reservation,
+            source,
+            now: core.0.clock.now(),
+        }
     }
 
     /// An event without any identifier: no state, no segments.
@@ -62,7 +68,12 @@ impl<'a> Step<'a> {
 
     /// A received event of a locked person.
     pub(super) fn event(&mut self, live: &mut Live, step: EventStep<'_>) -> u64 {
-        let EventStep { hit, message_id, mut fold, late } = step;
+        let EventStep {
+            hit,
+            message_id,
+            mut fold,
+            late,
+        } = step;
         let ticket = self.reservation.ticket(self.now);
         let decided_at = ticket.decided_at();
         self.touch(live, &ticket);
@@ -81,10 +92,17 @@ impl<'a> Step<'a> {
             .session
             .and_then(|session| session::fold::position(&live.profile.sessions, session))
             .map(|position| &live.profile.sessions[position]);
-        let moment = Moment { profile: &live.profile, session, now: decided_at };
+        let moment = Moment {
+            profile: &live.profile,
+            session,
+            now: decided_at,
+        };
         let decided = decide::decide(self.rules, &mut worker, moment);
         drop(worker);
-        self.core.0.metrics.decided(self.core.0.clock.monotonic_us() - started, late);
+        self.core
+            .0
+            .metrics
+            .decided(self.core.0.clock.monotonic_us() - started, late);
         fold.wake_up = decided.wake_up;
         live.profile.wake_up = decided.wake_up;
         fold::transitions(&mut live.profile, &decided.transitions);
@@ -102,7 +120,14 @@ impl<'a> Step<'a> {
         fold::begin(&mut live.profile, ticket.decided_at());
         fold::session_start(&mut live.profile, session, at);
         self.core.0.metrics.sessions_started.inc();
-        self.fill_system(live, ticket, "session_start", at, Vec::new(), Fold::SessionStart(session));
+        self.fill_system(
+            live,
+            ticket,
+            "session_start",
+            at,
+            Vec::new(),
+            Fold::SessionStart(session),
+        );
     }
 
     /// `session_merged`; says which session stays.
@@ -116,7 +141,12 @@ impl<'a> Step<'a> {
     ) -> SessionRef {
         let ticket = self.reservation.ticket(self.now);
         self.touch(live, &ticket);
-        let merged = SessionMerged { into, from_index: from.index, from_id: from.id, revision };
+        let merged = SessionMerged {
+            into,
+            from_index: from.index,
+            from_id: from.id,
+            revision,
+        };
         session::fold::merged(&mut live.profile.sessions, &merged);
         let fold = Fold::SessionMerged(merged);
         self.fill_system(live, ticket, "session_merged", at, Vec::new(), fold);
@@ -129,22 +159,25 @@ impl<'a> Step<'a> {
         self.touch(live, &ticket);
         let session = &live.profile.sessions[position];
         let at = session.due;
-        let mut end = SessionEnd {
+        let end = SessionEnd {
             session: session.reference(),
             revision: session.revision.saturating_add(1),
-            wake_up: None,
+            // An overdue wake-up has yet to be evaluated.
+            wake_up: live.profile.wake_up,
         };
         session::fold::end(&mut live.profile.sessions, &end);
         let transitions = decide::session_exits(self.rules, &live.profile);
         fold::transitions(&mut live.profile, &transitions);
-        let mut worker = self.rules.worker();
-        decide::begin(&mut worker);
-        end.wake_up = self.decide(live, &mut worker, ticket.decided_at()).wake_up;
-        drop(worker);
-        live.profile.wake_up = end.wake_up;
         self.core.0.ended.lock().push(live.profile.id);
         self.core.0.metrics.sessions_ended.inc();
-        self.fill_system(live, ticket, "session_end", at, transitions, Fold::SessionEnd(end));
+        self.fill_system(
+            live,
+            ticket,
+            "session_end",
+            at,
+            transitions,
+            Fold::SessionEnd(end),
+        );
     }
 
     /// `wake_up`: segments that read no event field are evaluated on time alone.
@@ -154,7 +187,10 @@ impl<'a> Step<'a> {
         let decided_at = ticket.decided_at();
         let mut worker = self.rules.worker();
         decide::begin(&mut worker);
-        let Decided { mut transitions, wake_up } = self.decide(live, &mut worker, decided_at);
+        let Decided {
+            mut transitions,
+            wake_up,
+        } = self.decide(live, &mut worker, decided_at);
         drop(worker);
         for transition in &mut transitions {
             let segment = self.rules.segment(transition.id);
@@ -178,7 +214,11 @@ impl<'a> Step<'a> {
         merge::absorb(&mut winner.profile, &loser.profile, decided_at);
         merge::retire(&mut loser.profile, winner.profile.id, ticket.offset());
         for identifier in &loser.profile.identifiers {
-            let key = self.core.0.profiles.key(identifier.namespace, &identifier.value);
+            let key = self
+                .core
+                .0
+                .profiles
+                .key(identifier.namespace, &identifier.value);
             self.core.0.profiles.point(key, winner.profile.id);
         }
         let (inherited, exits) = self.memberships(winner, loser);
@@ -204,7 +244,11 @@ impl<'a> Step<'a> {
     }
 
     /// What the winner is in because the loser was, and the loser's exits.
-    fn memberships(&self, winner: &Live, loser: &Live) -> (Vec<TransitionRef<'a>>, Vec<TransitionRef<'a>>) {
+    fn memberships(
+        &self,
+        winner: &Live,
+        loser: &Live,
+    ) -> (Vec<TransitionRef<'a>>, Vec<TransitionRef<'a>>) {
         let (mut inherited, mut exits) = (Vec::new(), Vec::new());
         for (position, segment) in self.rules.segments.iter().enumerate() {
             let theirs = loser.profile.memberships.get(segment.id);
@@ -212,7 +256,8 @@ impl<'a> Step<'a> {
                 continue;
             }
             let mut exit =
-                self.rules.transition(position, Change::Exit, theirs.epoch.saturating_add(1));
+                self.rules
+                    .transition(position, Change::Exit, theirs.epoch.saturating_add(1));
             exit.reason = Some("merged");
             exit.profile = Some(loser.profile.id);
             exits.push(exit);
@@ -227,7 +272,15 @@ impl<'a> Step<'a> {
 
     fn decide(&self, live: &Live, worker: &mut Worker, now: Timestamp) -> Decided<'a> {
         let session = live.profile.open_session();
-        decide::decide(self.rules, worker, Moment { profile: &live.profile, session, now })
+        decide::decide(
+            self.rules,
+            worker,
+            Moment {
+                profile: &live.profile,
+                session,
+                now,
+            },
+        )
     }
 
     /// Before anything changes: the checkpoint must know of the profile before the record can
@@ -235,7 +288,11 @@ impl<'a> Step<'a> {
     fn touch(&self, live: &mut Live, ticket: &Ticket) {
         if live.first_dirty == CLEAN {
             live.first_dirty = ticket.offset();
-            self.core.0.dirty.lock().insert((ticket.offset(), live.profile.id));
+            self.core
+                .0
+                .dirty
+                .lock()
+                .insert((ticket.offset(), live.profile.id));
         }
     }
 
@@ -275,7 +332,13 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn fill_event(&self, ticket: Ticket, record: &Record<'_>, hit: &Enriched<'_>, late: bool) -> u64 {
+    fn fill_event(
+        &self,
+        ticket: Ticket,
+        record: &Record<'_>,
+        hit: &Enriched<'_>,
+        late: bool,
+    ) -> u64 {
         let offset = ticket.offset();
         let sent =
             hit.hit.context.raw.len() + hit.hit.properties.raw.len() + hit.hit.traits.raw.len();
@@ -315,7 +378,9 @@ impl<'a> Step<'a> {
             fold,
         };
         let payload = record
-            .write(Vec::with_capacity(512), |out| record_json::write_system(out, &record))
+            .write(Vec::with_capacity(512), |out| {
+                record_json::write_system(out, &record)
+            })
             .expect("a head is smaller than 4 GiB: its parts were bounded when it was reserved");
         ticket.fill(payload);
     }
@@ -332,8 +397,11 @@ fn net<'r>(
     let stays = |one: &&TransitionRef<'r>, others: &[TransitionRef<'r>]| {
         !others.iter().any(|other| same(one, other))
     };
-    let mut transitions: Vec<_> =
-        inherited.iter().filter(|t| stays(t, &decided)).copied().collect();
+    let mut transitions: Vec<_> = inherited
+        .iter()
+        .filter(|t| stays(t, &decided))
+        .copied()
+        .collect();
     transitions.extend(decided.iter().filter(|t| stays(t, &inherited)).copied());
     transitions.extend(exits);
     transitions

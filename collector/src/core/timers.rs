@@ -59,7 +59,11 @@ impl Timers {
     /// Milliseconds by which the earliest entry is overdue; 0 where none is.
     #[must_use]
     pub fn overdue_ms(&self, now: Timestamp) -> i64 {
-        let first = self.ticks.lock().first_key_value().map(|(tick, _)| tick * TICK_MS);
+        let first = self
+            .ticks
+            .lock()
+            .first_key_value()
+            .map(|(tick, _)| tick * TICK_MS);
         first.map_or(0, |due| now.0.saturating_sub(due).max(0))
     }
 }
@@ -74,7 +78,10 @@ mod tests {
         timers.schedule(ProfileId(2), Timestamp(2_000));
         timers.schedule(ProfileId(1), Timestamp(1_000));
         assert_eq!(timers.take_due(Timestamp(999), 10), []);
-        assert_eq!(timers.take_due(Timestamp(1_000 + TICK_MS), 10), [ProfileId(1)]);
+        assert_eq!(
+            timers.take_due(Timestamp(1_000 + TICK_MS), 10),
+            [ProfileId(1)]
+        );
         assert_eq!(timers.take_due(Timestamp(9_000), 10), [ProfileId(2)]);
         assert!(timers.is_empty());
     }

@@ -61,13 +61,19 @@ pub fn begin(worker: &mut Worker) {
 
 /// Evaluates every segment whose event fields are present, and schedules the next wake-up.
 pub fn decide<'r>(rules: &'r Rules, worker: &mut Worker, moment: Moment<'_>) -> Decided<'r> {
-    let Worker { evaluator, present, readings } = worker;
+    let Worker {
+        evaluator,
+        present,
+        readings,
+    } = worker;
     fill_state(rules, evaluator.record(), readings, moment);
     let mut decided = Decided::default();
     if let Ok(verdicts) = evaluator.segments() {
         for (position, verdict) in verdicts.iter().enumerate() {
             if let Some((change, epoch)) = change(rules, position, *verdict, present, moment) {
-                decided.transitions.push(rules.transition(position, change, epoch));
+                decided
+                    .transitions
+                    .push(rules.transition(position, change, epoch));
             }
         }
     }
@@ -90,12 +96,19 @@ fn change(
         Verdict::False => false,
         Verdict::True => true,
     };
-    if segment.needs.as_ref().is_some_and(|needs| !present.contains_all(needs)) {
+    if segment
+        .needs
+        .as_ref()
+        .is_some_and(|needs| !present.contains_all(needs))
+    {
         return None;
     }
     let was = moment.profile.memberships.get(segment.id);
     (was.member != member).then(|| {
-        (if member { Change::Enter } else { Change::Exit }, was.epoch.saturating_add(1))
+        (
+            if member { Change::Enter } else { Change::Exit },
+            was.epoch.saturating_add(1),
+        )
     })
 }
 
@@ -103,7 +116,12 @@ fn change(
 #[must_use]
 pub fn session_exits<'r>(rules: &'r Rules, profile: &Profile) -> Vec<TransitionRef<'r>> {
     let mut exits = Vec::new();
-    for (position, segment) in rules.segments.iter().enumerate().filter(|(_, s)| s.reads_session) {
+    for (position, segment) in rules
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.reads_session)
+    {
         let was = profile.memberships.get(segment.id);
         if was.member {
             exits.push(rules.transition(position, Change::Exit, was.epoch.saturating_add(1)));
@@ -119,19 +137,27 @@ fn fill_state(
     moment: Moment<'_>,
 ) {
     let mut slots = rules.aggregate_slots.iter();
-    moment.profile.cells.read(rules.aggregates.iter(), moment.now, |reading| {
-        let Some((slot, index)) = slots.next() else { return };
-        readings[*index] = Some(reading);
-        let Some(slot) = *slot else { return };
-        match reading.value {
-            Value::Int(value) => record.set_int(slot, value),
-            Value::Float(value) => record.set_float(slot, value),
-            Value::Time(at) => record.set_timestamp(slot, at),
-            Value::Bool(value) => record.set_bool(slot, value),
-            Value::Never => {}
-        }
-    });
-    let reads_traits = rules.state_slots.iter().any(|(_, f)| matches!(f, Field::Trait(_)));
+    moment
+        .profile
+        .cells
+        .read(rules.aggregates.iter(), moment.now, |reading| {
+            let Some((slot, index)) = slots.next() else {
+                return;
+            };
+            readings[*index] = Some(reading);
+            let Some(slot) = *slot else { return };
+            match reading.value {
+                Value::Int(value) => record.set_int(slot, value),
+                Value::Float(value) => record.set_float(slot, value),
+                Value::Time(at) => record.set_timestamp(slot, at),
+                Value::Bool(value) => record.set_bool(slot, value),
+                Value::Never => {}
+            }
+        });
+    let reads_traits = rules
+        .state_slots
+        .iter()
+        .any(|(_, f)| matches!(f, Field::Trait(_)));
     let traits: Option<Json<'_>> = moment
         .profile
         .traits
@@ -212,10 +238,10 @@ fn fill_event(
         Field::Geo(GeoField::Country) => event.geo.country.as_deref(),
         Field::Geo(GeoField::City) => event.geo.city.as_deref(),
         Field::Geo(GeoField::Asn) => {
-            return event
-                .geo
-                .asn
-                .is_some_and(|asn| { record.set_int(slot, i64::from(asn)); true });
+            return event.geo.asn.is_some_and(|asn| {
+                record.set_int(slot, i64::from(asn));
+                true
+            });
         }
         Field::Device(DeviceField::Class) => Some(event.device.class.as_str()),
         Field::Device(DeviceField::Bot) => {
@@ -224,9 +250,11 @@ fn fill_event(
         }
         Field::Property(path) => return fill_path(record, slot, path, &event.hit.properties.value),
         Field::EventTrait(path) => return fill_path(record, slot, path, &event.hit.traits.value),
-        Field::Trait(_) | Field::Session(_) | Field::Profile(_) | Field::Now | Field::Aggregate(_) => {
-            None
-        }
+        Field::Trait(_)
+        | Field::Session(_)
+        | Field::Profile(_)
+        | Field::Now
+        | Field::Aggregate(_) => None,
     };
     let Some(text) = text else { return false };
     record.set_str(slot, text);

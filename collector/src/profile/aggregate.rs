@@ -138,7 +138,9 @@ impl Cells {
             match cell.key.kind() {
                 AggregateKind::Count => self.join(*cell, |a, b| a.saturating_add(b)),
                 AggregateKind::Sum => {
-                    self.join(*cell, |a, b| (f64::from_bits(a) + f64::from_bits(b)).to_bits());
+                    self.join(*cell, |a, b| {
+                        (f64::from_bits(a) + f64::from_bits(b)).to_bits()
+                    });
                 }
                 AggregateKind::Distinct => self.join_distinct(*cell),
                 AggregateKind::First => self.join(*cell, |a, b| u64::min(a, b)),
@@ -163,12 +165,16 @@ impl Cells {
 
     fn range(&self, key: CellKey) -> std::ops::Range<usize> {
         let start = self.0.partition_point(|cell| cell.key < key);
-        let len = self.0[start..].iter().take_while(|cell| cell.key == key).count();
+        let len = self.0[start..]
+            .iter()
+            .take_while(|cell| cell.key == key)
+            .count();
         start..start + len
     }
 
     fn find(&self, key: CellKey, bucket: u32) -> Option<usize> {
-        self.range(key).find(|position| self.0[*position].bucket == bucket)
+        self.range(key)
+            .find(|position| self.0[*position].bucket == bucket)
     }
 
     fn insert(&mut self, cell: Cell) {
@@ -197,12 +203,18 @@ impl Cells {
         now: Timestamp,
         add: impl Fn(u64) -> u64,
     ) {
-        let Some((bucket, now_bucket)) = open_bucket(spec, at, now) else { return };
+        let Some((bucket, now_bucket)) = open_bucket(spec, at, now) else {
+            return;
+        };
         if let Some(found) = self.find(key, bucket) {
             self.0[found].value = add(self.0[found].value);
         } else {
             self.forget_closed(key, now_bucket);
-            self.insert(Cell { key, bucket, value: add(0) });
+            self.insert(Cell {
+                key,
+                bucket,
+                value: add(0),
+            });
         }
     }
 
@@ -214,21 +226,31 @@ impl Cells {
         at: Timestamp,
         now: Timestamp,
     ) {
-        let Some((bucket, now_bucket)) = open_bucket(spec, at, now) else { return };
+        let Some((bucket, now_bucket)) = open_bucket(spec, at, now) else {
+            return;
+        };
         self.forget_closed(key, now_bucket);
-        self.join_distinct(Cell { key, bucket, value: hash });
+        self.join_distinct(Cell {
+            key,
+            bucket,
+            value: hash,
+        });
     }
 
     fn join_distinct(&mut self, cell: Cell) {
         let range = self.range(cell.key);
-        if let Some(known) = self.0[range.clone()].iter_mut().find(|c| c.value == cell.value) {
+        if let Some(known) = self.0[range.clone()]
+            .iter_mut()
+            .find(|c| c.value == cell.value)
+        {
             if later(cell.bucket, known.bucket) {
                 known.bucket = cell.bucket;
             }
         } else if range.len() < DISTINCT_MAX {
             self.insert(cell);
-        } else if let Some(oldest) =
-            self.0[range].iter_mut().reduce(|a, b| if later(a.bucket, b.bucket) { b } else { a })
+        } else if let Some(oldest) = self.0[range]
+            .iter_mut()
+            .reduce(|a, b| if later(a.bucket, b.bucket) { b } else { a })
         {
             *oldest = cell;
         }
@@ -244,13 +266,19 @@ impl Cells {
 
     fn put_time(&mut self, key: CellKey, slot: u32, at: Timestamp, pick: fn(i64, i64) -> i64) {
         let value = from_time(at);
-        self.join(Cell { key, bucket: slot, value }, |a, b| {
-            from_time(Timestamp(pick(to_time(a).0, to_time(b).0)))
-        });
+        self.join(
+            Cell {
+                key,
+                bucket: slot,
+                value,
+            },
+            |a, b| from_time(Timestamp(pick(to_time(a).0, to_time(b).0))),
+        );
     }
 
     fn time(&self, key: CellKey, slot: u32) -> Option<Timestamp> {
-        self.find(key, slot).map(|found| to_time(self.0[found].value))
+        self.find(key, slot)
+            .map(|found| to_time(self.0[found].value))
     }
 
     fn then_a(&mut self, key: CellKey, at: Timestamp) {
@@ -284,7 +312,10 @@ fn bucket_number(spec: &AggregateSpec, at: Timestamp) -> u64 {
     from_time(at) / spec.bucket_ms()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "bucket numbers are kept modulo 2^32")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "bucket numbers are kept modulo 2^32"
+)]
 const fn modulo(bucket: u64) -> u32 {
     bucket as u32
 }
@@ -306,7 +337,12 @@ fn later(a: u32, b: u32) -> bool {
 }
 
 fn reading(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
-    let time = |slot: u32| cells.iter().find(|c| c.bucket == slot).map(|c| to_time(c.value));
+    let time = |slot: u32| {
+        cells
+            .iter()
+            .find(|c| c.bucket == slot)
+            .map(|c| to_time(c.value))
+    };
     let still = |value| Reading { value, edge: None };
     match spec.kind {
         AggregateKind::Count | AggregateKind::Sum | AggregateKind::Distinct => {
@@ -317,7 +353,9 @@ fn reading(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
         }
         AggregateKind::Then => still(Value::Bool(time(SLOT_B).is_some())),
         AggregateKind::Absent => {
-            let Some(a) = time(SLOT_A) else { return still(Value::Bool(false)) };
+            let Some(a) = time(SLOT_A) else {
+                return still(Value::Bool(false));
+            };
             if time(SLOT_B).is_some_and(|b| b >= a) {
                 return still(Value::Bool(false));
             }
@@ -325,7 +363,10 @@ fn reading(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
             if now >= due {
                 still(Value::Bool(true))
             } else {
-                Reading { value: Value::Bool(false), edge: Some(due) }
+                Reading {
+                    value: Value::Bool(false),
+                    edge: Some(due),
+                }
             }
         }
     }
@@ -334,7 +375,10 @@ fn reading(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
 fn windowed(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
     let now_bucket = bucket_number(spec, now);
     let (mut count, mut sum, mut oldest) = (0u64, 0f64, None::<u64>);
-    for cell in cells.iter().filter(|c| in_window(c.bucket, modulo(now_bucket))) {
+    for cell in cells
+        .iter()
+        .filter(|c| in_window(c.bucket, modulo(now_bucket)))
+    {
         let age = u64::from(modulo(now_bucket).wrapping_sub(cell.bucket));
         oldest = Some(oldest.map_or(age, |o| o.max(age)));
         match spec.kind {
@@ -353,7 +397,8 @@ fn windowed(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
         Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
     };
     // The oldest bucket leaves when the clock enters the bucket 60 after it.
-    let edge = oldest.map(|age| to_time((now_bucket - age + AggregateSpec::BUCKETS) * spec.bucket_ms()));
+    let edge =
+        oldest.map(|age| to_time((now_bucket - age + AggregateSpec::BUCKETS) * spec.bucket_ms()));
     Reading { value, edge }
 }
 
@@ -366,13 +411,19 @@ mod tests {
     const HOUR: u64 = 3_600_000;
 
     fn spec(kind: AggregateKind, window_ms: u64) -> AggregateSpec {
-        AggregateSpec { id: AggregateId(0xabcd_ef00), kind, window_ms }
+        AggregateSpec {
+            id: AggregateId(0xabcd_ef00),
+            kind,
+            window_ms,
+        }
     }
 
     fn read(cells: &Cells, spec: &AggregateSpec, now: i64) -> Reading {
         let mut found = None;
         let keyed = [(CellKey::of(spec), *spec)];
-        cells.read(keyed.iter(), Timestamp(now), |reading| found = Some(reading));
+        cells.read(keyed.iter(), Timestamp(now), |reading| {
+            found = Some(reading)
+        });
         found.unwrap()
     }
 
@@ -387,21 +438,42 @@ mod tests {
         let count = spec(AggregateKind::Count, HOUR);
         let mut cells = Cells::default();
         cells.add(&hit(count, HitValue::Matched), Timestamp(T), Timestamp(T));
-        cells.add(&hit(count, HitValue::Matched), Timestamp(T + 1), Timestamp(T + 1));
+        cells.add(
+            &hit(count, HitValue::Matched),
+            Timestamp(T + 1),
+            Timestamp(T + 1),
+        );
         let now = read(&cells, &count, T + 2);
         assert_eq!(now.value, Value::Int(2));
         let edge = now.edge.unwrap().0;
-        assert!((T + 59 * 60_000..=T + 61 * 60_000).contains(&edge), "moves by at most 1/60");
+        assert!(
+            (T + 59 * 60_000..=T + 61 * 60_000).contains(&edge),
+            "moves by at most 1/60"
+        );
         assert_eq!(read(&cells, &count, edge - 1).value, Value::Int(2));
-        assert_eq!(read(&cells, &count, edge), Reading { value: Value::Int(0), edge: None });
+        assert_eq!(
+            read(&cells, &count, edge),
+            Reading {
+                value: Value::Int(0),
+                edge: None
+            }
+        );
     }
 
     #[test]
     fn a_late_event_counts_in_its_own_bucket_only_while_that_is_open() {
         let count = spec(AggregateKind::Count, HOUR);
         let mut cells = Cells::default();
-        cells.add(&hit(count, HitValue::Matched), Timestamp(T - 30 * 60_000), Timestamp(T));
-        cells.add(&hit(count, HitValue::Matched), Timestamp(T - 61 * 60_000), Timestamp(T));
+        cells.add(
+            &hit(count, HitValue::Matched),
+            Timestamp(T - 30 * 60_000),
+            Timestamp(T),
+        );
+        cells.add(
+            &hit(count, HitValue::Matched),
+            Timestamp(T - 61 * 60_000),
+            Timestamp(T),
+        );
         assert_eq!(read(&cells, &count, T).value, Value::Int(1));
         assert_eq!(read(&cells, &count, T + 31 * 60_000).value, Value::Int(0));
     }
@@ -412,7 +484,11 @@ mod tests {
         let mut cells = Cells::default();
         for value in 0..100u64 {
             for _ in 0..2 {
-                cells.add(&hit(distinct, HitValue::Value(value)), Timestamp(T), Timestamp(T));
+                cells.add(
+                    &hit(distinct, HitValue::Value(value)),
+                    Timestamp(T),
+                    Timestamp(T),
+                );
             }
             let expected = i64::try_from(value + 1).unwrap().min(64);
             assert_eq!(read(&cells, &distinct, T).value, Value::Int(expected));
@@ -427,7 +503,11 @@ mod tests {
         assert_eq!(read(&cells, &first, T).value, Value::Never);
         for at in [5, 3, 9] {
             for spec in [first, last] {
-                cells.add(&hit(spec, HitValue::Matched), Timestamp(T + at), Timestamp(T + 9));
+                cells.add(
+                    &hit(spec, HitValue::Matched),
+                    Timestamp(T + at),
+                    Timestamp(T + 9),
+                );
             }
         }
         assert_eq!(read(&cells, &first, T).value, Value::Time(Timestamp(T + 3)));
@@ -446,13 +526,25 @@ mod tests {
         let due = T + 1_200_000;
         assert_eq!(
             read(&cells, &absent, due - 1),
-            Reading { value: Value::Bool(false), edge: Some(Timestamp(due)) }
+            Reading {
+                value: Value::Bool(false),
+                edge: Some(Timestamp(due))
+            }
         );
-        assert_eq!(read(&cells, &absent, due), Reading { value: Value::Bool(true), edge: None });
+        assert_eq!(
+            read(&cells, &absent, due),
+            Reading {
+                value: Value::Bool(true),
+                edge: None
+            }
+        );
         add(&mut cells, HitValue::B, due + 5);
         assert_eq!(read(&cells, &absent, due + 5).value, Value::Bool(false));
         add(&mut cells, HitValue::A, due + 6);
-        assert_eq!(read(&cells, &absent, due + 6).edge, Some(Timestamp(due + 6 + 1_200_000)));
+        assert_eq!(
+            read(&cells, &absent, due + 6).edge,
+            Some(Timestamp(due + 6 + 1_200_000))
+        );
     }
 
     #[test]
@@ -464,9 +556,17 @@ mod tests {
         };
         add(&mut cells, HitValue::B, T);
         add(&mut cells, HitValue::A, T + 1);
-        assert_eq!(read(&cells, &then, T + 1).value, Value::Bool(false), "B came before A");
+        assert_eq!(
+            read(&cells, &then, T + 1).value,
+            Value::Bool(false),
+            "B came before A"
+        );
         add(&mut cells, HitValue::B, T + 60_002);
-        assert_eq!(read(&cells, &then, T + 60_002).value, Value::Bool(false), "too long after");
+        assert_eq!(
+            read(&cells, &then, T + 60_002).value,
+            Value::Bool(false),
+            "too long after"
+        );
         add(&mut cells, HitValue::A, T + 70_000);
         add(&mut cells, HitValue::B, T + 130_000);
         assert_eq!(read(&cells, &then, T + 999_999).value, Value::Bool(true));
@@ -483,7 +583,11 @@ mod tests {
         for (cells, at) in [(&mut a, T), (&mut b, T - 5)] {
             cells.add(&hit(count, HitValue::Matched), Timestamp(at), Timestamp(T));
             cells.add(&hit(first, HitValue::Matched), Timestamp(at), Timestamp(T));
-            cells.add(&hit(sum, HitValue::Number(1.5)), Timestamp(at), Timestamp(T));
+            cells.add(
+                &hit(sum, HitValue::Number(1.5)),
+                Timestamp(at),
+                Timestamp(T),
+            );
         }
         a.merge(&b);
         assert_eq!(read(&a, &count, T).value, Value::Int(2));

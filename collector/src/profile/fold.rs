@@ -4,8 +4,8 @@
 //! The live path calls the parts one by one, because a decision is made between them; [`record`]
 //! is all of them in their order.
 
-use tidegate_event::record::{EventFold, Fold, Record, SessionRef, TransitionRef};
 use tidegate_event::Timestamp;
+use tidegate_event::record::{EventFold, Fold, Record, SessionRef, TransitionRef};
 
 use super::{Identifier, Profile, merge, traits};
 use crate::session::{self, SessionEvent};
@@ -14,7 +14,12 @@ use crate::session::{self, SessionEvent};
 const VISITORS_MAX: usize = 64;
 
 /// Folds one whole record in. `other` is the merge's loser where the record is a merge.
-pub fn record(profile: &mut Profile, other: Option<&mut Profile>, record: &Record<'_>, offset: u64) {
+pub fn record(
+    profile: &mut Profile,
+    other: Option<&mut Profile>,
+    record: &Record<'_>,
+    offset: u64,
+) {
     begin(profile, record.decided_at);
     match &record.fold {
         Fold::Event(fold) => {
@@ -51,14 +56,14 @@ pub fn begin(profile: &mut Profile, decided_at: Timestamp) {
 }
 
 /// `session_start`
-pub fn session_start(
-    profile: &mut Profile,
-    session: SessionRef,
-    at: Timestamp,
-) {
+pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) {
     session::fold::start(&mut profile.sessions, session, at);
     profile.sessions_opened = profile.sessions_opened.saturating_add(1);
-    if let Some((_, index)) = profile.visitors.iter_mut().find(|(v, _)| *v == session.visitor) {
+    if let Some((_, index)) = profile
+        .visitors
+        .iter_mut()
+        .find(|(v, _)| *v == session.visitor)
+    {
         *index = session.index;
         return;
     }
@@ -105,7 +110,8 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
 /// outside only: the loser's state stays as it was.
 pub fn transitions(profile: &mut Profile, transitions: &[TransitionRef<'_>]) {
     for transition in transitions.iter().filter(|t| t.profile.is_none()) {
-        profile.memberships.apply(transition.id, transition.change, transition.epoch);
+        profile
+            .memberships
+            .apply(transition.id, transition.change, transition.epoch);
     }
 }
-

@@ -60,13 +60,24 @@ impl Live {
     /// # Errors
     /// [`StoreError::Row`] cannot happen for a state that the fold made.
     pub fn write(&self) -> Result<ProfileWrite, StoreError> {
-        let unsaved = self.profile.identifiers.get(self.edges_saved..).unwrap_or_default();
+        let unsaved = self
+            .profile
+            .identifiers
+            .get(self.edges_saved..)
+            .unwrap_or_default();
         // A retired profile's identifiers are the winner's now.
-        let unsaved = if self.profile.alias_of.is_some() { &[] } else { unsaved };
+        let unsaved = if self.profile.alias_of.is_some() {
+            &[]
+        } else {
+            unsaved
+        };
         Ok(ProfileWrite {
             id: self.profile.id,
             row: postcard::to_stdvec(&self.profile).map_err(|_| StoreError::Row)?,
-            edges: unsaved.iter().map(|id| (id.namespace, id.value.clone())).collect(),
+            edges: unsaved
+                .iter()
+                .map(|id| (id.namespace, id.value.clone()))
+                .collect(),
             due_before: self.due_saved,
             due: self.profile.due(),
         })
@@ -77,7 +88,11 @@ impl Live {
     pub fn written(&mut self, applied: u64, identifiers: usize, due: Option<Timestamp>) -> bool {
         self.edges_saved = identifiers;
         self.due_saved = due;
-        self.first_dirty = if self.profile.applied_offset == applied { CLEAN } else { applied };
+        self.first_dirty = if self.profile.applied_offset == applied {
+            CLEAN
+        } else {
+            applied
+        };
         self.first_dirty == CLEAN
     }
 }
@@ -156,7 +171,9 @@ impl Profiles {
         if let Some(found) = self.live.get(&id) {
             return Ok(Some(Arc::clone(&found)));
         }
-        let Some(profile) = self.store.profile(id)? else { return Ok(None) };
+        let Some(profile) = self.store.profile(id)? else {
+            return Ok(None);
+        };
         if profile.alias_of.is_none() {
             for identifier in &profile.identifiers {
                 let key = self.key(identifier.namespace, &identifier.value);
@@ -174,7 +191,9 @@ impl Profiles {
     /// [`StoreError`]
     pub fn canonical(&self, mut id: ProfileId) -> Result<Option<Shared>, StoreError> {
         for _ in 0..ALIAS_HOPS_MAX {
-            let Some(shared) = self.get(id)? else { return Ok(None) };
+            let Some(shared) = self.get(id)? else {
+                return Ok(None);
+            };
             let alias_of = shared.lock().profile.alias_of;
             match alias_of {
                 None => return Ok(Some(shared)),
@@ -221,9 +240,13 @@ impl Profiles {
         let _evicting = self.stripe(id).lock();
         let gone = self.live.remove_if(&id, |_, shared| {
             Arc::strong_count(shared) == 1
-                && shared.try_lock().is_some_and(|live| live.first_dirty == CLEAN)
+                && shared
+                    .try_lock()
+                    .is_some_and(|live| live.first_dirty == CLEAN)
         });
-        let Some((_, shared)) = gone else { return false };
+        let Some((_, shared)) = gone else {
+            return false;
+        };
         let live = shared.lock();
         for identifier in &live.profile.identifiers {
             let key = self.key(identifier.namespace, &identifier.value);
@@ -253,7 +276,11 @@ impl Profiles {
     /// Ids of up to `max` profiles in memory, in no order.
     #[must_use]
     pub fn sample(&self, max: usize) -> Vec<ProfileId> {
-        self.live.iter().take(max).map(|entry| *entry.key()).collect()
+        self.live
+            .iter()
+            .take(max)
+            .map(|entry| *entry.key())
+            .collect()
     }
 
     /// Every profile in memory, one after another; none is held while `each` runs.

@@ -28,13 +28,15 @@ impl Memberships {
     /// The state in one segment; epoch 0 and no member where it was never in it.
     #[must_use]
     pub fn get(&self, segment: SegmentId) -> MembershipState {
-        self.0.binary_search_by_key(&segment, |m| m.segment).map_or_else(
-            |_| MembershipState::default(),
-            |found| MembershipState {
-                epoch: self.0[found].epoch_and_member >> 1,
-                member: self.0[found].epoch_and_member & 1 == 1,
-            },
-        )
+        self.0
+            .binary_search_by_key(&segment, |m| m.segment)
+            .map_or_else(
+                |_| MembershipState::default(),
+                |found| MembershipState {
+                    epoch: self.0[found].epoch_and_member >> 1,
+                    member: self.0[found].epoch_and_member & 1 == 1,
+                },
+            )
     }
 
     /// Sets the state in one segment.
@@ -44,7 +46,13 @@ impl Memberships {
             Ok(found) => self.0[found].epoch_and_member = epoch_and_member,
             Err(at) => {
                 self.0.reserve_exact(1);
-                self.0.insert(at, Membership { segment, epoch_and_member });
+                self.0.insert(
+                    at,
+                    Membership {
+                        segment,
+                        epoch_and_member,
+                    },
+                );
             }
         }
     }

@@ -39,7 +39,11 @@ pub fn absorb(winner: &mut Profile, loser: &Profile, now: Timestamp) {
     winner.page_views = winner.page_views.saturating_add(loser.page_views);
     winner.sessions_opened = winner.sessions_opened.saturating_add(loser.sessions_opened);
     let hour = hour(now);
-    let before = if winner.merges.0 == hour { winner.merges.1 } else { 0 };
+    let before = if winner.merges.0 == hour {
+        winner.merges.1
+    } else {
+        0
+    };
     winner.merges = (hour, before.saturating_add(1));
 }
 
@@ -52,7 +56,11 @@ pub fn retire(loser: &mut Profile, winner: ProfileId, offset: u64) {
 /// Merges into this profile within the hour of `now`.
 #[must_use]
 pub fn merges_this_hour(profile: &Profile, now: Timestamp) -> u32 {
-    if profile.merges.0 == hour(now) { u32::from(profile.merges.1) } else { 0 }
+    if profile.merges.0 == hour(now) {
+        u32::from(profile.merges.1)
+    } else {
+        0
+    }
 }
 
 fn hour(now: Timestamp) -> u32 {

@@ -123,19 +123,27 @@ impl Profile {
     /// True where this identifier is tied to it.
     #[must_use]
     pub fn has(&self, namespace: Namespace, value: &str) -> bool {
-        self.identifiers.iter().any(|id| id.namespace == namespace && id.value.as_ref() == value)
+        self.identifiers
+            .iter()
+            .any(|id| id.namespace == namespace && id.value.as_ref() == value)
     }
 
     /// Index of the visitor's latest session; 0 before its first.
     #[must_use]
     pub fn session_index(&self, visitor: VisitorId) -> u32 {
-        self.visitors.iter().find(|(v, _)| *v == visitor).map_or(0, |(_, index)| *index)
+        self.visitors
+            .iter()
+            .find(|(v, _)| *v == visitor)
+            .map_or(0, |(_, index)| *index)
     }
 
     /// The open session with the latest event.
     #[must_use]
     pub fn open_session(&self) -> Option<&Session> {
-        self.sessions.iter().filter(|s| !s.ended).max_by_key(|s| (s.last_at, s.index))
+        self.sessions
+            .iter()
+            .filter(|s| !s.ended)
+            .max_by_key(|s| (s.last_at, s.index))
     }
 
     /// The next time that something is due: a session's end or a wake-up.
@@ -144,6 +152,11 @@ impl Profile {
         if self.alias_of.is_some() {
             return None;
         }
-        self.sessions.iter().filter(|s| !s.ended).map(|s| s.due).chain(self.wake_up).min()
+        self.sessions
+            .iter()
+            .filter(|s| !s.ended)
+            .map(|s| s.due)
+            .chain(self.wake_up)
+            .min()
     }
 }

@@ -14,7 +14,9 @@ pub enum StoreError {
     #[error("the profile store failed: {0}")]
     Database(#[from] fjall::Error),
     /// A row that does not parse.
-    #[error("a row of the profile store does not parse; the data directory was written by another version or is damaged")]
+    #[error(
+        "a row of the profile store does not parse; the data directory was written by another version or is damaged"
+    )]
     Row,
 }
 
@@ -91,8 +93,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn profile(&self, id: ProfileId) -> Result<Option<Profile>, StoreError> {
-        let Some(row) = self.profiles.get(id.0.to_be_bytes())? else { return Ok(None) };
-        postcard::from_bytes(&row).map(Some).map_err(|_| StoreError::Row)
+        let Some(row) = self.profiles.get(id.0.to_be_bytes())? else {
+            return Ok(None);
+        };
+        postcard::from_bytes(&row)
+            .map(Some)
+            .map_err(|_| StoreError::Row)
     }
 
     /// The profile that this identifier is tied to.
@@ -104,7 +110,9 @@ impl Store {
         namespace: Namespace,
         value: &str,
     ) -> Result<Option<ProfileId>, StoreError> {
-        let Some(id) = self.identity.get(identity_key(namespace, value))? else { return Ok(None) };
+        let Some(id) = self.identity.get(identity_key(namespace, value))? else {
+            return Ok(None);
+        };
         let id = id.as_ref().try_into().map_err(|_| StoreError::Row)?;
         Ok(Some(ProfileId(u128::from_be_bytes(id))))
     }
@@ -134,8 +142,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`]; nothing of the batch counts then.
-    pub fn write(&self, profiles: Vec<ProfileWrite>, dedup: &[DedupRows]) -> Result<(), StoreError> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+    pub fn write(
+        &self,
+        profiles: Vec<ProfileWrite>,
+        dedup: &[DedupRows],
+    ) -> Result<(), StoreError> {
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
         for write in profiles {
             let id = write.id.0.to_be_bytes();
             for (namespace, value) in &write.edges {
@@ -152,7 +167,9 @@ impl Store {
             batch.insert(&self.profiles, id, write.row);
         }
         for rows in dedup {
-            let Some((_, first)) = rows.first() else { continue };
+            let Some((_, first)) = rows.first() else {
+                continue;
+            };
             let mut packed = Vec::with_capacity(rows.len() * DEDUP_ROW_BYTES);
             for (key, offset) in rows {
                 packed.extend_from_slice(&key.to_be_bytes());

@@ -66,9 +66,15 @@ mod tests {
 
     #[test]
     fn the_newest_value_of_each_key_stays_and_null_removes() {
-        let first = overlay(None, r#"{"plan":"free","age":42,"address":{"city":"Zürich"}}"#);
+        let first = overlay(
+            None,
+            r#"{"plan":"free","age":42,"address":{"city":"Zürich"}}"#,
+        );
         let then = overlay(Some(&first), r#"{"plan":"pro","age":null,"score":1.5}"#);
-        assert_eq!(&*then, r#"{"address":{"city":"Zürich"},"plan":"pro","score":1.5}"#);
+        assert_eq!(
+            &*then,
+            r#"{"address":{"city":"Zürich"},"plan":"pro","score":1.5}"#
+        );
         assert_eq!(&*overlay(Some("[1]"), "broken"), "{}");
     }
 }

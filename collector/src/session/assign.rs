@@ -15,7 +15,10 @@ pub struct Caps {
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { span_ms: 12 * 3_600_000, events: 2_500 }
+        Self {
+            span_ms: 12 * 3_600_000,
+            events: 2_500,
+        }
     }
 }
 
@@ -55,8 +58,12 @@ pub fn assign(
         .filter(|(_, session)| session.visitor == visitor && reaches(session, at))
         .filter(|(_, session)| fits(session, at, caps))
         .map(|(position, _)| position);
-    let Some(first) = candidates.next() else { return Assignment::Open };
-    let Some(second) = candidates.next() else { return Assignment::Join(first) };
+    let Some(first) = candidates.next() else {
+        return Assignment::Open;
+    };
+    let Some(second) = candidates.next() else {
+        return Assignment::Join(first);
+    };
     let (into, from) = if sessions[first].index < sessions[second].index {
         (first, second)
     } else {
@@ -80,6 +87,9 @@ fn fits(session: &Session, at: Timestamp, caps: Caps) -> bool {
 }
 
 fn unite(into: &Session, from: &Session, caps: Caps) -> bool {
-    let span = into.last_at.max(from.last_at).since(into.started_at.min(from.started_at));
+    let span = into
+        .last_at
+        .max(from.last_at)
+        .since(into.started_at.min(from.started_at));
     span <= caps.span_ms && into.events.saturating_add(from.events) < caps.events
 }

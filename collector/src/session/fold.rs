@@ -30,8 +30,10 @@ impl Session {
     fn take(&mut self, event: &SessionEvent) {
         self.started_at = self.started_at.min(event.at);
         self.last_at = self.last_at.max(event.at);
-        self.due =
-            self.due.max(self.last_at.plus_ms(i64::from(self.gap_ms))).max(event.received_at);
+        self.due = self
+            .due
+            .max(self.last_at.plus_ms(i64::from(self.gap_ms)))
+            .max(event.received_at);
         self.events = self.events.saturating_add(1);
         self.page_views = self.page_views.saturating_add(u32::from(event.page_view));
         self.conversions = self.conversions.saturating_add(u32::from(event.conversion));
@@ -65,18 +67,27 @@ impl Session {
 /// Where `session` stands in `sessions`.
 #[must_use]
 pub fn position(sessions: &[Session], session: SessionRef) -> Option<usize> {
-    sessions.iter().position(|s| s.visitor == session.visitor && s.index == session.index)
+    sessions
+        .iter()
+        .position(|s| s.visitor == session.visitor && s.index == session.index)
 }
 
 /// Of the visitor's kept sessions, the one to let go when a further one opens; None while fewer
 /// than [`KEPT_MAX`] are kept.
 #[must_use]
 pub fn surplus(sessions: &[Session], session: SessionRef) -> Option<usize> {
-    let of_visitor = || sessions.iter().enumerate().filter(|(_, s)| s.visitor == session.visitor);
+    let of_visitor = || {
+        sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.visitor == session.visitor)
+    };
     if of_visitor().count() < KEPT_MAX {
         return None;
     }
-    of_visitor().min_by_key(|(_, s)| (s.last_at, s.index)).map(|(position, _)| position)
+    of_visitor()
+        .min_by_key(|(_, s)| (s.last_at, s.index))
+        .map(|(position, _)| position)
 }
 
 /// `session_start`: opens it; the visitor's surplus session goes.
@@ -109,8 +120,13 @@ pub fn end(sessions: &mut [Session], end: &SessionEnd) {
 
 /// `session_merged`: `from` goes into `into`.
 pub fn merged(sessions: &mut Vec<Session>, merged: &SessionMerged) {
-    let from = SessionRef { index: merged.from_index, ..merged.into };
-    let Some(from) = position(sessions, from) else { return };
+    let from = SessionRef {
+        index: merged.from_index,
+        ..merged.into
+    };
+    let Some(from) = position(sessions, from) else {
+        return;
+    };
     let from = sessions.remove(from);
     if let Some(into) = position(sessions, merged.into) {
         sessions[into].absorb(&from);

@@ -8,7 +8,10 @@ use super::{Assignment, Caps, Session, SessionEvent, assign, fold};
 
 const GAP_MS: u32 = 1_800_000;
 const VISITOR: VisitorId = VisitorId(7);
-const NO_CAPS: Caps = Caps { span_ms: i64::MAX, events: u32::MAX };
+const NO_CAPS: Caps = Caps {
+    span_ms: i64::MAX,
+    events: u32::MAX,
+};
 
 #[derive(Default)]
 struct Visits {
@@ -25,22 +28,39 @@ impl Visits {
             Assignment::Late => return None,
             Assignment::Join(position) => self.sessions[position].reference(),
             Assignment::Bridge { into, from } => {
-                let (into, from) = (self.sessions[into].reference(), self.sessions[from].reference());
-                let merged =
-                    SessionMerged { into, from_index: from.index, from_id: from.id, revision: 1 };
+                let (into, from) = (
+                    self.sessions[into].reference(),
+                    self.sessions[from].reference(),
+                );
+                let merged = SessionMerged {
+                    into,
+                    from_index: from.index,
+                    from_id: from.id,
+                    revision: 1,
+                };
                 fold::merged(&mut self.sessions, &merged);
                 into
             }
             Assignment::Open => {
                 self.opened += 1;
                 let id = u128::from(self.opened);
-                let session = SessionRef { id, visitor: VISITOR, index: self.opened, gap_ms: GAP_MS };
+                let session = SessionRef {
+                    id,
+                    visitor: VISITOR,
+                    index: self.opened,
+                    gap_ms: GAP_MS,
+                };
                 fold::start(&mut self.sessions, session, at);
                 session
             }
         };
-        let event =
-            SessionEvent { at, received_at, page_view: true, conversion: false, visible_ms: 0 };
+        let event = SessionEvent {
+            at,
+            received_at,
+            page_view: true,
+            conversion: false,
+            visible_ms: 0,
+        };
         fold::event(&mut self.sessions, session, &event);
         Some(session.index)
     }
@@ -79,7 +99,10 @@ fn a_late_event_that_bridges_two_merges_them_into_the_one_opened_first() {
     assert_eq!(visits.hit(150 * MIN, 150 * MIN), Some(2));
     assert_eq!(visits.hit(125 * MIN, 151 * MIN), Some(1));
     assert_eq!(visits.sessions.len(), 1);
-    assert_eq!((visits.sessions[0].events, visits.sessions[0].revision), (3, 1));
+    assert_eq!(
+        (visits.sessions[0].events, visits.sessions[0].revision),
+        (3, 1)
+    );
 }
 
 #[test]
@@ -122,9 +145,20 @@ fn an_ended_session_is_let_go_once_no_event_can_reach_it() {
     let mut visits = Visits::default();
     visits.hit(0, 0);
     let session = visits.sessions[0].reference();
-    fold::end(&mut visits.sessions, &SessionEnd { session, revision: 1, wake_up: None });
+    fold::end(
+        &mut visits.sessions,
+        &SessionEnd {
+            session,
+            revision: 1,
+            wake_up: None,
+        },
+    );
     visits.hit(90 * MIN, 90 * MIN);
-    assert_eq!(visits.sessions.len(), 2, "a 60 min late event could still join it");
+    assert_eq!(
+        visits.sessions.len(),
+        2,
+        "a 60 min late event could still join it"
+    );
     visits.hit(91 * MIN, 91 * MIN);
     assert_eq!(visits.sessions.len(), 1);
 }
