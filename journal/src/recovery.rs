@@ -58,6 +58,8 @@ pub(crate) fn recover(
     settings: &Settings,
 ) -> Result<Recovered, OpenError> {
     let cursors = load_cursors(storage, data_dir)?;
+    // Retention relies on these positions: after a kill the file's name may not be durable yet.
+    storage.sync_dir(data_dir).at("sync", data_dir)?;
     let names = storage.list(dir).at("list", dir)?;
     let mut spares = collect_spares(storage, dir, &names, settings.segment_bytes)?;
     let mut found = read_segments(storage, dir, &names)?;

@@ -11,7 +11,7 @@ use crate::storage::simulated::{Operation, SimulatedStorage};
 use crate::{Cursor, CursorClass, Journal, OpenError, Settings, Step, Ticket};
 
 const LIVES: u64 = 4;
-const ACTIONS: u64 = 60;
+const ACTIONS: u64 = 120;
 const SEEDS: u64 = 300;
 
 fn settings() -> Settings {
@@ -33,6 +33,16 @@ struct Model {
     /// Every offset below was announced as durable.
     acked: u64,
     id: Option<String>,
+    /// What the runs have been through, to see that they go everywhere.
+    seen: Seen,
+}
+
+#[derive(Default)]
+struct Seen {
+    retired: u64,
+    torn: u64,
+    full: u64,
+    failed: u64,
 }
 
 struct Life {
@@ -72,7 +82,13 @@ impl Run {
                     break;
                 }
             }
-            self.storage.crash();
+            self.model.seen.retired += life.journal.stats().retired;
+            self.model.seen.failed += u64::from(life.journal.failure().is_some());
+            // A killed process leaves the page cache; power may still go in a later life.
+            match self.storage.below(3) {
+                0 => self.storage.kill(),
+                _ => self.storage.crash(),
+            }
             drop(life);
         }
         self.storage.limit_space(None);
@@ -89,11 +105,8 @@ impl Run {
             self.storage.lose_power_after(self.storage.below(40));
             let opened = self.try_open();
             self.storage.crash();
-            match opened {
-                Err(error @ (OpenError::Corrupt(_) | OpenError::NewerFormat { .. })) => {
-                    return Err(format!("refused a legitimate image: {error}"));
-                }
-                Err(_) | Ok(_) => {}
+            if let Err(error @ (OpenError::Corrupt(_) | OpenError::NewerFormat { .. })) = opened {
+                return Err(format!("refused a legitimate image: {error}"));
             }
         }
         let journal = self
@@ -105,6 +118,9 @@ impl Run {
         let cursor = journal
             .cursor("required", CursorClass::Required)
             .map_err(|e| e.to_string())?;
+        if cursor.position() < journal.oldest_offset() {
+            return Err("retention overtook a required cursor".to_owned());
+        }
         let id = journal.id().to_owned();
         if self.model.acked > 0 && self.model.id.as_ref() != Some(&id) {
             return Err("the journal id changed".to_owned());
@@ -136,17 +152,17 @@ impl Run {
                 .storage
                 .limit_space(Some(40_000 + self.storage.below(40_000))),
             3 => {}
-            _ => self.storage.lose_power_after(self.storage.below(150)),
+            _ => self.storage.lose_power_after(self.storage.below(400)),
         }
     }
 
     fn act(&mut self, life: &mut Life) {
         match self.storage.below(20) {
-            0..=8 => self.append(life),
-            9..=12 => {
+            0..=6 => self.append(life),
+            7..=11 => {
                 while life.journal.commit_step() == Step::Committed && self.storage.below(2) == 0 {}
             }
-            13..=14 => life.journal.prepare_step(),
+            12..=14 => life.journal.prepare_step(),
             15 => life.journal.mark_step(),
             16..=17 => self.settle(life),
             18 => life
@@ -163,6 +179,7 @@ impl Run {
     fn append(&mut self, life: &mut Life) {
         let records = usize::try_from(1 + self.storage.below(4)).unwrap();
         let Ok(mut reservation) = life.journal.reserve(records * 2048, records) else {
+            self.model.seen.full += 1;
             return;
         };
         for _ in 0..self.storage.below(records as u64 + 1) {
@@ -207,6 +224,10 @@ impl Run {
                 self.model.acked
             ));
         }
+        let lost = self.model.filled.range(durable..).count();
+        self.model.seen.torn += u64::from(lost > 0);
+        // From here on consumers see all of it.
+        self.model.acked = durable;
         // What was lost had not been acked; its offsets are given again.
         self.model
             .filled
@@ -251,14 +272,33 @@ fn seeds() -> u64 {
 
 #[test]
 fn no_acked_record_is_lost_whenever_power_fails() {
-    let mut acked = 0;
+    let (mut acked, mut seen) = (0, Seen::default());
     for seed in 0..seeds() {
         let mut run = Run::new(seed, false);
         if let Err(fault) = run.run() {
             panic!("seed {seed}: {fault}");
         }
         acked += run.model.acked;
+        seen.retired += run.model.seen.retired;
+        seen.torn += run.model.seen.torn;
+        seen.full += run.model.seen.full;
+        seen.failed += run.model.seen.failed;
     }
+    let Seen {
+        retired,
+        torn,
+        full,
+        failed,
+    } = seen;
+    println!("acked {acked} retired {retired} torn {torn} full {full} failed {failed}");
+    assert!(
+        retired > seeds() / 4 && torn > seeds() / 4,
+        "{retired} retired, {torn} torn"
+    );
+    assert!(
+        full > seeds() / 4 && failed > seeds() / 4,
+        "{full} full, {failed} failed"
+    );
     assert!(
         acked > seeds() * 10,
         "the simulation must get somewhere: {acked}"

@@ -107,6 +107,11 @@ impl SimulatedStorage {
         self.world.lock().crash();
     }
 
+    /// The process is killed: nothing is lost, and nothing more is durable than before.
+    pub fn kill(&self) {
+        self.world.lock().end_process();
+    }
+
     /// Every operation after the next `operations` fails, as when power fails in the midst of
     /// one; [`SimulatedStorage::crash`] then gives the disk as the next start finds it.
     pub fn lose_power_after(&self, operations: u64) {
@@ -200,11 +205,15 @@ impl World {
             .sum()
     }
 
-    fn crash(&mut self) {
+    fn end_process(&mut self) {
         self.epoch += 1;
         self.steps_to_power_loss = None;
         self.fault = None;
         self.locked.clear();
+    }
+
+    fn crash(&mut self) {
+        self.end_process();
         let changes = std::mem::take(&mut self.unsynced);
         let mood = self.below(4);
         for change in changes {
