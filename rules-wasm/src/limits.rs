@@ -19,7 +19,8 @@ pub struct Limits {
     pub chunk_segments_max: usize,
     /// Nodes of one WASM module; a single larger segment still gets a module of its own.
     pub chunk_nodes_max: usize,
-    /// Fuel that each call into a module gets, whatever it holds.
+    /// Fuel that each call into a module gets, whatever it holds: enough to read a full record of
+    /// long strings. 100,000 are about 50 us.
     pub fuel_base: u64,
     /// Fuel that each segment and aggregate of the module adds to it.
     pub fuel_per_rule: u64,
@@ -40,7 +41,7 @@ impl Default for Limits {
             slots_max: 2_000,
             chunk_segments_max: 100,
             chunk_nodes_max: 5_000,
-            fuel_base: 100_000,
+            fuel_base: 250_000,
             fuel_per_rule: 10_000,
             memory_bytes_max: 1024 * 1024,
             stack_bytes_max: 256 * 1024,

@@ -22,6 +22,9 @@ use crate::plan::Plan;
 use check::{AggregateTable, Checked};
 use parse::Faults;
 
+#[cfg(test)]
+pub(crate) use emit::hash;
+
 /// One segment as its author wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentSource {

@@ -38,8 +38,13 @@ impl<'a> Faults<'a> {
         }
     }
 
+    /// Notes a mistake at this node.
+    pub(crate) fn at_node(&mut self, parsed: &Parsed, id: u64, message: Mistake) {
+        self.at(parsed.offset(id, self.text), message);
+    }
+
     /// Notes a mistake at this byte of the text.
-    pub(crate) fn at(&mut self, offset: usize, message: Mistake) {
+    fn at(&mut self, offset: usize, message: Mistake) {
         let (mut line, mut column) = (1, 1);
         for (_, c) in self.text.char_indices().take_while(|(at, _)| *at < offset) {
             if c == '\n' {
@@ -70,10 +75,22 @@ impl<'a> Faults<'a> {
 }
 
 impl Parsed {
-    /// Byte at which the operator, name or literal of this node stands.
-    pub(crate) fn offset(&self, id: u64) -> usize {
+    /// Byte at which the operator, name or literal of this node begins in `text`.
+    pub(crate) fn offset(&self, id: u64, text: &str) -> usize {
         let start = self.positions.offset_for(id).map_or(0, |(start, _)| start);
-        usize::try_from(start).unwrap_or(0)
+        let start = usize::try_from(start).unwrap_or(0);
+        // The parser points at the dot before a name and at the bracket after one.
+        match text.as_bytes().get(start) {
+            Some(b'.') => start + 1,
+            Some(b'(') => {
+                let before = text.as_bytes()[..start].iter().rev();
+                start
+                    - before
+                        .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_')
+                        .count()
+            }
+            _ => start,
+        }
     }
 }
 

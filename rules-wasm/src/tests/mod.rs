@@ -2,3 +2,13 @@
 
 mod support;
 mod operators;
+mod unknown;
+mod aggregates;
+mod plans;
+mod mistakes;
+mod limits;
+mod traps;
+mod documentation;
+mod reference;
+mod generate;
+mod equivalence;

@@ -1,10 +1,11 @@
 //! `+ - * / %` and unary minus.
 //!
-//! Two ints stay ints. Where a double or a dynamic value takes part, the result is a double.
+//! Two ints stay ints. Where a double or a dynamic value takes part, or may, the result is a
+//! double; `%` is on ints alone.
 
 use super::Checker;
 use crate::error::Mistake;
-use crate::expression::ir::{Arithmetic, Bits, Cond, Number, Operand};
+use crate::expression::ir::{Arithmetic, Bits, Number, Operand};
 use crate::field::Type;
 
 impl Checker<'_, '_> {
@@ -16,40 +17,26 @@ impl Checker<'_, '_> {
         right: Operand,
     ) -> Option<Operand> {
         self.count(id, 1)?;
-        match (left, right) {
-            (Operand::Choice(condition, yes, no), right) => {
-                let yes = self.arithmetic(id, op, *yes, right.clone())?;
-                let no = self.arithmetic(id, op, *no, right)?;
-                self.choose(id, *condition, yes, no)
-            }
-            (left, Operand::Choice(condition, yes, no)) => {
-                let yes = self.arithmetic(id, op, left.clone(), *yes)?;
-                let no = self.arithmetic(id, op, left, *no)?;
-                self.choose(id, *condition, yes, no)
-            }
-            (left, right) => {
-                let (left_type, right_type) = (left.ty(), right.ty());
-                let result = numbers(op, left, right);
-                if result.is_none() {
-                    let note = match (left_type, right_type) {
-                        (Type::String, _) | (_, Type::String) => "; strings cannot be joined",
-                        _ => "",
-                    };
-                    let operator = op.as_str();
-                    let (left, right) = (left_type, right_type);
-                    self.mistake(
-                        id,
-                        Mistake::Operands {
-                            operator,
-                            left,
-                            right,
-                            note,
-                        },
-                    );
-                }
-                result
-            }
+        let (left_type, right_type) = (left.ty(), right.ty());
+        let result = numbers(op, left, right);
+        if result.is_none() {
+            let note = match (left_type, right_type) {
+                (Type::String, _) | (_, Type::String) => "; strings cannot be joined",
+                _ => "",
+            };
+            let operator = op.as_str();
+            let (left, right) = (left_type, right_type);
+            self.mistake(
+                id,
+                Mistake::Operands {
+                    operator,
+                    left,
+                    right,
+                    note,
+                },
+            );
         }
+        result
     }
 
     pub(super) fn negate(&mut self, id: u64, value: Operand) -> Option<Operand> {
@@ -63,13 +50,9 @@ impl Checker<'_, '_> {
             Operand::Double(Number::Real(bits)) => {
                 Some(Operand::Double(Number::Real(Bits::of(-bits.get()))))
             }
-            Operand::Double(_) | Operand::Dynamic(_) => {
+            Operand::Double(_) | Operand::Dynamic(_) | Operand::Choice(..) => {
                 let zero = Operand::Double(Number::Real(Bits::of(0.0)));
                 self.arithmetic(id, Arithmetic::Subtract, zero, value)
-            }
-            Operand::Choice(condition, yes, no) => {
-                let (yes, no) = (self.negate(id, *yes)?, self.negate(id, *no)?);
-                self.choose(id, *condition, yes, no)
             }
             Operand::Cond(_) | Operand::Timestamp(_) | Operand::Text(_) => {
                 let (what, expected, found) = ("the operand of -", "number", value.ty());
@@ -133,7 +116,15 @@ fn whole_of(value: Operand) -> Option<Number> {
     match value {
         Operand::Int(number) => Some(number),
         Operand::Dynamic(field) => Some(Number::DynamicWhole(field)),
-        _ => None,
+        Operand::Choice(condition, yes, no) => {
+            let (yes, no) = (whole_of(*yes)?, whole_of(*no)?);
+            Some(Number::Choose(condition, Box::new(yes), Box::new(no)))
+        }
+        Operand::Cond(_)
+        | Operand::Double(_)
+        | Operand::Timestamp(_)
+        | Operand::Duration(_)
+        | Operand::Text(_) => None,
     }
 }
 
@@ -143,12 +134,8 @@ fn real_of(value: Operand) -> Option<Number> {
         Operand::Double(number) => Some(number),
         Operand::Dynamic(field) => Some(Number::DynamicReal(field)),
         Operand::Choice(condition, yes, no) => {
-            let condition: Box<Cond> = condition;
-            Some(Number::Choose(
-                condition,
-                Box::new(real_of(*yes)?),
-                Box::new(real_of(*no)?),
-            ))
+            let (yes, no) = (real_of(*yes)?, real_of(*no)?);
+            Some(Number::Choose(condition, Box::new(yes), Box::new(no)))
         }
         Operand::Cond(_) | Operand::Timestamp(_) | Operand::Duration(_) | Operand::Text(_) => None,
     }

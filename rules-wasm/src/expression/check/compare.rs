@@ -47,11 +47,18 @@ impl Checker<'_, '_> {
                 Cond::Flags(op, Box::new(left), Box::new(right))
             }
             (Operand::Text(left), Operand::Text(right)) => texts(op, left, right),
-            (Operand::Dynamic(field), right) => self.compare_dynamic(id, op, field, right)?,
-            (left, Operand::Dynamic(field)) => {
-                self.compare_dynamic(id, op.flipped(), field, left)?
+            (left, right) => {
+                let (left_type, right_type) = (left.ty(), right.ty());
+                let found = match (left, right) {
+                    (Operand::Dynamic(field), right) => dynamic(op, field, right),
+                    (left, Operand::Dynamic(field)) => dynamic(op.flipped(), field, left),
+                    _ => None,
+                };
+                if found.is_none() {
+                    self.cannot_compare(id, op, left_type, right_type);
+                }
+                return found;
             }
-            (left, right) => return self.cannot_compare(id, op, left.ty(), right.ty()),
         })
     }
 
@@ -68,26 +75,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn compare_dynamic(
-        &mut self,
-        id: u64,
-        op: Compare,
-        field: Field,
-        right: Operand,
-    ) -> Option<Cond> {
-        Some(match right {
-            Operand::Int(right) => Cond::DynamicWhole(op, field, Box::new(right)),
-            Operand::Double(right) => Cond::DynamicReal(op, field, Box::new(right)),
-            Operand::Text(right) => texts(op, Text::Field(field), right),
-            Operand::Dynamic(right) => Cond::Slots(op, field, right),
-            Operand::Cond(right) => Cond::Flags(op, Box::new(Cond::Flag(field)), Box::new(right)),
-            right @ (Operand::Timestamp(_) | Operand::Duration(_) | Operand::Choice(..)) => {
-                return self.cannot_compare(id, op, Type::Dynamic, right.ty());
-            }
-        })
-    }
-
-    fn cannot_compare(&mut self, id: u64, op: Compare, left: Type, right: Type) -> Option<Cond> {
+    fn cannot_compare(&mut self, id: u64, op: Compare, left: Type, right: Type) {
         let note = match (left, right) {
             (Type::Duration, _) | (_, Type::Duration) => {
                 "; write a duration as in duration(\"7d\")"
@@ -97,16 +85,16 @@ impl Checker<'_, '_> {
             }
             _ => "",
         };
+        let operator = op.as_str();
         self.mistake(
             id,
             Mistake::Operands {
-                operator: op.as_str(),
+                operator,
                 left,
                 right,
                 note,
             },
         );
-        None
     }
 
     pub(super) fn within_list(
@@ -160,6 +148,18 @@ impl Checker<'_, '_> {
             }
         }
     }
+}
+
+/// A dynamic slot against a value; JSON holds neither timestamps nor durations.
+fn dynamic(op: Compare, field: Field, right: Operand) -> Option<Cond> {
+    Some(match right {
+        Operand::Int(right) => Cond::DynamicWhole(op, field, Box::new(right)),
+        Operand::Double(right) => Cond::DynamicReal(op, field, Box::new(right)),
+        Operand::Text(right) => texts(op, Text::Field(field), right),
+        Operand::Dynamic(right) => Cond::Slots(op, field, right),
+        Operand::Cond(right) => Cond::Flags(op, Box::new(Cond::Flag(field)), Box::new(right)),
+        Operand::Timestamp(_) | Operand::Duration(_) | Operand::Choice(..) => return None,
+    })
 }
 
 fn real(op: Compare, left: Number, right: Number) -> Cond {

@@ -70,7 +70,7 @@ pub(crate) fn check(
 
 impl Checker<'_, '_> {
     fn mistake(&mut self, id: u64, mistake: Mistake) {
-        self.faults.at(self.parsed.offset(id), mistake);
+        self.faults.at_node(self.parsed, id, mistake);
     }
 
     /// Counts nodes; None from the one on that is too many, which is told once.

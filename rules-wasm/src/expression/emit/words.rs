@@ -23,6 +23,7 @@ pub(super) fn compare(body: &mut Body, literal: bool) {
         .i32_lt_u()
         .select()
         .local_set(end);
+    skip_equal_words(body, index, end, other_memory);
     body.block(BlockType::Empty, |body, done| {
         body.repeat(|body, again| {
             body.op().local_get(index).local_get(end).i32_ge_u();
@@ -57,6 +58,33 @@ pub(super) fn compare(body: &mut Body, literal: bool) {
         .i32_add()
         .i32_const(1)
         .i32_shl();
+}
+
+/// Moves `index` over words of eight bytes that are equal in both strings.
+fn skip_equal_words(body: &mut Body, index: u32, end: u32, other_memory: u32) {
+    const OTHER: u32 = 2;
+    body.block(BlockType::Empty, |body, done| {
+        body.repeat(|body, again| {
+            body.op()
+                .local_get(index)
+                .i32_const(8)
+                .i32_add()
+                .local_get(end)
+                .i32_gt_u();
+            body.branch_if(done);
+            body.op().local_get(START).local_get(index).i32_add();
+            body.op().i64_load(at(RECORD, 0, 0));
+            body.op().local_get(OTHER).local_get(index).i32_add();
+            body.op().i64_load(at(other_memory, 0, 0)).i64_ne();
+            body.branch_if(done);
+            body.op()
+                .local_get(index)
+                .i32_const(8)
+                .i32_add()
+                .local_set(index);
+            body.branch(again);
+        });
+    });
 }
 
 /// (start, len) -> code points: the bytes less those that continue one.
