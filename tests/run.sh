@@ -8,7 +8,6 @@ cd "$(dirname "$0")/.."
 all=(fmt sdk clippy doc unit simulation readme integration browser deny)
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 skip=77 # what a stage answers when this machine cannot run it
 
 node_ready() {
