@@ -6,6 +6,7 @@
 mod cast;
 mod pages;
 mod feed;
+mod tail;
 mod signature;
 mod serve;
 mod shop;
