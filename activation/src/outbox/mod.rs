@@ -132,21 +132,20 @@ impl Outbox {
         before: Timestamp,
         from: &[u8],
         most: usize,
-    ) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), StoreError> {
-        let mut stale = Vec::new();
-        let mut seen = 0;
-        for guard in self.attempted.range(from.to_vec()..) {
+    ) -> Result<StaleAttempts, StoreError> {
+        let mut stale = StaleAttempts::default();
+        for (seen, guard) in self.attempted.range(from.to_vec()..).enumerate() {
             let (key, value) = guard.into_inner()?;
             if seen == most {
-                return Ok((stale, Some(key.to_vec())));
+                stale.next = key.to_vec();
+                break;
             }
-            seen += 1;
             let attempt: Attempted = read(&value)?;
             if attempt.at < before && self.jobs.prefix(&key).next().is_none() {
-                stale.push(key.to_vec());
+                stale.keys.push(key.to_vec());
             }
         }
-        Ok((stale, None))
+        Ok(stale)
     }
 
     /// Dead letters of a destination, newest first.
@@ -190,6 +189,13 @@ impl Outbox {
         }
         Ok(next)
     }
+}
+
+/// Attempts to forget, and where to look on; empty is the beginning.
+#[derive(Debug, Default)]
+pub(crate) struct StaleAttempts {
+    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) next: Vec<u8>,
 }
 
 /// One atomic write under construction.

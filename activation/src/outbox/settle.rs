@@ -202,14 +202,14 @@ impl Pruning {
         }
         let keep = i64::try_from(shared.settings.attempted_keep_ms).unwrap_or(i64::MAX);
         let before = shared.clock.now().plus_ms(-keep);
-        let (stale, next) = shared
+        let stale = shared
             .outbox
             .stale_attempts(before, &self.from, PRUNE_MAX)?;
         let mut write = shared.outbox.write();
-        for key in stale {
+        for key in stale.keys {
             write.forget_attempted(key);
         }
-        self.from = next.unwrap_or_default();
+        self.from = stale.next;
         write.commit()
     }
 }

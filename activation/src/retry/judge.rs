@@ -137,95 +137,29 @@ mod tests {
 
     #[test]
     fn only_2xx_is_success_and_each_refusal_has_its_meaning() {
-        let table = [
-            (200, Verdict::Delivered),
-            (204, Verdict::Delivered),
-            (
-                301,
-                Verdict::Retry {
-                    kind: FailureKind::Redirect,
-                    not_before: None,
-                },
-            ),
-            (
-                304,
-                Verdict::Retry {
-                    kind: FailureKind::Redirect,
-                    not_before: None,
-                },
-            ),
-            (400, Verdict::Permanent(FailureKind::Refused)),
-            (404, Verdict::Permanent(FailureKind::Refused)),
-            (422, Verdict::Permanent(FailureKind::Refused)),
-            (401, Verdict::Auth),
-            (403, Verdict::Auth),
-            (410, Verdict::Gone),
-            (
-                408,
-                Verdict::Retry {
-                    kind: FailureKind::Server,
-                    not_before: None,
-                },
-            ),
-            (
-                425,
-                Verdict::Retry {
-                    kind: FailureKind::Server,
-                    not_before: None,
-                },
-            ),
-            (
-                429,
-                Verdict::Retry {
-                    kind: FailureKind::Throttled,
-                    not_before: None,
-                },
-            ),
-            (
-                502,
-                Verdict::Retry {
-                    kind: FailureKind::Throttled,
-                    not_before: None,
-                },
-            ),
-            (
-                504,
-                Verdict::Retry {
-                    kind: FailureKind::Throttled,
-                    not_before: None,
-                },
-            ),
-            (
-                500,
-                Verdict::Retry {
-                    kind: FailureKind::Server,
-                    not_before: None,
-                },
-            ),
-            (
-                503,
-                Verdict::Retry {
-                    kind: FailureKind::Server,
-                    not_before: None,
-                },
-            ),
-            (
-                199,
-                Verdict::Retry {
-                    kind: FailureKind::Server,
-                    not_before: None,
-                },
-            ),
-        ];
-        for (code, verdict) in table {
-            assert_eq!(
-                judge(Answer::Status {
-                    code,
-                    retry_after: None
-                }),
-                verdict,
-                "{code}"
-            );
+        let again = |kind| Verdict::Retry {
+            kind,
+            not_before: None,
+        };
+        for (codes, verdict) in [
+            (&[200, 204, 299][..], Verdict::Delivered),
+            (&[301, 304], again(FailureKind::Redirect)),
+            (&[400, 404, 422], Verdict::Permanent(FailureKind::Refused)),
+            (&[401, 403], Verdict::Auth),
+            (&[410], Verdict::Gone),
+            (&[429, 502, 504], again(FailureKind::Throttled)),
+            (&[199, 408, 425, 500, 503, 600], again(FailureKind::Server)),
+        ] {
+            for &code in codes {
+                assert_eq!(
+                    judge(Answer::Status {
+                        code,
+                        retry_after: None
+                    }),
+                    verdict,
+                    "{code}"
+                );
+            }
         }
     }
 
