@@ -8,6 +8,8 @@ pub mod document;
 pub mod settings;
 pub mod catalog;
 pub mod telemetry;
+pub mod tracked;
+pub mod bad_rows;
 pub mod edge;
 pub mod pipeline;
 pub mod geo;

@@ -1,1 +1,242 @@
-//! Not built yet.
+//! The edge: sockets in, answers out. It turns HTTP into a `RawHit`, finds the source by its
+//! write key, runs the pure pipeline, hands the result to the core, and writes the answer once the
+//! receipt is there. It folds nothing and decides nothing about visitors.
+
+mod metrics;
+mod listener;
+mod request;
+mod body;
+mod inflate;
+mod route;
+mod sources;
+mod auth;
+mod cookie;
+mod accept;
+mod ingest;
+mod refusal;
+mod reply;
+mod cors;
+mod endpoint;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+pub use accept::Accept;
+pub use body::BodyError;
+pub use listener::serve;
+pub use metrics::EdgeMetrics;
+pub use request::RawHit;
+pub use sources::RuntimeCatalog;
+
+use crate::bad_rows::BadRows;
+use crate::catalog::Source;
+use crate::clock::Clock;
+use crate::pipeline::decode::Limits;
+use crate::pipeline::enrich::GeoLookup;
+use crate::settings::{self, Settings};
+use crate::tracked::Tracked;
+use body::BodyLimits;
+use cookie::CookieRule;
+use cors::Cors;
+use refusal::Refusal;
+use reply::Reply;
+use route::Route;
+
+/// Times the body limit that is read and thrown away after a 413, so that the client sees it.
+const DISCARD_FACTOR: usize = 4;
+
+/// Everything a request needs. Shared by all connections.
+pub struct Edge<A, G> {
+    settings: settings::Edge,
+    cookie: CookieRule,
+    limits: Limits,
+    catalog: Arc<ArcSwap<RuntimeCatalog>>,
+    core: A,
+    geo: G,
+    clock: Arc<dyn Clock>,
+    metrics: EdgeMetrics,
+    bad_rows: BadRows,
+}
+
+impl<A, G> std::fmt::Debug for Edge<A, G> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
+    /// An edge on these parts. Storing a new `RuntimeCatalog` takes effect with the next request.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        catalog: Arc<ArcSwap<RuntimeCatalog>>,
+        core: A,
+        geo: G,
+        clock: Arc<dyn Clock>,
+        metrics: EdgeMetrics,
+        bad_rows: BadRows,
+    ) -> Self {
+        Self {
+            cookie: CookieRule::new(&settings.cookie),
+            limits: Limits {
+                event_bytes_max: settings.edge.event_bytes_max,
+                batch_events_max: settings.edge.batch_events_max,
+            },
+            settings: settings.edge.clone(),
+            catalog,
+            core,
+            geo,
+            clock,
+            metrics,
+            bad_rows,
+        }
+    }
+
+    /// One request from head to answer.
+    async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let cors = Cors::of(&parts.method, &parts.headers);
+        let reply = self.answer(&parts, body, peer).await;
+        self.metrics.answered(reply.status);
+        reply.into_response(parts.headers, cors)
+    }
+
+    async fn answer(&self, parts: &Parts, body: Incoming, peer: IpAddr) -> Reply {
+        if parts.method == Method::OPTIONS {
+            return Reply::empty();
+        }
+        let Some(route) = Route::of(parts.uri.path(), &self.settings.path_prefix) else {
+            let detail = "see the documentation for the paths that exist";
+            return Reply::error(StatusCode::NOT_FOUND, "not_found", "no such path", detail);
+        };
+        if !route.takes(&parts.method) {
+            return Reply::method_not_allowed(route.allow());
+        }
+        let taken = self.take(parts, body, route).await;
+        let reply = match &taken {
+            Ok((_busy, body)) => self.route(route, &self.raw_hit(parts, body, peer)).await,
+            Err(refusal) if route.carries_events() => self.refuse(refusal),
+            Err(refusal) => Reply::refused(refusal).with_retry_after(None),
+        };
+        if route == Route::Pixel {
+            reply.as_pixel()
+        } else {
+            reply
+        }
+    }
+
+    async fn route(&self, route: Route, hit: &RawHit<'_>) -> Reply {
+        match route {
+            Route::Events => endpoint::events::post(self, hit).await,
+            Route::Pixel => endpoint::pixel::get(self, hit).await,
+            Route::Segments => endpoint::segments::get(self, hit).await,
+            Route::Tag => endpoint::tag::get(hit),
+            Route::Health => Reply::json(&b"{\"status\":\"ok\"}"[..]),
+        }
+    }
+
+    /// A place among the requests in work, and the body, inflated. Where either is refused, the
+    /// rest of the body is read and thrown away aside.
+    async fn take(
+        &self,
+        parts: &Parts,
+        mut body: Incoming,
+        route: Route,
+    ) -> Result<(InFlight<'_>, Bytes), Refusal> {
+        let limits = BodyLimits {
+            bytes_max: self.settings.body_bytes_max,
+            timeout_ms: self.settings.body_timeout_ms,
+        };
+        let taken = match InFlight::enter(&self.metrics, self.settings.in_flight_max) {
+            // Only events come in bodies; what else a GET brings is not waited for.
+            Some(busy) if route != Route::Events => return Ok((busy, Bytes::new())),
+            Some(busy) => body::gather(&mut body, limits)
+                .await
+                .and_then(|sent| self.inflated(parts, sent))
+                .map(|body| (busy, body))
+                .map_err(|error| {
+                    self.metrics.rejected_body(error);
+                    Refusal::Body(error)
+                }),
+            None => Err(Refusal::Busy),
+        };
+        // A client that waits for "100 Continue" has sent nothing and shall not be asked to.
+        if taken.is_err() && !parts.headers.contains_key(EXPECT) {
+            let bytes_max = limits.bytes_max.saturating_mul(DISCARD_FACTOR);
+            let limits = BodyLimits {
+                bytes_max,
+                ..limits
+            };
+            tokio::spawn(body::discard(body, limits));
+        }
+        taken
+    }
+
+    fn inflated(&self, parts: &Parts, sent: Bytes) -> Result<Bytes, BodyError> {
+        let sent_bytes = sent.len();
+        self.metrics.body_bytes.inc_by(sent_bytes as u64);
+        let body = body::decode(sent, &parts.headers, self.settings.body_bytes_max)?;
+        if body.len() != sent_bytes {
+            self.metrics.inflated_bytes.inc_by(body.len() as u64);
+        }
+        Ok(body)
+    }
+
+    fn raw_hit<'a>(&self, parts: &'a Parts, body: &'a [u8], peer: IpAddr) -> RawHit<'a> {
+        RawHit {
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: &parts.headers,
+            peer,
+            client_ip: request::client_ip(peer, &parts.headers, &self.settings.trusted_proxies),
+            body,
+            received_at: self.clock.now(),
+        }
+    }
+}
+
+impl<A, G> Edge<A, G> {
+    fn source_of(&self, key: &str) -> Option<Arc<Source>> {
+        self.catalog.load().source_of(key.as_bytes()).cloned()
+    }
+
+    /// Answers a request whose events cannot be counted: one received event, one outcome.
+    fn refuse(&self, refusal: &Refusal) -> Reply {
+        Tracked::received(&self.metrics.outcomes, 1).end(refusal.outcome());
+        Reply::refused(refusal).with_retry_after(None)
+    }
+}
+
+/// A place among the requests in work.
+struct InFlight<'m>(&'m EdgeMetrics);
+
+impl<'m> InFlight<'m> {
+    fn enter(metrics: &'m EdgeMetrics, requests_max: usize) -> Option<Self> {
+        let before = metrics.requests_in_flight.inc();
+        let place = Self(metrics);
+        usize::try_from(before)
+            .is_ok_and(|before| before < requests_max)
+            .then_some(place)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.requests_in_flight.dec();
+    }
+}

@@ -1,0 +1,155 @@
+//! Masks a payload: structure and keys stay, values go. Works on damaged JSON as well, where it
+//! keeps less.
+
+/// Keys longer than this, or with other characters than names have, may be values in disguise
+/// (an address book keyed by e-mail address) and are masked too.
+const KEY_BYTES_MAX: usize = 64;
+const MASK: &str = "***";
+
+/// At most `bytes_max` bytes of `payload`, every string value as `***`, every number as `0`.
+/// Where it is no JSON, keys cannot be told from values and are masked as well.
+pub(super) fn masked(payload: &[u8], is_json: bool, bytes_max: usize) -> String {
+    let mut out = String::with_capacity(bytes_max.min(payload.len()));
+    let mut rest = payload;
+    while let Some((&byte, after)) = rest.split_first() {
+        if out.len() >= bytes_max {
+            break;
+        }
+        rest = match byte {
+            b'"' => string(after, is_json, &mut out),
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => {
+                out.push(char::from(byte));
+                after
+            }
+            b' ' | b'\t' | b'\r' | b'\n' => after,
+            b'-' | b'0'..=b'9' => {
+                out.push('0');
+                skip(after, |b| {
+                    b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E')
+                })
+            }
+            _ => word(rest, &mut out),
+        };
+    }
+    // Only a mask or a kept key can overrun, and both are ASCII.
+    out.truncate(bytes_max);
+    out
+}
+
+/// `true`, `false` and `null` stay; any other word becomes one `?`.
+fn word<'a>(text: &'a [u8], out: &mut String) -> &'a [u8] {
+    let rest = skip(text, |b| {
+        !matches!(b, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':')
+    });
+    let found = text[..text.len() - rest.len()].trim_ascii_end();
+    out.push_str(match found {
+        b"true" => "true",
+        b"false" => "false",
+        b"null" => "null",
+        _ => "?",
+    });
+    rest
+}
+
+/// The string after its opening quote; gives what follows it.
+fn string<'a>(text: &'a [u8], is_json: bool, out: &mut String) -> &'a [u8] {
+    let mut end = 0;
+    while end < text.len() && text[end] != b'"' {
+        end += if text[end] == b'\\' { 2 } else { 1 };
+    }
+    let end = end.min(text.len());
+    let rest = text.get(end + 1..).unwrap_or_default();
+    let is_key = is_json && skip(rest, |b| b.is_ascii_whitespace()).starts_with(b":");
+    out.push('"');
+    match std::str::from_utf8(&text[..end]) {
+        Ok(key) if is_key && is_name(key) => out.push_str(key),
+        Ok(_) | Err(_) => out.push_str(MASK),
+    }
+    out.push('"');
+    rest
+}
+
+fn is_name(key: &str) -> bool {
+    key.len() <= KEY_BYTES_MAX
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'$' | b'.' | b'-' | b' '))
+}
+
+fn skip(text: &[u8], mut while_true: impl FnMut(u8) -> bool) -> &[u8] {
+    let end = text
+        .iter()
+        .position(|byte| !while_true(*byte))
+        .unwrap_or(text.len());
+    &text[end..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn values_go_and_structure_stays() {
+        for (payload, is_json, expected) in [
+            (
+                r#"{"a": "x", "b": [1, -2.5e3, true, null], "c": {"d": "y"}}"#,
+                true,
+                r#"{"a":"***","b":[0,0,true,null],"c":{"d":"***"}}"#,
+            ),
+            (r#"{"ada@example.com": 1}"#, true, r#"{"***":0}"#),
+            (r#"{"+16505551212": 1}"#, true, r#"{"***":0}"#),
+            (
+                r#"{"quo\"te": "a\\", "b":""}"#,
+                true,
+                r#"{"***":"***","b":"***"}"#,
+            ),
+            (
+                r#"{"a": "x" "secret": 1}"#,
+                false,
+                r#"{"***":"***""***":0}"#,
+            ),
+            (r#"{"a": ada@example.com, 5}"#, false, r#"{"***":?,0}"#),
+            (r#"{"a": "never closed"#, false, r#"{"***":"***""#),
+            ("hello my name is ada", false, "?"),
+            ("", true, ""),
+        ] {
+            assert_eq!(
+                masked(payload.as_bytes(), is_json, 1024),
+                expected,
+                "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn invalid_utf8_and_control_bytes_become_question_marks() {
+        assert_eq!(masked(b"{\xff\xfe\x00}", false, 1024), "{?}");
+        assert_eq!(masked(b"{\"\xff\":1}", true, 1024), r#"{"***":0}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_string_value_shines_through(
+            value in "[A-Z]{4,20}", key in "[a-z]{1,8}", number in 1000u32..,
+        ) {
+            let payload = format!(r#"{{"{key}":"{value}","n":{number},"l":["{value}"]}}"#);
+            let masked = masked(payload.as_bytes(), true, 1024);
+            prop_assert!(!masked.contains(&value), "{}", masked);
+            prop_assert!(!masked.contains(&number.to_string()), "{}", masked);
+            prop_assert!(masked.contains(&key));
+        }
+
+        #[test]
+        fn arbitrary_bytes_stay_within_the_limit(payload: Vec<u8>, is_json: bool) {
+            prop_assert!(masked(&payload, is_json, 64).len() <= 64);
+        }
+
+        #[test]
+        fn of_arbitrary_text_no_letter_survives_but_json_words(payload in "[ -~]{0,80}") {
+            let masked = masked(payload.as_bytes(), false, 1024);
+            let bare = masked.replace("true", "").replace("false", "").replace("null", "");
+            prop_assert!(!bare.contains(|c: char| c.is_ascii_alphabetic()), "{}", masked);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Request bodies: gathered within a limit and a time, then inflated within the same limit.
+//! What the bytes mean is decided elsewhere.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http_body::Body;
+
+use super::inflate::{Encoding, inflate};
+
+/// Why a body was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Larger than `edge.body_bytes_max`, as sent or inflated.
+    #[error("the body is larger than {bytes_max} bytes, as sent or inflated")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Not complete within `edge.body_timeout_ms`.
+    #[error("the body did not arrive in time")]
+    Timeout,
+    /// The client stopped in the middle.
+    #[error("the body ended early")]
+    Incomplete,
+    /// A `Content-Encoding` that is unknown, or more than one.
+    #[error("the content encoding is not one of gzip, deflate, br, zstd")]
+    Encoding,
+    /// Not what its encoding says.
+    #[error("the compressed body is damaged")]
+    Damaged,
+}
+
+impl BodyError {
+    /// The words of the metric, in the order of the variants.
+    pub(super) const REASONS: [&'static str; 5] =
+        ["too_large", "timeout", "incomplete", "encoding", "damaged"];
+
+    pub(super) const fn reason_index(self) -> usize {
+        match self {
+            Self::TooLarge { .. } => 0,
+            Self::Timeout => 1,
+            Self::Incomplete => 2,
+            Self::Encoding => 3,
+            Self::Damaged => 4,
+        }
+    }
+}
+
+/// What a body may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    /// Bytes, as sent and inflated each.
+    pub(super) bytes_max: usize,
+    /// Milliseconds until it must be complete.
+    pub(super) timeout_ms: u64,
+}
+
+/// A body as sent. One that came in one piece is handed on without a copy.
+pub(super) async fn gather<B>(body: &mut B, limits: BodyLimits) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let bytes_max = limits.bytes_max;
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(BodyError::TooLarge { bytes_max });
+    }
+    let mut gathered = Gathered::default();
+    let at_once = std::future::poll_fn(|cx| Poll::Ready(gathered.poll(body, cx, bytes_max))).await;
+    // Most bodies arrive together with their headers: only the others cost a timer.
+    if let Poll::Ready(done) = at_once {
+        return done.map(|()| gathered.finish());
+    }
+    let rest = std::future::poll_fn(|cx| gathered.poll(body, cx, bytes_max));
+    match tokio::time::timeout(Duration::from_millis(limits.timeout_ms), rest).await {
+        Ok(done) => done.map(|()| gathered.finish()),
+        Err(_elapsed) => Err(BodyError::Timeout),
+    }
+}
+
+/// Undoes the content encoding, whether a header names it or only gzip's magic number does
+/// (posthog-js sends gzip as `text/plain`).
+pub(super) fn decode(
+    sent: Bytes,
+    headers: &HeaderMap,
+    bytes_max: usize,
+) -> Result<Bytes, BodyError> {
+    match Encoding::of(headers.get_all(CONTENT_ENCODING), &sent)? {
+        Some(encoding) => inflate(&sent, encoding, bytes_max).map(Bytes::from),
+        None => Ok(sent),
+    }
+}
+
+/// Reads on after an answer was decided, so that a client that is still sending gets to see it:
+/// closing with unread bytes resets the connection, and the answer is lost with it.
+pub(super) async fn discard<B>(mut body: B, limits: BodyLimits)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut left = limits.bytes_max;
+    let drain = std::future::poll_fn(|cx| {
+        loop {
+            match Pin::new(&mut body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let length = frame.data_ref().map_or(0, Bytes::len);
+                    match left.checked_sub(length) {
+                        Some(rest) => left = rest,
+                        None => return Poll::Ready(()),
+                    }
+                }
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    // Whether it ended or the time did, there is nothing left to do.
+    let _ = tokio::time::timeout(Duration::from_millis(limits.timeout_ms), drain).await;
+}
+
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn poll<B>(
+        &mut self,
+        body: &mut B,
+        cx: &mut Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<Result<(), BodyError>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        loop {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers carry nothing we use.
+                    if let Ok(data) = frame.into_data()
+                        && !self.push(data, body.size_hint().lower(), bytes_max)
+                    {
+                        return Poll::Ready(Err(BodyError::TooLarge { bytes_max }));
+                    }
+                    if body.is_end_stream() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(BodyError::Incomplete)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// False where `data` would exceed the limit.
+    fn push(&mut self, data: Bytes, still_announced: u64, bytes_max: usize) -> bool {
+        if self.first.len() + self.all.len() + data.len() > bytes_max {
+            return false;
+        }
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = data;
+            return true;
+        }
+        if self.all.is_empty() {
+            // What the client announced is not believed for more than it may send.
+            let announced = usize::try_from(still_announced).unwrap_or(bytes_max);
+            let room = (self.first.len() + data.len()).saturating_add(announced);
+            self.all.reserve(room.min(bytes_max));
+            self.all.extend_from_slice(&self.first);
+            self.first = Bytes::new();
+        }
+        self.all.extend_from_slice(&data);
+        true
+    }
+
+    fn finish(self) -> Bytes {
+        if self.all.is_empty() {
+            self.first
+        } else {
+            self.all.freeze()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body::Frame;
+    use std::collections::VecDeque;
+
+    /// A body of given chunks; `None` is a pause that never ends.
+    struct Chunks(VecDeque<Option<&'static [u8]>>);
+
+    impl Body for Chunks {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+            match self.0.front() {
+                None => Poll::Ready(None),
+                Some(None) => Poll::Pending,
+                Some(Some(b"!")) => Poll::Ready(Some(Err(std::io::Error::other("reset")))),
+                Some(Some(chunk)) => {
+                    let chunk = Bytes::from_static(chunk);
+                    self.0.pop_front();
+                    Poll::Ready(Some(Ok(Frame::data(chunk))))
+                }
+            }
+        }
+    }
+
+    async fn gathered(
+        chunks: &[Option<&'static [u8]>],
+        bytes_max: usize,
+    ) -> Result<Bytes, BodyError> {
+        let mut body = Chunks(chunks.iter().copied().collect());
+        let limits = BodyLimits {
+            bytes_max,
+            timeout_ms: 20,
+        };
+        gather(&mut body, limits).await
+    }
+
+    #[tokio::test]
+    async fn chunks_join_in_order_up_to_the_limit() {
+        assert_eq!(gathered(&[], 10).await.unwrap(), "");
+        assert_eq!(
+            gathered(&[Some(b"0123456789")], 10).await.unwrap(),
+            "0123456789"
+        );
+        assert_eq!(
+            gathered(&[Some(b"01234"), Some(b"567"), Some(b"89")], 10)
+                .await
+                .unwrap(),
+            "0123456789"
+        );
+        assert_eq!(
+            gathered(&[Some(b"01234"), Some(b"567"), Some(b"89x")], 10).await,
+            Err(BodyError::TooLarge { bytes_max: 10 })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stalls_or_breaks_is_given_up() {
+        assert_eq!(
+            gathered(&[Some(b"01"), None], 10).await,
+            Err(BodyError::Timeout)
+        );
+        assert_eq!(
+            gathered(&[Some(b"01"), Some(b"!")], 10).await,
+            Err(BodyError::Incomplete)
+        );
+    }
+
+    #[tokio::test]
+    async fn discarding_ends_at_the_limit_and_at_the_time() {
+        let limits = BodyLimits {
+            bytes_max: 4,
+            timeout_ms: 20,
+        };
+        discard(
+            Chunks([Some(&b"0123"[..]), Some(b"45"), None].into()),
+            limits,
+        )
+        .await;
+        discard(Chunks([Some(&b"0"[..]), None].into()), limits).await;
+    }
+}

@@ -1,0 +1,35 @@
+//! `GET /v1/pixel.gif`: one event in the query, for pages and mails without scripts. The answer is
+//! an image whatever happened, since anything else is an error on the page.
+
+use crate::edge::Edge;
+use crate::edge::accept::Accept;
+use crate::edge::auth;
+use crate::edge::endpoint::events::authenticated;
+use crate::edge::ingest::ingest;
+use crate::edge::reply::Reply;
+use crate::edge::request::RawHit;
+use crate::pipeline::decode::pixel;
+use crate::pipeline::enrich::GeoLookup;
+
+/// Answers with the image; the status says how it went.
+pub(in crate::edge) async fn get<A: Accept, G: GeoLookup>(
+    edge: &Edge<A, G>,
+    hit: &RawHit<'_>,
+) -> Reply {
+    let query = hit.query.unwrap_or("");
+    let mut scratch = Vec::new();
+    let key = auth::write_key(hit);
+    let taken = authenticated(edge, hit, key, query.as_bytes(), || {
+        pixel::read(query, &edge.limits, &mut scratch)
+    });
+    match taken {
+        Ok((source, envelope)) => {
+            let done = ingest(edge, hit, &source, envelope).await;
+            Reply::results(&done.rows)
+                .with_retry_after(done.retry_after_s)
+                .with_cookie(done.set_cookie)
+                .as_pixel()
+        }
+        Err(refusal) => edge.refuse(&refusal).as_pixel(),
+    }
+}

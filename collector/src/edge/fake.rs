@@ -1,0 +1,260 @@
+//! A core that tests can steer, and an edge on a free port in front of it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, Method};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tempfile::TempDir;
+use tidegate_event::{Enriched, Geo, Identity, Outcome, Timestamp};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::{Accept, Edge, EdgeMetrics, RawHit, RuntimeCatalog, serve};
+use crate::bad_rows::BadRows;
+use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
+use crate::clock::SystemClock;
+use crate::core::{Accepted, Lookup, Refused, VisitorSegments};
+use crate::pipeline::enrich::GeoLookup;
+use crate::settings::Settings;
+use crate::tracked::Outcomes;
+
+pub(super) fn web_source() -> Source {
+    Source {
+        name: "shop".to_owned(),
+        write_key: "shop-key".to_owned(),
+        kind: SourceKind::Web,
+        origins: vec!["https://shop.example".to_owned()],
+        session_gap_ms: 1_800_000,
+        consent_default: ConsentDefault::Granted,
+        gpc: GpcPolicy::Anonymous,
+        dnt: false,
+        conversions: Vec::new(),
+    }
+}
+
+fn server_source() -> Source {
+    Source {
+        name: "crm".to_owned(),
+        write_key: "crm-key".to_owned(),
+        kind: SourceKind::Server,
+        ..web_source()
+    }
+}
+
+fn strict_source() -> Source {
+    Source {
+        name: "strict".to_owned(),
+        write_key: "strict-key".to_owned(),
+        consent_default: ConsentDefault::Denied,
+        ..web_source()
+    }
+}
+
+pub(super) fn raw_hit(headers: &HeaderMap) -> RawHit<'_> {
+    RawHit {
+        method: &Method::GET,
+        path: "/",
+        query: None,
+        headers,
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        body: &[],
+        received_at: Timestamp(0),
+    }
+}
+
+/// What a test wants to know of an accepted hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) message_id: Option<String>,
+    pub(super) anonymous_id: Option<String>,
+    pub(super) linked_cookie_id: Option<String>,
+    pub(super) minted: bool,
+    pub(super) ip: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct CoreState {
+    seen: Vec<Seen>,
+    offsets: HashMap<String, u64>,
+    refuse: Option<Refused>,
+}
+
+/// Accepts, remembers, and calls an offset durable when the test says so.
+#[derive(Clone, Debug)]
+pub(super) struct FakeCore {
+    state: Arc<Mutex<CoreState>>,
+    durable: watch::Sender<Result<u64, Refused>>,
+}
+
+impl FakeCore {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            durable: watch::Sender::new(Ok(u64::MAX)),
+        }
+    }
+
+    /// Offsets up to this one are durable; an error fails every wait.
+    pub(super) fn set_durable(&self, durable: Result<u64, Refused>) {
+        let _before = self.durable.send_replace(durable);
+    }
+
+    /// Refuses every hit from now on.
+    pub(super) fn refuse(&self, refused: Option<Refused>) {
+        self.state.lock().refuse = refused;
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.state.lock().seen.clone()
+    }
+}
+
+impl Accept for FakeCore {
+    async fn accept(&self, _source: &Source, hit: &Enriched<'_>) -> Result<Accepted, Refused> {
+        let mut state = self.state.lock();
+        if let Some(refused) = state.refuse {
+            return Err(refused);
+        }
+        let message_id = hit.hit.message_id.as_deref().map(str::to_owned);
+        if let Some(offset) = message_id.as_ref().and_then(|id| state.offsets.get(id)) {
+            return Ok(Accepted {
+                offset: *offset,
+                duplicate: true,
+            });
+        }
+        let offset = state.seen.len() as u64 + 1;
+        if let Some(id) = &message_id {
+            state.offsets.insert(id.clone(), offset);
+        }
+        let ids = match &hit.identity {
+            Identity::Anonymous => None,
+            Identity::Known(ids) => Some(ids),
+        };
+        let owned = |id: Option<&str>| id.map(str::to_owned);
+        state.seen.push(Seen {
+            message_id,
+            anonymous_id: owned(ids.and_then(|ids| ids.anonymous_id.as_deref())),
+            linked_cookie_id: owned(ids.and_then(|ids| ids.linked_cookie_id.as_deref())),
+            minted: ids.is_some_and(|ids| ids.minted),
+            ip: hit.ip_truncated.clone(),
+        });
+        Ok(Accepted {
+            offset,
+            duplicate: false,
+        })
+    }
+
+    async fn durable(&self, offset: u64) -> Result<(), Refused> {
+        let mut durable = self.durable.subscribe();
+        let reached = durable
+            .wait_for(|durable| durable.is_err() || durable.is_ok_and(|upto| upto >= offset))
+            .await;
+        match reached.map(|value| *value) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(refused)) => Err(refused),
+            Err(_) => Err(Refused::Stopped),
+        }
+    }
+
+    async fn segments(&self, lookup: Lookup<'_>) -> Result<VisitorSegments, Refused> {
+        if let Some(refused) = self.state.lock().refuse {
+            return Err(refused);
+        }
+        let name = match lookup {
+            Lookup::Anonymous(id) => format!("anonymous {id}"),
+            Lookup::User(id) => format!("user {id}"),
+        };
+        Ok(VisitorSegments {
+            segments: vec![Arc::from("pricing \"a\""), Arc::from(name)],
+            as_of: 7,
+        })
+    }
+}
+
+/// Nobody knows where anybody is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nowhere;
+
+impl GeoLookup for Nowhere {
+    fn lookup(&self, _ip: IpAddr) -> Geo {
+        Geo::default()
+    }
+}
+
+/// A served edge. Stopped by [`Self::stop`], else with the test's runtime.
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
+    pub(super) core: FakeCore,
+    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) bad_rows: BadRows,
+    pub(super) catalog: Arc<ArcSwap<RuntimeCatalog>>,
+    pub(super) registry: Registry,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+impl Served {
+    pub(super) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(super) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let dir = tempfile::tempdir().unwrap();
+        let mut registry = Registry::default();
+        let bad_rows = BadRows::start(dir.path(), &settings.bad_rows, &mut registry).unwrap();
+        let metrics = EdgeMetrics::register(&mut registry);
+        let outcomes = Arc::clone(&metrics.outcomes);
+        let catalog = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&Catalog {
+            sources: vec![web_source(), server_source(), strict_source()],
+            ..Catalog::default()
+        })));
+        let core = FakeCore::new();
+        let edge = Edge::new(
+            &settings,
+            Arc::clone(&catalog),
+            core.clone(),
+            Nowhere,
+            Arc::new(SystemClock::default()),
+            metrics,
+            bad_rows.clone(),
+        );
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(serve(listener, Arc::new(edge), async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            core,
+            outcomes,
+            bad_rows,
+            catalog,
+            registry,
+            stop,
+            task,
+            _dir: dir,
+        }
+    }
+
+    /// Asks it to stop; the task ends when it has.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        let _ = self.stop.send(());
+        self.task
+    }
+
+    /// Received, and the sum of all outcomes: they have to be the same.
+    pub(super) fn balance(&self) -> (u64, u64) {
+        let ended = Outcome::ALL.iter().map(|o| self.outcomes.ended(*o)).sum();
+        (self.outcomes.received(), ended)
+    }
+}

@@ -1,0 +1,195 @@
+//! One request's events through the pipeline into the core, and back as result rows. The order is
+//! the flow's: decode, consent, identify, enrich, accept; then one wait for durability for all of
+//! them. An answer of success exists only after that wait.
+
+mod receipt;
+mod visitor;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{REFERER, USER_AGENT};
+use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
+use tidegate_event::{Enriched, Outcome};
+
+use super::Edge;
+use super::accept::Accept;
+use super::request::RawHit;
+use crate::bad_rows::BadRow;
+use crate::catalog::Source;
+use crate::core::Refused;
+use crate::pipeline::consent::{self, Signals};
+use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
+use crate::pipeline::enrich::{self, GeoLookup, RequestFacts};
+use crate::tracked::Tracked;
+use receipt::Receipt;
+use visitor::Visitor;
+
+const GPC: HeaderName = HeaderName::from_static("sec-gpc");
+const DNT: HeaderName = HeaderName::from_static("dnt");
+/// Events after which a long batch lets other connections have a turn.
+const EVENTS_PER_TURN: usize = 64;
+
+/// How one event ended, as the client gets to see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row<'a> {
+    /// The client's id.
+    pub(super) message_id: Option<Cow<'a, str>>,
+    /// The end.
+    pub(super) outcome: Outcome,
+    /// Why, where it is no success.
+    pub(super) reason: Option<String>,
+}
+
+/// The answer to a readable request.
+#[derive(Debug)]
+pub(super) struct Ingested<'a> {
+    /// One for each event, in order.
+    pub(super) rows: SmallVec<[Row<'a>; 1]>,
+    /// The visitor's cookie, where the pipeline wants it set.
+    pub(super) set_cookie: Option<HeaderValue>,
+    /// Seconds, where an event should be sent again.
+    pub(super) retry_after_s: Option<u32>,
+}
+
+/// Runs every event of a readable, authenticated request.
+pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
+    edge: &Edge<A, G>,
+    hit: &RawHit<'a>,
+    source: &Arc<Source>,
+    envelope: Envelope<'a>,
+) -> Ingested<'a> {
+    let request = Request::new(edge, hit, source, &envelope);
+    let mut visitor = Visitor::of(&edge.cookie, hit, &envelope.events);
+    let mut tracked = Tracked::received(&edge.metrics.outcomes, envelope.events.len());
+    let mut rows = SmallVec::<[Row<'a>; 1]>::with_capacity(envelope.events.len());
+    let mut waiting = receipt::Waiting::default();
+    let mut retry_after_s = None;
+    for (index, event) in envelope.events.into_iter().enumerate() {
+        if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+        let message_id = event.message_id.clone();
+        let (outcome, reason) = match request.prepare(event, index, &mut visitor) {
+            Ok(enriched) => match edge.core.accept(source, &enriched).await {
+                Ok(accepted) => (waiting.push(accepted), None),
+                Err(refused) => {
+                    retry_after_s = retry_after_s.max(retry_after(refused));
+                    (outcome_of(refused), Some(refused.to_string()))
+                }
+            },
+            Err(end) => end,
+        };
+        // What the core took ends with its receipt; all else ends here.
+        if reason.is_some() || outcome == Outcome::ConsentDenied {
+            tracked.end(outcome);
+        }
+        rows.push(Row {
+            message_id,
+            outcome,
+            reason,
+        });
+    }
+    if let Err(refused) = Receipt::new(&edge.core, tracked, waiting).wait().await {
+        retry_after_s = retry_after_s.max(retry_after(refused));
+        for row in rows.iter_mut().filter(|row| receipt::waits(row.outcome)) {
+            row.outcome = Outcome::Overloaded;
+            row.reason = Some(refused.to_string());
+        }
+    }
+    Ingested {
+        rows,
+        set_cookie: visitor.set_cookie(),
+        retry_after_s,
+    }
+}
+
+/// How a refusal of the core ends the event.
+const fn outcome_of(refused: Refused) -> Outcome {
+    match refused {
+        Refused::Full { .. } | Refused::Stopped => Outcome::Overloaded,
+        Refused::TooLarge => Outcome::TooLarge,
+        Refused::Store => Outcome::Internal,
+    }
+}
+
+const fn retry_after(refused: Refused) -> Option<u32> {
+    match refused {
+        Refused::Full { retry_after_s } => Some(retry_after_s),
+        Refused::Stopped | Refused::TooLarge | Refused::Store => None,
+    }
+}
+
+/// What all events of a request share.
+struct Request<'a, 'e, A, G> {
+    edge: &'e Edge<A, G>,
+    source: &'e Source,
+    signals: Signals,
+    facts: RequestFacts<'a>,
+    single: bool,
+}
+
+impl<'a, 'e, A, G: GeoLookup> Request<'a, 'e, A, G> {
+    fn new(
+        edge: &'e Edge<A, G>,
+        hit: &RawHit<'a>,
+        source: &'e Source,
+        envelope: &Envelope<'_>,
+    ) -> Self {
+        Self {
+            edge,
+            source,
+            signals: Signals {
+                gpc: hit.header(GPC) == Some("1"),
+                dnt: hit.header(DNT) == Some("1"),
+            },
+            facts: RequestFacts {
+                received_at: hit.received_at,
+                client_ip: Some(hit.client_ip),
+                user_agent: hit.header(USER_AGENT),
+                referer: hit.header(REFERER),
+            },
+            single: envelope.single,
+        }
+    }
+
+    /// Steps 1 to 4 for one event, or how and why it ends here.
+    fn prepare(
+        &self,
+        event: Decoded<'a>,
+        index: usize,
+        visitor: &mut Visitor<'a>,
+    ) -> Result<Enriched<'a>, (Outcome, Option<String>)> {
+        let hit = event
+            .hit
+            .map_err(|error| self.bad(&error, event.raw, index))?;
+        let consented = consent::resolve(hit, &self.signals, self.source)
+            .map_err(|_refused| (Outcome::ConsentDenied, None))?;
+        let identified = visitor.identify(consented, self.source);
+        Ok(enrich::enrich(identified, &self.facts, &self.edge.geo))
+    }
+
+    #[cold]
+    fn bad(&self, error: &DecodeError, raw: &str, index: usize) -> (Outcome, Option<String>) {
+        let reason = error.to_string();
+        let mut path = String::from("$");
+        if !self.single {
+            path.push_str(&format!(".batch[{index}]"));
+        }
+        if error.path() != "$" {
+            path.push('.');
+            path.push_str(error.path());
+        }
+        self.edge.bad_rows.keep(&BadRow {
+            at: self.facts.received_at,
+            source: &self.source.name,
+            outcome: error.outcome(),
+            reason: &reason,
+            path: &path,
+            payload: raw.as_bytes(),
+            is_json: true,
+        });
+        (error.outcome(), Some(reason))
+    }
+}

@@ -1,0 +1,103 @@
+//! The visitor's cookie across one request: read at most once and only after consent allows it,
+//! minted at most once, set at most once.
+
+use http::HeaderMap;
+use http::HeaderValue;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use tidegate_event::{ConsentState, Consented, Identified, Identity};
+
+use crate::catalog::{Source, SourceKind};
+use crate::edge::cookie::{CookieRule, Embedding};
+use crate::edge::request::RawHit;
+use crate::pipeline::decode::Decoded;
+use crate::pipeline::identify::{self, CookieAction, CookieFacts};
+
+/// One request's visitor.
+pub(super) struct Visitor<'r> {
+    rule: &'r CookieRule,
+    headers: &'r HeaderMap,
+    embedding: Embedding,
+    distinct_anonymous_ids: usize,
+    /// Read on first use: consent comes first.
+    brought: Option<Option<&'r str>>,
+    minted: Option<u128>,
+    minted_is_stored: bool,
+    set: Option<String>,
+}
+
+impl<'r> Visitor<'r> {
+    pub(super) fn of(rule: &'r CookieRule, hit: &RawHit<'r>, events: &[Decoded<'_>]) -> Self {
+        Self {
+            rule,
+            headers: hit.headers,
+            embedding: Embedding::of(hit),
+            distinct_anonymous_ids: distinct_anonymous_ids(events),
+            brought: None,
+            minted: None,
+            minted_is_stored: false,
+            set: None,
+        }
+    }
+
+    /// Step 3 for one event of the request.
+    pub(super) fn identify(&mut self, consented: Consented<'r>, source: &Source) -> Identified<'r> {
+        let allowed = source.kind == SourceKind::Web && !consented.hit.server_channel;
+        let may_read = allowed && consented.consent.state != ConsentState::Anonymous;
+        let facts = CookieFacts {
+            brought: if may_read { self.brought() } else { None },
+            distinct_anonymous_ids_in_request: self.distinct_anonymous_ids,
+            allowed,
+        };
+        let minted = &mut self.minted;
+        // One browser is one visitor; events of a back end have nothing in common.
+        let mut mint = || match minted {
+            _ if !allowed => random_id(),
+            Some(id) => *id,
+            None => *minted.insert(random_id()),
+        };
+        let (mut identified, action) = identify::identify(consented, &facts, &mut mint);
+        if let CookieAction::Set(id) = action {
+            self.set = Some(id);
+        }
+        if let Identity::Known(ids) = &mut identified.identity
+            && ids.minted
+            && allowed
+        {
+            // From the second event on the minted id may be known, so it has to be looked up.
+            ids.minted = !std::mem::replace(&mut self.minted_is_stored, true);
+        }
+        identified
+    }
+
+    /// `Set-Cookie`, where an event of the request asked for it.
+    pub(super) fn set_cookie(&self) -> Option<HeaderValue> {
+        self.rule.set(self.set.as_deref()?, self.embedding)
+    }
+
+    fn brought(&mut self) -> Option<&'r str> {
+        *self
+            .brought
+            .get_or_insert_with(|| self.rule.read(self.headers, self.embedding))
+    }
+}
+
+/// 0, 1, or 2 for "more than one": a cookie is linked only where it is exactly one.
+fn distinct_anonymous_ids(events: &[Decoded<'_>]) -> usize {
+    let mut ids = events
+        .iter()
+        .filter_map(|event| event.hit.as_ref().ok()?.anonymous_id.as_deref());
+    match ids.next() {
+        None => 0,
+        Some(first) if ids.all(|id| id == first) => 1,
+        Some(_) => 2,
+    }
+}
+
+fn random_id() -> u128 {
+    let mut bytes = [0; 16];
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the operating system has random bytes");
+    u128::from_be_bytes(bytes)
+}
