@@ -18,6 +18,7 @@ use super::resolve::{Candidates, Person, Wanted};
 use super::rules::Rules;
 use super::step::{EventStep, Step};
 use crate::catalog::{Source, SourceKind};
+use crate::pipeline::record_json;
 use crate::session::{self, Assignment, Caps, assign};
 
 /// Records that one hit can bring at most: the event, up to three merges, a session's start or
@@ -115,11 +116,10 @@ impl Core {
     }
 
     fn reserve(&self, hit: &Enriched<'_>, rules: &Rules) -> Result<Reservation, Refused> {
-        let sent = hit.hit.context.raw.len()
-            + hit.hit.properties.raw.len()
+        let sent = record_json::event_bytes_max(hit)
             // In the head as well as in the JSON.
-            + 2 * hit.hit.traits.raw.len()
-            + 6 * hit.hit.name.len();
+            + hit.hit.traits.raw.len()
+            + hit.hit.name.len();
         let transitions = rules.transition_bytes_max();
         let record = RECORD_BASE_BYTES + sent + transitions;
         if record > self.0.settings.record_bytes_max {

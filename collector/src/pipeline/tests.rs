@@ -647,7 +647,7 @@ fn record(hit: &Enriched<'_>) -> String {
     };
     let mut json = b"{".to_vec();
     record_json::write_event(&mut json, &record, hit, true);
-    assert!(json.len() <= record_json::event_bytes_max(hit, 4));
+    assert!(json.len() <= record_json::event_bytes_max(hit));
     String::from_utf8(json).unwrap()
 }
 

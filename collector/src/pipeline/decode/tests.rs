@@ -449,21 +449,31 @@ fn a_query_gives_its_write_key() {
     assert_eq!(key("writekey=k"), None);
 }
 
+const RECORDINGS: [(&str, &str); 4] = [
+    (
+        "segment-node",
+        include_str!("../../../../tests/fixtures/wire/segment-node.jsonl"),
+    ),
+    (
+        "segment-browser",
+        include_str!("../../../../tests/fixtures/wire/segment-browser.jsonl"),
+    ),
+    (
+        "segment-python",
+        include_str!("../../../../tests/fixtures/wire/segment-python.jsonl"),
+    ),
+    (
+        "segment-go",
+        include_str!("../../../../tests/fixtures/wire/segment-go.jsonl"),
+    ),
+];
+
 /// Every recorded request of a real SDK decodes, event by event.
 #[test]
 fn recorded_requests_of_segments_clients_decode() {
-    for client in [
-        "segment-node",
-        "segment-browser",
-        "segment-python",
-        "segment-go",
-    ] {
-        let path = format!(
-            "{}/../tests/fixtures/wire/{client}.jsonl",
-            env!("CARGO_MANIFEST_DIR")
-        );
+    for (client, recording) in RECORDINGS {
         let mut kinds = Vec::new();
-        for line in std::fs::read_to_string(path).unwrap().lines() {
+        for line in recording.lines() {
             let line: Json<'_> = serde_json::from_str(line).unwrap();
             let Some(body) = line.get("body").and_then(Json::as_str) else {
                 continue;

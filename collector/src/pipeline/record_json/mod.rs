@@ -77,11 +77,12 @@ pub fn write_system(out: &mut Vec<u8>, record: &Record<'_>) {
 }
 
 /// The most bytes that [`write_event`] appends for this hit, transitions left out: what must be
-/// reserved before anything is touched. `source_bytes` is the length of the source's name.
+/// reserved before anything is touched.
 #[must_use]
-pub fn event_bytes_max(hit: &Enriched<'_>, source_bytes: usize) -> usize {
-    /// Member names, punctuation, times, ids and numbers of fixed width; with room to spare.
-    const FIXED: usize = 1_024;
+pub fn event_bytes_max(hit: &Enriched<'_>) -> usize {
+    /// Member names, punctuation, times, ids and numbers of fixed width, and the source's name (at
+    /// most 64 bytes); with room to spare.
+    const FIXED: usize = 2_048;
     /// One control character becomes `\u0001`.
     const ESCAPED: usize = 6;
     let ids = match &hit.identity {
@@ -105,9 +106,9 @@ pub fn event_bytes_max(hit: &Enriched<'_>, source_bytes: usize) -> usize {
     .sum::<usize>();
     let geo = len(hit.geo.country.as_deref()) + len(hit.geo.city.as_deref());
     FIXED
-        + ESCAPED * (ids + derived + geo + hit.hit.name.len() + source_bytes)
-        // A member's name may grow where the object is taken apart: an unescaped `\u007f` does not,
-        // a short escape such as `\b` becomes `\u0008`.
+        + ESCAPED * (ids + derived + geo + hit.hit.name.len())
+        // A member's name may grow where the object is taken apart: the short escape `\b`
+        // becomes `\u0008`.
         + 3 * hit.hit.context.raw.len()
         + hit.hit.properties.raw.len()
         + hit.hit.traits.raw.len()
