@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tidegate_event::{AggregateHit, HitValue};
-use wasmtime::{Extern, Instance, Memory, Trap as WasmTrap, TypedFunc};
+use wasmtime::{
+    Extern, Instance, Memory, MemoryType, Store, StoreLimits, Trap as WasmTrap, TypedFunc,
+};
 
 use crate::abi::{
     CONDITIONS, EVAL_ALL, HIT_A, HIT_B, HIT_BYTES, HIT_MATCHED, HIT_NUMBER, HIT_VALUE, OUT_MEMORY,
@@ -52,6 +54,13 @@ struct Running {
     out: Memory,
 }
 
+/// All modules of a ruleset and the memory they share.
+struct Instances {
+    store: Store<StoreLimits>,
+    record: Memory,
+    modules: Vec<Running>,
+}
+
 /// Evaluates rules; one per worker, reused for every event.
 ///
 /// For each event: [`RecordBuffer::clear`], set the event's slots, [`Self::conditions`], fold,
@@ -59,7 +68,7 @@ struct Running {
 pub struct Evaluator {
     ruleset: Arc<Ruleset>,
     record: RecordBuffer,
-    running: Vec<Running>,
+    instances: Instances,
     hits: Vec<AggregateHit>,
     verdicts: Vec<Verdict>,
     traps: TrapCounts,
@@ -75,12 +84,12 @@ impl std::fmt::Debug for Evaluator {
 
 impl Evaluator {
     pub(crate) fn new(ruleset: &Arc<Ruleset>) -> Result<Self, RuleError> {
-        let (record, running) = start(ruleset)?;
         let plan = ruleset.plan();
         Ok(Self {
-            record,
-            running,
-            hits: Vec::with_capacity(plan.aggregates.len()),
+            record: RecordBuffer::new(plan.fields.len()),
+            instances: Instances::start(ruleset)?,
+            // An event may be both A and B of one aggregate.
+            hits: Vec::with_capacity(2 * plan.aggregates.len()),
             verdicts: vec![Verdict::Unknown; plan.segments.len()],
             traps: TrapCounts::default(),
             ruleset: Arc::clone(ruleset),
@@ -111,14 +120,20 @@ impl Evaluator {
     /// [`Trap`] where the rules could not be restarted after one.
     pub fn conditions(&mut self) -> Result<&[AggregateHit], Trap> {
         self.hits.clear();
+        let Instances {
+            store,
+            record,
+            modules,
+        } = &mut self.instances;
+        self.record.copy_to(record.data_mut(&mut *store));
         let mut trapped = false;
-        for (module, running) in self.ruleset.modules().iter().zip(&self.running) {
+        for (module, running) in self.ruleset.modules().iter().zip(modules) {
             if module.conditions == 0 {
                 continue;
             }
-            match call(&mut self.record, &running.conditions, module) {
+            match call(store, &running.conditions, self.record.len(), module.fuel) {
                 Ok(count) => {
-                    let bytes = running.out.data(self.record.store());
+                    let bytes = running.out.data(&*store);
                     let plan = self.ruleset.plan();
                     self.hits.extend(hits(bytes, module.hits_at, count, plan));
                 }
@@ -137,12 +152,18 @@ impl Evaluator {
     /// # Errors
     /// [`Trap`] where the rules could not be restarted after one.
     pub fn segments(&mut self) -> Result<&[Verdict], Trap> {
+        let Instances {
+            store,
+            record,
+            modules,
+        } = &mut self.instances;
+        self.record.copy_to(record.data_mut(&mut *store));
         let mut trapped = false;
-        for (module, running) in self.ruleset.modules().iter().zip(&self.running) {
+        for (module, running) in self.ruleset.modules().iter().zip(modules) {
             let verdicts = &mut self.verdicts[module.segments.clone()];
-            match call(&mut self.record, &running.segments, module) {
+            match call(store, &running.segments, self.record.len(), module.fuel) {
                 Ok(_) => {
-                    let bytes = running.out.data(self.record.store());
+                    let bytes = running.out.data(&*store);
                     for (verdict, byte) in verdicts.iter_mut().zip(bytes) {
                         *verdict = Verdict::of(*byte);
                     }
@@ -161,9 +182,8 @@ impl Evaluator {
     /// A module that trapped may be half-way through a write: all start afresh, on the same record.
     fn restart_if(&mut self, trapped: bool) -> Result<(), RuleError> {
         if trapped {
-            let (mut record, running) = start(&self.ruleset)?;
-            record.copy_from(&self.record);
-            (self.record, self.running) = (record, running);
+            self.instances = Instances::start(&self.ruleset)?;
+            self.record.copy_again();
         }
         Ok(())
     }
@@ -179,13 +199,13 @@ impl TrapCounts {
 }
 
 fn call(
-    record: &mut RecordBuffer,
+    store: &mut Store<StoreLimits>,
     stage: &Stage,
-    module: &LoadedModule,
+    record_bytes: usize,
+    fuel: u64,
 ) -> Result<i64, Option<WasmTrap>> {
-    let len = i32::try_from(record.len()).map_err(|_| None)?;
-    let store = record.store_mut();
-    store.set_fuel(module.fuel).map_err(|_| None)?;
+    let len = i32::try_from(record_bytes).map_err(|_| None)?;
+    store.set_fuel(fuel).map_err(|_| None)?;
     stage
         .call(store, (0, len))
         .map_err(|error| error.downcast_ref::<WasmTrap>().copied())
@@ -216,36 +236,43 @@ fn hits<'a>(
     })
 }
 
-fn start(ruleset: &Ruleset) -> Result<(RecordBuffer, Vec<Running>), RuleError> {
-    let modules = ruleset.modules();
-    let store = ruleset.engine().store(modules.len() + 1);
-    let mut record = RecordBuffer::new(store, ruleset.plan().fields.len())?;
-    let memory = Extern::from(record.memory());
-    let running = modules
-        .iter()
-        .map(|module| instantiate(&mut record, &memory, module))
-        .collect::<Result<_, _>>()
-        .map_err(RuleError::Instance)?;
-    Ok((record, running))
+impl Instances {
+    fn start(ruleset: &Ruleset) -> Result<Self, RuleError> {
+        let loaded = ruleset.modules();
+        let mut store = ruleset.engine().store(loaded.len() + 1);
+        let page = MemoryType::new(1, Some(1));
+        let record = Memory::new(&mut store, page).map_err(RuleError::Instance)?;
+        let modules = loaded
+            .iter()
+            .map(|module| Running::start(&mut store, record, module))
+            .collect::<Result<_, _>>()
+            .map_err(RuleError::Instance)?;
+        Ok(Self {
+            store,
+            record,
+            modules,
+        })
+    }
 }
 
-fn instantiate(
-    record: &mut RecordBuffer,
-    memory: &Extern,
-    module: &LoadedModule,
-) -> Result<Running, wasmtime::Error> {
-    let store = record.store_mut();
-    // Instantiation itself may consume fuel, and none is given at first.
-    store.set_fuel(module.fuel)?;
-    let instance = Instance::new(&mut *store, &module.code, &[memory.clone()])?;
-    let conditions = instance.get_typed_func(&mut *store, CONDITIONS)?;
-    let segments = instance.get_typed_func(&mut *store, EVAL_ALL)?;
-    let out = instance
-        .get_memory(&mut *store, OUT_MEMORY)
-        .ok_or_else(|| wasmtime::Error::msg("the module exports no memory"))?;
-    Ok(Running {
-        conditions,
-        segments,
-        out,
-    })
+impl Running {
+    fn start(
+        store: &mut Store<StoreLimits>,
+        record: Memory,
+        module: &LoadedModule,
+    ) -> Result<Self, wasmtime::Error> {
+        // Instantiation itself may consume fuel, and none is given at first.
+        store.set_fuel(module.fuel)?;
+        let instance = Instance::new(&mut *store, &module.code, &[Extern::from(record)])?;
+        let conditions = instance.get_typed_func(&mut *store, CONDITIONS)?;
+        let segments = instance.get_typed_func(&mut *store, EVAL_ALL)?;
+        let out = instance
+            .get_memory(&mut *store, OUT_MEMORY)
+            .ok_or_else(|| wasmtime::Error::msg("the module exports no memory"))?;
+        Ok(Self {
+            conditions,
+            segments,
+            out,
+        })
+    }
 }

@@ -1,22 +1,25 @@
-//! Writes one event record straight into the memory that the modules read.
+//! One event record under construction, in the layout that the modules read.
+//!
+//! Plain bytes: copied into WASM memory once per stage, which costs less than reaching into that
+//! memory for every slot.
 
 use tidegate_event::Timestamp;
-use wasmtime::{Memory, MemoryType, Store, StoreLimits};
 
 use crate::abi::{
     HEADER_BYTES, KIND_ABSENT, KIND_BOOL, KIND_DOUBLE, KIND_INT, KIND_STRING, KIND_TIMESTAMP,
     MAGIC, RECORD_BYTES_MAX, SLOT_BYTES, STRING_BYTES_MAX, TAIL_BYTES,
 };
-use crate::error::RuleError;
 
 /// The record under construction: slot `i` holds field `i` of the plan. A slot that is not set
-/// is absent, and what reads it unknown.
+/// is absent, and what reads it unknown. A slot that is not in the plan is ignored.
+#[derive(Clone)]
 pub struct RecordBuffer {
-    store: Store<StoreLimits>,
-    memory: Memory,
+    bytes: Box<[u8]>,
     slots: usize,
     /// Where the next string goes.
     heap: usize,
+    /// Up to where strings were copied already.
+    copied: usize,
     strings_dropped: u64,
 }
 
@@ -30,53 +33,44 @@ impl std::fmt::Debug for RecordBuffer {
 }
 
 impl RecordBuffer {
-    pub(crate) fn new(mut store: Store<StoreLimits>, slots: usize) -> Result<Self, RuleError> {
-        let page = MemoryType::new(1, Some(1));
-        let memory = Memory::new(&mut store, page).map_err(RuleError::Instance)?;
-        let mut record = Self {
-            store,
-            memory,
+    /// `slots` are bounded by [`crate::Limits::slots_max`]; what a page cannot hold is ignored.
+    pub(crate) fn new(slots: usize) -> Self {
+        let slots = slots.min((RECORD_BYTES_MAX - TAIL_BYTES - HEADER_BYTES) / SLOT_BYTES);
+        let mut bytes = vec![0; RECORD_BYTES_MAX].into_boxed_slice();
+        bytes[..4].copy_from_slice(&MAGIC);
+        let count = u32::try_from(slots).unwrap_or(u32::MAX);
+        bytes[4..8].copy_from_slice(&count.to_le_bytes());
+        let heap = heap_start(slots);
+        Self {
+            bytes,
             slots,
-            heap: 0,
+            heap,
+            copied: heap,
             strings_dropped: 0,
-        };
-        record.clear();
-        Ok(record)
+        }
     }
 
     /// Forgets every value.
     pub fn clear(&mut self) {
-        let heap = HEADER_BYTES + SLOT_BYTES * self.slots;
-        let slots = u32::try_from(self.slots).unwrap_or(u32::MAX);
-        let bytes = self.memory.data_mut(&mut self.store);
-        if let Some(head) = bytes.get_mut(..heap) {
-            head.fill(KIND_ABSENT);
-            head[..4].copy_from_slice(&MAGIC);
-            head[4..8].copy_from_slice(&slots.to_le_bytes());
-        }
+        let heap = heap_start(self.slots);
+        self.bytes[HEADER_BYTES..heap].fill(KIND_ABSENT);
         self.heap = heap;
+        self.copied = heap;
     }
 
     /// Sets a string. One longer than 8 KiB, or that the record has no room for, is absent, and
     /// counted in [`Self::strings_dropped`].
     pub fn set_str(&mut self, slot: usize, value: &str) {
-        let start = self.heap;
-        let end = start + value.len();
+        let (start, end) = (self.heap, self.heap + value.len());
         if value.len() > STRING_BYTES_MAX || end > RECORD_BYTES_MAX - TAIL_BYTES {
             self.strings_dropped += 1;
             self.unset(slot);
-            return;
+        } else if slot < self.slots {
+            self.bytes[start..end].copy_from_slice(value.as_bytes());
+            self.heap = end;
+            let len = u32::try_from(value.len()).unwrap_or(0);
+            self.set(slot, KIND_STRING, len, u64::try_from(start).unwrap_or(0));
         }
-        if slot >= self.slots {
-            return;
-        }
-        let bytes = self.memory.data_mut(&mut self.store);
-        if let Some(place) = bytes.get_mut(start..end) {
-            place.copy_from_slice(value.as_bytes());
-        }
-        self.heap = end;
-        let len = u32::try_from(value.len()).unwrap_or(0);
-        self.set(slot, KIND_STRING, len, u64::try_from(start).unwrap_or(0));
     }
 
     /// Sets an integer.
@@ -111,11 +105,7 @@ impl RecordBuffer {
     /// Whether the slot holds a value.
     #[must_use]
     pub fn is_set(&self, slot: usize) -> bool {
-        let kind = self
-            .memory
-            .data(&self.store)
-            .get(HEADER_BYTES + SLOT_BYTES * slot);
-        slot < self.slots && kind.is_some_and(|kind| *kind != KIND_ABSENT)
+        slot < self.slots && self.bytes[HEADER_BYTES + SLOT_BYTES * slot] != KIND_ABSENT
     }
 
     /// Strings that did not fit, since the evaluator was made.
@@ -125,17 +115,11 @@ impl RecordBuffer {
     }
 
     fn set(&mut self, slot: usize, kind: u8, len: u32, payload: u64) {
-        if slot >= self.slots {
-            return;
-        }
-        let start = HEADER_BYTES + SLOT_BYTES * slot;
-        let bytes = self.memory.data_mut(&mut self.store);
-        if let Some(place) = bytes
-            .get_mut(start..)
-            .and_then(|rest| rest.first_chunk_mut::<16>())
-        {
-            place[..4].copy_from_slice(&u32::from(kind).to_le_bytes());
-            place[4..8].copy_from_slice(&len.to_le_bytes());
+        let (slots, _) =
+            self.bytes[HEADER_BYTES..heap_start(self.slots)].as_chunks_mut::<SLOT_BYTES>();
+        if let Some(place) = slots.get_mut(slot) {
+            let head = u64::from(len) << 32 | u64::from(kind);
+            place[..8].copy_from_slice(&head.to_le_bytes());
             place[8..].copy_from_slice(&payload.to_le_bytes());
         }
     }
@@ -145,25 +129,23 @@ impl RecordBuffer {
         self.heap
     }
 
-    pub(crate) const fn memory(&self) -> Memory {
-        self.memory
+    /// Copies all slots, and the strings that were not copied before.
+    pub(crate) fn copy_to(&mut self, memory: &mut [u8]) {
+        let slots = heap_start(self.slots);
+        for range in [0..slots, self.copied..self.heap] {
+            if let Some(place) = memory.get_mut(range.clone()) {
+                place.copy_from_slice(&self.bytes[range]);
+            }
+        }
+        self.copied = self.heap;
     }
 
-    pub(crate) const fn store(&self) -> &Store<StoreLimits> {
-        &self.store
+    /// Lets the next copy be a whole one, into another memory.
+    pub(crate) const fn copy_again(&mut self) {
+        self.copied = heap_start(self.slots);
     }
+}
 
-    pub(crate) const fn store_mut(&mut self) -> &mut Store<StoreLimits> {
-        &mut self.store
-    }
-
-    /// Takes over the record that another buffer holds, and its counts.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        let source = other.memory.data(&other.store);
-        let target = self.memory.data_mut(&mut self.store);
-        let len = source.len().min(target.len());
-        target[..len].copy_from_slice(&source[..len]);
-        self.heap = other.heap;
-        self.strings_dropped = other.strings_dropped;
-    }
+const fn heap_start(slots: usize) -> usize {
+    HEADER_BYTES + SLOT_BYTES * slots
 }

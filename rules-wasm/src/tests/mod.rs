@@ -5,6 +5,7 @@ mod operators;
 mod unknown;
 mod aggregates;
 mod plans;
+mod modules;
 mod mistakes;
 mod limits;
 mod traps;

@@ -97,12 +97,12 @@ impl Reference<'_> {
                 };
                 match arg(0) {
                     Val::Span(span) => Val::Span(-span),
-                    value => arithmetic("_-_", zero, value, known(&call.args[0]) == Known::Int),
+                    value => arithmetic("_-_", &zero, &value, known(&call.args[0]) == Known::Int),
                 }
             }
             op @ ("_+_" | "_-_" | "_*_" | "_/_" | "_%_") => {
                 let ints = call.args.iter().all(|arg| known(arg) == Known::Int);
-                arithmetic(op, arg(0), arg(1), ints)
+                arithmetic(op, &arg(0), &arg(1), ints)
             }
             "size" => match call
                 .target
@@ -281,8 +281,8 @@ pub(super) fn whole(value: &Val) -> Option<i64> {
     }
 }
 
-fn arithmetic(op: &str, left: Val, right: Val, ints: bool) -> Val {
-    match (&left, op, &right) {
+fn arithmetic(op: &str, left: &Val, right: &Val, ints: bool) -> Val {
+    match (left, op, right) {
         (Val::Time(a), "_+_", Val::Span(b)) | (Val::Span(a), "_+_", Val::Time(b)) => {
             return a.checked_add(*b).map_or(Val::Unknown, Val::Time);
         }
@@ -298,10 +298,10 @@ fn arithmetic(op: &str, left: Val, right: Val, ints: bool) -> Val {
         _ => {}
     }
     if op == "_%_" {
-        let pair = whole(&left).zip(whole(&right)).filter(|(_, b)| *b != 0);
+        let pair = whole(left).zip(whole(right)).filter(|(_, b)| *b != 0);
         return pair.map_or(Val::Unknown, |(a, b)| Val::Int(a.wrapping_rem(b)));
     }
-    if let (true, Val::Int(a), Val::Int(b)) = (ints, &left, &right) {
+    if let (true, Val::Int(a), Val::Int(b)) = (ints, left, right) {
         let result = match op {
             "_+_" => a.checked_add(*b),
             "_-_" => a.checked_sub(*b),
@@ -310,7 +310,7 @@ fn arithmetic(op: &str, left: Val, right: Val, ints: bool) -> Val {
         };
         return result.map_or(Val::Unknown, Val::Int);
     }
-    let Some((a, b)) = real(&left).zip(real(&right)) else {
+    let Some((a, b)) = real(left).zip(real(right)) else {
         return Val::Unknown;
     };
     let result = match op {

@@ -38,7 +38,7 @@ impl Emitter<'_> {
 
     fn matched(&mut self, body: &mut Body, index: usize, condition: &Cond, what: u32) {
         self.if_true(body, condition, |emitter, body| {
-            emitter.hit(body, index, what, None)
+            emitter.hit(body, index, what, None);
         });
     }
 

@@ -52,7 +52,7 @@ pub(super) fn module(
         stage_2(pieces, layout, &mut helpers, &mut literals),
     ];
     let memory_bytes = (begin + literals.bytes.len()).next_multiple_of(PAGE_BYTES);
-    let wasm = assemble(stages, helpers, &literals, memory_bytes / PAGE_BYTES);
+    let wasm = assemble(&stages, helpers, &literals, memory_bytes / PAGE_BYTES);
     Chunk {
         wasm,
         segments,
@@ -116,7 +116,7 @@ fn stage_2(
 }
 
 fn assemble(
-    stages: [Function; 2],
+    stages: &[Function; 2],
     helpers: Helpers,
     literals: &Literals,
     out_pages: usize,
@@ -139,7 +139,7 @@ fn assemble(
         functions.function(u32::try_from(index).expect("a few signatures"));
         code.function(body);
     };
-    for stage in &stages {
+    for stage in stages {
         add(STAGE, stage);
     }
     for (helper, body) in helpers.finish() {
