@@ -33,7 +33,8 @@ pub struct AggregateSpec {
     pub id: AggregateId,
     /// What is kept.
     pub kind: AggregateKind,
-    /// Window in milliseconds; 0 for `Last` and `First`, which never expire.
+    /// Window in milliseconds; 0 where nothing expires: for `Last` and `First`, and for a `Count`
+    /// without a window.
     pub window_ms: u64,
 }
 
