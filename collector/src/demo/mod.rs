@@ -12,7 +12,9 @@ mod serve;
 mod shop;
 mod ad_server;
 mod stage;
+mod run;
 
+pub use run::{DemoError, Gateway, run};
 pub use stage::{Options, StageError};
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ mod tests {
         Pages::new("127.0.0.1:8080".parse().unwrap(), &catalog)
     }
 
-    fn text(page: Page) -> String {
+    fn text(page: &Page) -> String {
         String::from_utf8(page.1.to_vec()).unwrap()
     }
 
@@ -170,7 +170,7 @@ mod tests {
             .filter(|(path, (kind, _))| *kind == HTML && path != "/live");
         let mut seen = 0;
         for (path, page) in shop {
-            let html = text(page.clone());
+            let html = text(page);
             let tag = r#"<script async src="http://127.0.0.1:8080/tag.js" data-key="demo""#;
             assert_eq!(html.matches(tag).count(), 1, "{path}");
             assert!(!html.contains("{{"), "{path}");
@@ -183,7 +183,7 @@ mod tests {
     fn every_link_inside_the_shop_leads_to_a_page() {
         let pages = pages();
         for (path, page) in &pages.files {
-            let html = text(page.clone());
+            let html = text(page);
             let links = html
                 .split(" href=\"/")
                 .skip(1)
@@ -200,7 +200,7 @@ mod tests {
         let mut catalog = cast::catalog("x", "127.0.0.1:1".parse().unwrap(), "whsec_c2VjcmV0");
         catalog.segments[0].when = "</script><script>alert(1)".to_owned();
         let pages = Pages::new("127.0.0.1:8080".parse().unwrap(), &catalog);
-        let html = text(pages.get("/live").unwrap());
+        let html = text(&pages.get("/live").unwrap());
         assert!(!html.contains("</script><script>alert"));
         for segment in &catalog.segments {
             assert!(

@@ -1,16 +1,21 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tidegate_event::Timestamp;
+use tidegate_journal::{Journal, OpenError, RealStorage};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use super::run::{DemoError, Gateway, run};
 use super::stage::{Options, Stage};
 use crate::catalog::DestinationKind;
 use crate::clock::Clock;
+use crate::settings::Settings;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const BODY: &str = r#"{"profile_id":"p","segment":"buyers","change":"enter","epoch":1,"occurred_at":"2027-01-15T07:59:59.993Z"}"#;
@@ -178,4 +183,73 @@ async fn the_demos_own_directory_goes_with_it_and_a_named_one_stays() {
     assert_eq!(stage.settings().data_dir, named.path());
     drop(stage);
     assert!(named.path().is_dir());
+}
+
+/// A gateway that has a journal and nothing else.
+struct Hollow {
+    journal: Journal,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Gateway for Hollow {
+    fn http(&self) -> SocketAddr {
+        "127.0.0.1:4242".parse().unwrap()
+    }
+    fn admin(&self) -> SocketAddr {
+        "127.0.0.1:4243".parse().unwrap()
+    }
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+    async fn stop(self) {
+        self.journal.shutdown();
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+}
+
+fn hollow(settings: &Settings, stopped: &Arc<AtomicBool>) -> Result<Hollow, OpenError> {
+    let journal = tidegate_journal::Settings {
+        segment_bytes: 4 << 20,
+        ..tidegate_journal::Settings::default()
+    };
+    Ok(Hollow {
+        journal: Journal::open(&settings.data_dir, Arc::new(RealStorage), journal)?,
+        stopped: Arc::clone(stopped),
+    })
+}
+
+#[tokio::test]
+async fn the_demo_says_where_it_is_and_stops_the_gateway_before_its_directory_goes() {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (mut said, mut directory) = (String::new(), None);
+    let start = async |settings: Settings, _| {
+        directory = Some(settings.data_dir.clone());
+        hollow(&settings, &stopped)
+    };
+    let say = |text: &str| {
+        said.push_str(text);
+        Ok(())
+    };
+    run(&free_ports(), Fixed, start, say, async {})
+        .await
+        .unwrap();
+    assert!(
+        said.contains("/live") && said.contains("http://127.0.0.1:4242"),
+        "{said}"
+    );
+    assert!(stopped.load(Ordering::SeqCst));
+    assert!(!directory.unwrap().exists());
+}
+
+#[tokio::test]
+async fn a_gateway_that_ends_by_itself_ends_the_demo_with_an_error() {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let start = async |settings: Settings, _| {
+        let gateway = hollow(&settings, &stopped)?;
+        gateway.journal.shutdown();
+        Ok::<_, OpenError>(gateway)
+    };
+    let never = std::future::pending();
+    let ended = run(&free_ports(), Fixed, start, |_| Ok(()), never).await;
+    assert!(matches!(ended, Err(DemoError::Ended)), "{ended:?}");
 }
