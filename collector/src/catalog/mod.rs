@@ -1,8 +1,20 @@
 //! What is collected, decided and fired: sources, segments, destinations. The types as used;
 //! reading the file, checking it and the SQLite store are in the sibling modules.
 
+pub mod file;
+pub mod check;
+pub mod default;
+pub mod canonical;
+pub mod change;
+pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
 /// Everything that `tidegate apply` can change.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
     /// Who may send.
     pub sources: Vec<Source>,
@@ -13,7 +25,8 @@ pub struct Catalog {
 }
 
 /// Where a source's events come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SourceKind {
     /// Browsers: cookie, CORS, sessions.
     Web,
@@ -22,7 +35,8 @@ pub enum SourceKind {
 }
 
 /// What holds without any signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ConsentDefault {
     /// Identify and dispatch.
     Granted,
@@ -33,7 +47,8 @@ pub enum ConsentDefault {
 }
 
 /// What `Sec-GPC: 1` means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GpcPolicy {
     /// Journal without identifier.
     Anonymous,
@@ -42,7 +57,7 @@ pub enum GpcPolicy {
 }
 
 /// One sender.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// Its name.
     pub name: String,
@@ -65,7 +80,7 @@ pub struct Source {
 }
 
 /// One segment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// `[a-z0-9][a-z0-9._-]{0,63}`
     pub name: String,
@@ -76,18 +91,19 @@ pub struct Segment {
 }
 
 /// One receiver of membership changes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Destination {
     /// Its name.
     pub name: String,
-    /// The segments it is told about.
+    /// The segments it is told about; `*` is all of them.
     pub segments: Vec<String>,
     /// How.
     pub kind: DestinationKind,
 }
 
 /// A destination's kind with its own keys.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DestinationKind {
     /// Standard Webhooks.
     Webhook {

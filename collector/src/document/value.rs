@@ -212,7 +212,7 @@ impl<'r> Found<'r> {
 
     /// As a list; a variable's list is parted by commas.
     #[must_use]
-    pub fn list(&self) -> Option<Vec<Found<'r>>> {
+    pub fn list(&self) -> Option<Vec<Self>> {
         let elements = match &self.source {
             Source::Item(item) => item.as_array(),
             Source::Element(value) => value.as_array(),

@@ -51,9 +51,10 @@ pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
 }
 
 fn journal(section: Section<'_>, journal: &mut super::Journal) {
-    section.size("disk_budget", &mut journal.disk_budget, MIB..=1 << 50);
+    section.size("disk_budget", &mut journal.disk_budget, 16 * MIB..=1 << 50);
     section.duration("retention", &mut journal.retention_ms, 0..=3_660 * DAY);
-    section.size("segment_bytes", &mut journal.segment_bytes, 64 * KIB..=GIB);
+    // A segment holds at least two of the largest records (1 MiB).
+    section.size("segment_bytes", &mut journal.segment_bytes, 4 * MIB..=GIB);
     section.finish();
 }
 

@@ -249,6 +249,7 @@ impl Kafka {
 }
 
 impl Default for Settings {
+    #[expect(clippy::too_many_lines, reason = "one list, read as one")]
     fn default() -> Self {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {

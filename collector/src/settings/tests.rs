@@ -169,6 +169,7 @@ fn paths_start_from_the_folder_of_the_file_unless_a_variable_gives_them() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_kind_of_mistake_says_what_to_write_instead() {
     let cases: &[(&str, &str)] = &[
         (

@@ -1,0 +1,159 @@
+//! What applying a file changes: the file owns the kinds it declares, the rest stays.
+
+use serde::{Deserialize, Serialize};
+
+use super::Catalog;
+use super::file::Declared;
+
+/// A kind of entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// Who may send.
+    Source,
+    /// What is decided.
+    Segment,
+    /// Who is told.
+    Destination,
+}
+
+impl EntryKind {
+    /// The word of the file and the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Segment => "segment",
+            Self::Destination => "destination",
+        }
+    }
+
+    /// The kind of this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Source, Self::Segment, Self::Destination]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+/// What happened to one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is new.
+    Added,
+    /// Its keys changed.
+    Changed,
+    /// It left the file.
+    Disabled,
+    /// It came back.
+    Enabled,
+}
+
+impl Fate {
+    /// The word for lists.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+        }
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Of what kind.
+    pub kind: EntryKind,
+    /// Of what name.
+    pub name: String,
+    /// What happened to it.
+    pub change: Fate,
+}
+
+/// The answer of an apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The catalog's generation: one more where anything changed.
+    pub generation: u32,
+    /// SHA-256 of the catalog's canonical text, hex.
+    pub digest: String,
+    /// What changed, sources first.
+    pub changes: Vec<Change>,
+}
+
+/// The catalog after `declared`, and what that changes.
+pub(super) fn merge(
+    current: &Catalog,
+    declared: &Declared,
+    disabled: &[(EntryKind, String)],
+) -> (Catalog, Vec<Change>) {
+    let mut changes = Vec::new();
+    let catalog = Catalog {
+        sources: one_kind(
+            EntryKind::Source,
+            &current.sources,
+            declared.sources.as_deref(),
+            |source| &source.name,
+            disabled,
+            &mut changes,
+        ),
+        segments: one_kind(
+            EntryKind::Segment,
+            &current.segments,
+            declared.segments.as_deref(),
+            |segment| &segment.name,
+            disabled,
+            &mut changes,
+        ),
+        destinations: one_kind(
+            EntryKind::Destination,
+            &current.destinations,
+            declared.destinations.as_deref(),
+            |destination| &destination.name,
+            disabled,
+            &mut changes,
+        ),
+    };
+    (catalog, changes)
+}
+
+fn one_kind<T: Clone + PartialEq>(
+    kind: EntryKind,
+    current: &[T],
+    declared: Option<&[T]>,
+    name: impl Fn(&T) -> &str,
+    disabled: &[(EntryKind, String)],
+    changes: &mut Vec<Change>,
+) -> Vec<T> {
+    let Some(declared) = declared else {
+        return current.to_vec();
+    };
+    let mut note = |entry: &T, change| {
+        changes.push(Change {
+            kind,
+            name: name(entry).to_owned(),
+            change,
+        });
+    };
+    for entry in declared {
+        match current.iter().find(|old| name(old) == name(entry)) {
+            Some(old) if old == entry => {}
+            Some(_) => note(entry, Fate::Changed),
+            None if disabled.iter().any(|(k, n)| *k == kind && n == name(entry)) => {
+                note(entry, Fate::Enabled);
+            }
+            None => note(entry, Fate::Added),
+        }
+    }
+    for old in current {
+        if !declared.iter().any(|entry| name(entry) == name(old)) {
+            note(old, Fate::Disabled);
+        }
+    }
+    declared.to_vec()
+}

@@ -1,0 +1,397 @@
+//! The catalog's store, an SQLite file in the data directory: the truth about what is collected,
+//! decided and fired. A file is applied to it; what left the file is disabled, not deleted.
+//!
+//! Secrets stand in it as given, so the file is readable by its owner only. Compiling rules and
+//! telling the running gateway are the caller's: it prepares, makes ready, then commits.
+
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidegate_event::Timestamp;
+
+use super::change::{Applied, EntryKind, merge};
+use super::file::{Context, Declared, read};
+use super::{Catalog, canonical};
+use crate::document::{Document, Faults};
+use crate::settings::Cidr;
+
+/// Its name in the data directory.
+pub const FILE: &str = "catalog.sqlite3";
+
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE entry (kind TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL,
+    enabled INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)) STRICT;
+CREATE TABLE content (digest TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE history (generation INTEGER PRIMARY KEY, digest TEXT NOT NULL,
+    file_digest TEXT NOT NULL, applied_at INTEGER NOT NULL, changes TEXT NOT NULL) STRICT;
+CREATE TABLE last_file (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT NULL) STRICT;
+";
+
+/// The store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be made or its mode set.
+    #[error("catalog store: {0}; check the data directory's permissions")]
+    File(#[from] std::io::Error),
+    /// SQLite refused.
+    #[error("catalog store: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row does not parse.
+    #[error(
+        "catalog store: a row is malformed ({0}); restore {FILE} from a backup, or move it away and apply the catalog again"
+    )]
+    Malformed(#[from] serde_json::Error),
+    /// Written by a newer build.
+    #[error(
+        "catalog store: schema {0} is newer than this build reads ({SCHEMA_VERSION}); upgrade tidegate"
+    )]
+    Newer(i64),
+    /// More generations than records can carry.
+    #[error("catalog store: no generation is left")]
+    Exhausted,
+}
+
+/// A catalog was not applied; the old one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It has mistakes.
+    #[error("{0}")]
+    Faults(Faults),
+    /// Another catalog was applied in between.
+    #[error("another catalog was applied in the meantime; apply again")]
+    Conflict,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The catalog in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Current {
+    /// 0 before the first apply.
+    pub generation: u32,
+    /// Of its canonical text.
+    pub digest: String,
+    /// What is enabled.
+    pub catalog: Catalog,
+}
+
+/// A checked catalog that [`Store::commit`] would put in force.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// What it would change, and the generation it would have.
+    pub applied: Applied,
+    /// What would be enabled.
+    pub catalog: Catalog,
+    declared: Declared,
+    file_digest: String,
+    based_on: u32,
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// What was applied.
+    pub applied: Applied,
+    /// When.
+    pub applied_at: Timestamp,
+}
+
+/// The open store.
+#[derive(Debug)]
+pub struct Store {
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens or makes the store of `data_dir`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(data_dir)?;
+        let path = data_dir.join(FILE);
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.create(true).append(true).mode(0o600).open(&path)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        let mut connection = Connection::open(&path)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match version {
+            0 => {
+                let transaction = connection.transaction()?;
+                transaction.execute_batch(SCHEMA)?;
+                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                transaction.commit()?;
+            }
+            SCHEMA_VERSION => {}
+            newer => return Err(StoreError::Newer(newer)),
+        }
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// The catalog in force.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn current(&self) -> Result<Current, StoreError> {
+        current(&self.connection.lock())
+    }
+
+    /// True where `text` is the last file that was applied, so that it need not be again.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn is_last_applied(&self, text: &str) -> Result<bool, StoreError> {
+        let connection = self.connection.lock();
+        let last: Option<String> = connection
+            .query_row("SELECT digest FROM last_file", [], |row| row.get(0))
+            .optional()?;
+        Ok(last.is_some_and(|last| last == canonical::digest(text)))
+    }
+
+    /// Checks a file and says what it would change; changes nothing (the dry run).
+    ///
+    /// # Errors
+    /// [`ApplyError`]
+    pub fn prepare(
+        &self,
+        document: &Document,
+        allow_private: Option<&[Cidr]>,
+    ) -> Result<Prepared, ApplyError> {
+        let connection = self.connection.lock();
+        let current = current(&connection)?;
+        let context = Context {
+            current: Some(&current.catalog),
+            allow_private,
+        };
+        let declared = read(document, context).map_err(ApplyError::Faults)?;
+        let disabled = disabled(&connection)?;
+        let (catalog, changes) = merge(&current.catalog, &declared, &disabled);
+        let digest = canonical::digest(&canonical::text(&catalog));
+        let same = digest == current.digest && current.generation > 0;
+        let next = current.generation.checked_add(1);
+        let generation = if same { Some(current.generation) } else { next };
+        Ok(Prepared {
+            applied: Applied {
+                generation: generation.ok_or(StoreError::Exhausted)?,
+                digest,
+                changes,
+            },
+            catalog,
+            declared,
+            file_digest: canonical::digest(document.text()),
+            based_on: current.generation,
+        })
+    }
+
+    /// Puts a prepared catalog in force, durably.
+    ///
+    /// # Errors
+    /// [`ApplyError::Conflict`] where another one came first, [`ApplyError::Store`]
+    pub fn commit(&self, prepared: &Prepared, at: Timestamp) -> Result<(), ApplyError> {
+        let mut connection = self.connection.lock();
+        let transaction = connection.transaction().map_err(StoreError::from)?;
+        if generation(&transaction).map_err(StoreError::from)? != prepared.based_on {
+            return Err(ApplyError::Conflict);
+        }
+        write(&transaction, prepared, at)?;
+        Ok(transaction.commit().map_err(StoreError::from)?)
+    }
+
+    /// [`Store::prepare`] and [`Store::commit`] in one.
+    ///
+    /// # Errors
+    /// [`ApplyError`]
+    pub fn apply(
+        &self,
+        document: &Document,
+        allow_private: Option<&[Cidr]>,
+        at: Timestamp,
+    ) -> Result<Applied, ApplyError> {
+        let prepared = self.prepare(document, allow_private)?;
+        self.commit(&prepared, at)?;
+        Ok(prepared.applied)
+    }
+
+    /// The catalog with this digest, where it is still kept.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn content(&self, digest: &str) -> Result<Option<Catalog>, StoreError> {
+        let connection = self.connection.lock();
+        let body: Option<String> = connection
+            .query_row(
+                "SELECT body FROM content WHERE digest = ?1",
+                [digest],
+                |row| row.get(0),
+            )
+            .optional()?;
+        Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
+    }
+
+    /// The newest applies, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn history(&self, limit: u32) -> Result<Vec<Past>, StoreError> {
+        let connection = self.connection.lock();
+        let mut query = connection.prepare(
+            "SELECT generation, digest, changes, applied_at FROM history
+             ORDER BY generation DESC LIMIT ?1",
+        )?;
+        let mut rows = query.query([limit])?;
+        let mut past = Vec::new();
+        while let Some(row) = rows.next()? {
+            let changes: String = row.get(2)?;
+            past.push(Past {
+                applied: Applied {
+                    generation: row.get(0)?,
+                    digest: row.get(1)?,
+                    changes: serde_json::from_str(&changes)?,
+                },
+                applied_at: Timestamp(row.get(3)?),
+            });
+        }
+        Ok(past)
+    }
+
+    /// Forgets contents that only generations before `oldest` had: the checkpoint is past them.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn forget_contents_before(&self, oldest: u32) -> Result<(), StoreError> {
+        self.connection.lock().execute(
+            "DELETE FROM content WHERE digest NOT IN (SELECT digest FROM history
+             WHERE generation >= ?1 OR generation = (SELECT max(generation) FROM history))",
+            [oldest],
+        )?;
+        Ok(())
+    }
+}
+
+fn generation(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row(
+        "SELECT coalesce(max(generation), 0) FROM history",
+        [],
+        |row| row.get(0),
+    )
+}
+
+fn current(connection: &Connection) -> Result<Current, StoreError> {
+    let catalog = Catalog {
+        sources: enabled(connection, EntryKind::Source)?,
+        segments: enabled(connection, EntryKind::Segment)?,
+        destinations: enabled(connection, EntryKind::Destination)?,
+    };
+    Ok(Current {
+        generation: generation(connection)?,
+        digest: canonical::digest(&canonical::text(&catalog)),
+        catalog,
+    })
+}
+
+fn enabled<T: DeserializeOwned>(
+    connection: &Connection,
+    kind: EntryKind,
+) -> Result<Vec<T>, StoreError> {
+    let mut query = connection
+        .prepare("SELECT body FROM entry WHERE kind = ?1 AND enabled ORDER BY position")?;
+    let mut rows = query.query([kind.as_str()])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let body: String = row.get(0)?;
+        entries.push(serde_json::from_str(&body)?);
+    }
+    Ok(entries)
+}
+
+fn disabled(connection: &Connection) -> Result<Vec<(EntryKind, String)>, StoreError> {
+    let mut query = connection.prepare("SELECT kind, name FROM entry WHERE NOT enabled")?;
+    let mut rows = query.query([])?;
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind: String = row.get(0)?;
+        if let Some(kind) = EntryKind::parse(&kind) {
+            names.push((kind, row.get(1)?));
+        }
+    }
+    Ok(names)
+}
+
+fn write(
+    transaction: &Transaction<'_>,
+    prepared: &Prepared,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let declared = &prepared.declared;
+    if let Some(sources) = &declared.sources {
+        replace(transaction, EntryKind::Source, sources, |source| {
+            &source.name
+        })?;
+    }
+    if let Some(segments) = &declared.segments {
+        replace(transaction, EntryKind::Segment, segments, |segment| {
+            &segment.name
+        })?;
+    }
+    if let Some(destinations) = &declared.destinations {
+        replace(transaction, EntryKind::Destination, destinations, |to| {
+            &to.name
+        })?;
+    }
+    transaction.execute(
+        "INSERT OR REPLACE INTO last_file (id, digest) VALUES (1, ?1)",
+        [&prepared.file_digest],
+    )?;
+    let applied = &prepared.applied;
+    if applied.generation == prepared.based_on {
+        return Ok(());
+    }
+    transaction.execute(
+        "INSERT OR IGNORE INTO content (digest, body) VALUES (?1, ?2)",
+        params![applied.digest, canonical::text(&prepared.catalog)],
+    )?;
+    transaction.execute(
+        "INSERT INTO history (generation, digest, file_digest, applied_at, changes)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            applied.generation,
+            applied.digest,
+            prepared.file_digest,
+            at.0,
+            serde_json::to_string(&applied.changes)?,
+        ],
+    )?;
+    Ok(())
+}
+
+/// Disables all of a kind, then writes those declared in their order.
+fn replace<'e, T: Serialize>(
+    transaction: &Transaction<'_>,
+    kind: EntryKind,
+    entries: &'e [T],
+    name: impl Fn(&'e T) -> &'e str,
+) -> Result<(), StoreError> {
+    transaction.execute(
+        "UPDATE entry SET enabled = 0 WHERE kind = ?1",
+        [kind.as_str()],
+    )?;
+    let mut insert = transaction.prepare(
+        "INSERT OR REPLACE INTO entry (kind, name, position, enabled, body)
+         VALUES (?1, ?2, ?3, 1, ?4)",
+    )?;
+    for (position, entry) in (0_i64..).zip(entries) {
+        let body = serde_json::to_string(entry)?;
+        insert.execute(params![kind.as_str(), name(entry), position, body])?;
+    }
+    Ok(())
+}

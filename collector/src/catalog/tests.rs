@@ -1,0 +1,501 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use tidegate_event::{SegmentId, Timestamp};
+
+use super::change::{Applied, Fate};
+use super::file::{Context, Declared, read};
+use super::store::{ApplyError, FILE, Store};
+use super::{Catalog, DestinationKind, GpcPolicy, SourceKind, canonical, default};
+use crate::document::Document;
+use crate::settings::Cidr;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const AT: Timestamp = Timestamp(1_000);
+
+const WHOLE: &str = r#"
+[[source]]
+name = "shop"
+write_key = "k1"
+origins = ["https://www.example.com", "http://localhost:8090", "http://[::1]:3000"]
+session_gap = "20m"
+gpc = "no-share"
+dnt = true
+conversions = ["Order Completed"]
+
+[[source]]
+name = "crm"
+write_key = "k2"
+kind = "server"
+consent_default = "anonymous"
+
+[[segment]]
+name = "pricing-interested"
+when = 'page.path.startsWith("/pricing") && session.page_views >= 3'
+
+[[destination]]
+name = "ads"
+kind = "webhook"
+segments = ["pricing-interested"]
+url = "https://ads.example.com/hook"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+rps = 5
+timeout = "3s"
+"#;
+
+fn declared(text: &str) -> Result<Declared, Vec<String>> {
+    let document = Document::parse("catalog.toml", text);
+    let context = Context {
+        current: Some(&Catalog::default()),
+        allow_private: Some(&[]),
+    };
+    read(&document, context).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+fn faults(text: &str) -> Vec<String> {
+    declared(text).expect_err("has mistakes")
+}
+
+#[test]
+fn a_whole_catalog_is_read_with_its_defaults() {
+    let declared = declared(WHOLE).unwrap();
+    let sources = declared.sources.unwrap();
+    assert_eq!(sources[0].session_gap_ms, 1_200_000);
+    assert_eq!((sources[0].gpc, sources[0].dnt), (GpcPolicy::NoShare, true));
+    assert_eq!(sources[0].kind, SourceKind::Web);
+    assert_eq!(sources[1].kind, SourceKind::Server);
+    assert_eq!(sources[1].session_gap_ms, 1_800_000);
+    assert_eq!(
+        declared.segments.unwrap()[0].wake_up_max_delay_ms,
+        86_400_000
+    );
+    let DestinationKind::Webhook {
+        rps,
+        timeout_ms,
+        concurrency,
+        ..
+    } = declared.destinations.unwrap()[0].kind;
+    assert_eq!((rps, timeout_ms, concurrency), (5, 3_000, 64));
+}
+
+#[test]
+fn a_kind_that_the_file_does_not_name_is_not_declared_and_an_empty_list_is() {
+    let declared = declared("segment = []\n").unwrap();
+    assert_eq!(declared.segments, Some(Vec::new()));
+    assert_eq!(declared.sources, None);
+}
+
+#[test]
+fn the_default_catalog_is_one_source_named_demo() {
+    let sources = declared(default::TEXT).unwrap().sources.unwrap();
+    assert_eq!(
+        (sources[0].name.as_str(), sources[0].write_key.as_str()),
+        ("demo", "demo")
+    );
+    assert_eq!(sources.len(), 1);
+}
+
+fn source(lines: &str) -> String {
+    format!("[[source]]\nname = \"s\"\nwrite_key = \"k\"\n{lines}\n")
+}
+
+fn segment(lines: &str) -> String {
+    format!("[[segment]]\nname = \"p\"\n{lines}\n")
+}
+
+fn webhook(url: &str, secret: &str) -> String {
+    format!(
+        "[[segment]]\nname = \"p\"\nwhen = \"event.name == 'x'\"\n[[destination]]\nname = \"d\"\n\
+         kind = \"webhook\"\nsegments = [\"p\"]\nurl = \"{url}\"\nsecret = \"{secret}\"\n"
+    )
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn each_kind_of_mistake_says_where_it_is_and_what_to_write() {
+    let cases = [
+        (
+            "[[source]]\nname = \"Shop\"\nwrite_key = \"k\"".to_owned(),
+            "2:8: source[0].name: \"Shop\" is not a name of 1 to 64 of",
+        ),
+        (
+            "[[source]]\nwrite_key = \"k\"".to_owned(),
+            "1:1: source[0].name: is missing; add name = \"shop\"",
+        ),
+        (
+            "[[source]]\nname = \"s\"".to_owned(),
+            "1:1: source[0].write_key: is missing",
+        ),
+        (
+            "[[source]]\nname = \"s\"\nwrite_key = \"a:b\"".to_owned(),
+            "3:13: source[0].write_key: is not 1 to 128 visible characters without a colon",
+        ),
+        (
+            source("kind = \"webb\""),
+            "4:8: source[0].kind: \"webb\" is not one of \"web\", \"server\"; did you mean \"web\"?",
+        ),
+        (
+            source("session_gap = \"4m\""),
+            "4:15: source[0].session_gap: 4m is out of range; write a value from 5m to 475m",
+        ),
+        (
+            source("consent_default = \"yes\""),
+            "4:19: source[0].consent_default: \"yes\" is not one of",
+        ),
+        (
+            source("origins = [\"https://a.com\", \"https://A.com/\"]"),
+            "4:29: source[0].origins[1]: \"https://A.com/\" is not an origin",
+        ),
+        (
+            source("orgins = []"),
+            "4:1: source[0].orgins: unknown key; did you mean \"origins\"?",
+        ),
+        (
+            source("dnt = \"no\""),
+            "4:7: source[0].dnt: expected true or false, found a text",
+        ),
+        (
+            source("[[sources]]"),
+            "4:3: sources: unknown key; did you mean \"source\"?",
+        ),
+        (segment("when = 'nope == \"/\"'"), "3:9: segment[0].when: "),
+        (
+            segment("when = '1'"),
+            "3:9: segment[0].when: a segment must be a yes or no (bool)",
+        ),
+        (
+            segment("when = \"\""),
+            "3:8: segment[0].when: \"\" is not a text",
+        ),
+        (
+            segment("when = 'event.name == \"x\"'\nwake_up_max_delay = \"1s\""),
+            "4:21: segment[0].wake_up_max_delay: 1s is out of range; write a value from 1m to 30d",
+        ),
+        (
+            webhook("ads.example.com", SECRET),
+            "8:7: destination[0].url: is not an http or https URL",
+        ),
+        (
+            webhook("https://u:p@ads.example.com", SECRET),
+            "8:7: destination[0].url: is not a URL without user and password",
+        ),
+        (
+            webhook("http://127.0.0.1:9/x", SECRET),
+            "8:7: destination[0].url: needs its private address to be allowed; add it to activation.allow_private",
+        ),
+        (
+            webhook("https://ads.example.com", "whsec_short"),
+            "9:10: destination[0].secret: is not a Standard Webhooks secret",
+        ),
+        (
+            webhook("https://ads.example.com", SECRET).replace("[\"p\"]", "[\"p\", \"q\"]"),
+            "7:18: destination[0].segments: there is no segment \"q\"",
+        ),
+        (
+            webhook("https://ads.example.com", SECRET).replace("webhook", "webhok"),
+            "6:8: destination[0].kind: \"webhok\" is not one of \"webhook\"; did you mean \"webhook\"?",
+        ),
+        (
+            format!("{}{}", source(""), source("").replace("\"k\"", "\"l\"")),
+            "6:8: source[1].name: \"s\" is used twice, first on line 2; write another name",
+        ),
+        (
+            format!("{}{}", source(""), source("").replace("\"s\"", "\"t\"")),
+            "7:13: source[1].write_key: the write key of \"s\" (line 3) is used again",
+        ),
+    ];
+    for (text, expected) in cases {
+        let told = faults(&text);
+        assert_eq!(told.len(), 1, "{text}: {told:#?}");
+        assert!(
+            told[0].starts_with(&format!("catalog.toml:{expected}")),
+            "{text}:\n  told {}\n  not  {expected}",
+            told[0]
+        );
+    }
+}
+
+#[test]
+fn mistakes_of_every_section_are_told_at_once() {
+    let text = format!(
+        "[[source]]\nname = \"A\"\nwrite_key = \"k\"\nsession_gap = \"9h\"\n[[segment]]\nname = \
+         \"p\"\nwhen = 'nope == 1'\n[[segment]]\nname = \"q\"\nwhen = \
+         '1'\n[[destination]]\nname = \"d\"\nkind = \"webhook\"\nsegments = [\"r\"]\nurl = \
+         \"x\"\nsecret = \"{SECRET}\"\nextra = 1\n"
+    );
+    let told = faults(&text);
+    let lines: Vec<&str> = told
+        .iter()
+        .map(|fault| fault.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "catalog.toml:2:8",
+            "catalog.toml:4:15",
+            "catalog.toml:7:9",
+            "catalog.toml:10:9",
+            "catalog.toml:14:13",
+            "catalog.toml:15:7",
+            "catalog.toml:17:1",
+        ],
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn an_expression_fault_points_into_the_file_whatever_the_quotes() {
+    let cases = [
+        ("when = 'event.name == \"x\" && nope == \"y\"'", 3, 30),
+        (
+            "when = \"event.name == \\\"x\\\" && nope == \\\"y\\\"\"",
+            3,
+            32,
+        ),
+        (
+            "when = '''\nevent.name == \"x\" &&\n  nope == \"y\"'''",
+            5,
+            3,
+        ),
+        (
+            "when = \"\"\"\nevent.name == 'x' && \\\n     nope == 'y'\"\"\"",
+            5,
+            6,
+        ),
+    ];
+    for (when, line, column) in cases {
+        let told = faults(&segment(when));
+        let at = format!("catalog.toml:{line}:{column}: segment[0].when: ");
+        assert!(told[0].starts_with(&at), "{when}: {told:#?}");
+    }
+}
+
+#[test]
+fn two_names_with_one_short_key_are_refused() {
+    let (first, second) = colliding_names();
+    let text = format!(
+        "[[segment]]\nname = \"{first}\"\nwhen = \"event.name == 'x'\"\n[[segment]]\nname = \
+         \"{second}\"\nwhen = \"event.name == 'y'\"\n"
+    );
+    let told = faults(&text);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("has the same short key as"), "{told:#?}");
+}
+
+fn colliding_names() -> (String, String) {
+    let mut seen = std::collections::HashMap::new();
+    (0_u32..)
+        .find_map(|n| {
+            let name = format!("s{n}");
+            let other = seen.insert(SegmentId::of(&name), name.clone());
+            other.map(|other| (other, name))
+        })
+        .expect("32 bits collide within some 100,000 names")
+}
+
+#[test]
+fn secrets_and_write_keys_are_never_told() {
+    let told = faults(&webhook("https://u:hidden@x.example", "whsec_hidden")).join("\n");
+    assert!(!told.contains("hidden"), "{told}");
+}
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    store: Store,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        Self { directory, store }
+    }
+
+    fn apply(&self, text: &str) -> Result<Applied, ApplyError> {
+        let document = Document::parse("catalog.toml", text);
+        self.store.apply(&document, Some(&[]), AT)
+    }
+
+    fn changes(&self, text: &str) -> Vec<(String, Fate)> {
+        let applied = self.apply(text).unwrap();
+        let pair = |change: super::change::Change| (change.name, change.change);
+        applied.changes.into_iter().map(pair).collect()
+    }
+}
+
+const TWO_SEGMENTS: &str = "[[segment]]\nname = \"a\"\nwhen = \"event.name == 'a'\"\n[[segment]]\n\
+                            name = \"b\"\nwhen = \"event.name == 'b'\"\n";
+const ONE_SEGMENT: &str = "[[segment]]\nname = \"b\"\nwhen = \"event.name == 'c'\"\n";
+
+#[test]
+fn a_file_owns_the_kinds_it_declares_and_disables_what_left_it() {
+    let store = Fixture::new();
+    assert_eq!(store.apply(WHOLE).unwrap().generation, 1);
+    let change = |name: &str, fate| (name.to_owned(), fate);
+    assert_eq!(
+        store.changes(TWO_SEGMENTS),
+        [
+            change("a", Fate::Added),
+            change("b", Fate::Added),
+            change("pricing-interested", Fate::Disabled),
+        ]
+    );
+    let current = store.store.current().unwrap();
+    assert_eq!(current.generation, 2);
+    assert_eq!(
+        current.catalog.sources.len(),
+        2,
+        "the file says nothing of sources"
+    );
+    assert_eq!(
+        store.changes(ONE_SEGMENT),
+        [change("b", Fate::Changed), change("a", Fate::Disabled)]
+    );
+    assert_eq!(
+        store.changes(TWO_SEGMENTS),
+        [change("a", Fate::Enabled), change("b", Fate::Changed)]
+    );
+    assert_eq!(store.store.current().unwrap().generation, 4);
+}
+
+#[test]
+fn the_same_catalog_again_is_the_same_generation() {
+    let store = Fixture::new();
+    let first = store.apply(TWO_SEGMENTS).unwrap();
+    let again = store
+        .apply(&format!("# a comment\n{TWO_SEGMENTS}"))
+        .unwrap();
+    assert_eq!(
+        (again.generation, again.digest),
+        (first.generation, first.digest)
+    );
+    assert!(again.changes.is_empty());
+    assert_eq!(store.store.history(10).unwrap().len(), 1);
+}
+
+#[test]
+fn the_last_file_applied_is_remembered_over_a_restart() {
+    let store = Fixture::new();
+    assert!(!store.store.is_last_applied(TWO_SEGMENTS).unwrap());
+    store.apply(TWO_SEGMENTS).unwrap();
+    let before = store.store.current().unwrap();
+    let Fixture { directory, store } = store;
+    drop(store);
+    let store = Store::open(directory.path()).unwrap();
+    assert!(store.is_last_applied(TWO_SEGMENTS).unwrap());
+    assert!(!store.is_last_applied(ONE_SEGMENT).unwrap());
+    assert_eq!(store.current().unwrap(), before);
+}
+
+#[test]
+fn a_refused_or_only_prepared_catalog_changes_nothing() {
+    let store = Fixture::new();
+    store.apply(TWO_SEGMENTS).unwrap();
+    let before = store.store.current().unwrap();
+    assert!(matches!(
+        store.apply("[[segment]]\nname = 3\n"),
+        Err(ApplyError::Faults(_))
+    ));
+    let document = Document::parse("catalog.toml", ONE_SEGMENT);
+    let prepared = store.store.prepare(&document, None).unwrap();
+    assert_eq!(prepared.applied.generation, 2);
+    assert_eq!(prepared.catalog.segments.len(), 1);
+    assert_eq!(store.store.current().unwrap(), before);
+    store.store.commit(&prepared, AT).unwrap();
+    assert_eq!(store.store.current().unwrap().catalog, prepared.catalog);
+}
+
+#[test]
+fn a_prepared_catalog_that_was_overtaken_is_refused() {
+    let store = Fixture::new();
+    let document = Document::parse("catalog.toml", ONE_SEGMENT);
+    let prepared = store.store.prepare(&document, None).unwrap();
+    store.apply(TWO_SEGMENTS).unwrap();
+    assert!(matches!(
+        store.store.commit(&prepared, AT),
+        Err(ApplyError::Conflict)
+    ));
+}
+
+#[test]
+fn a_destination_may_name_a_segment_that_only_the_store_has() {
+    let store = Fixture::new();
+    let alone = |segment: &str| {
+        format!(
+            "[[destination]]\nname = \"d\"\nkind = \"webhook\"\nsegments = [\"{segment}\"]\nurl = \
+             \"https://x.example\"\nsecret = \"{SECRET}\"\n"
+        )
+    };
+    store.apply(TWO_SEGMENTS).unwrap();
+    assert!(store.apply(&alone("a")).is_ok());
+    assert!(store.apply(&alone("*")).is_ok());
+    assert!(matches!(
+        store.apply(&alone("c")),
+        Err(ApplyError::Faults(_))
+    ));
+}
+
+#[test]
+fn a_private_address_needs_to_be_allowed() {
+    let store = Fixture::new();
+    let document = Document::parse(
+        "c",
+        "[[destination]]\nname = \"d\"\nkind = \"webhook\"\n\
+        segments = []\nurl = \"http://127.0.0.1:1/\"\n\
+        secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+    );
+    let loopback = Cidr {
+        network: "127.0.0.0".parse().unwrap(),
+        prefix: 8,
+    };
+    assert!(store.store.prepare(&document, Some(&[])).is_err());
+    assert!(store.store.prepare(&document, Some(&[loopback])).is_ok());
+    assert!(store.store.prepare(&document, None).is_ok());
+}
+
+#[test]
+fn contents_are_kept_by_digest_until_they_are_forgotten() {
+    let store = Fixture::new();
+    let first = store.apply(TWO_SEGMENTS).unwrap();
+    let second = store.apply(ONE_SEGMENT).unwrap();
+    let content = store.store.content(&first.digest).unwrap().unwrap();
+    assert_eq!(canonical::digest(&canonical::text(&content)), first.digest);
+    store.store.forget_contents_before(2).unwrap();
+    assert_eq!(store.store.content(&first.digest).unwrap(), None);
+    assert!(store.store.content(&second.digest).unwrap().is_some());
+    store.store.forget_contents_before(99).unwrap();
+    assert!(
+        store.store.content(&second.digest).unwrap().is_some(),
+        "it is in force"
+    );
+    assert_eq!(store.store.history(10).unwrap()[0].applied, second);
+}
+
+#[test]
+fn the_store_is_readable_by_its_owner_only() {
+    let store = Fixture::new();
+    store.apply(WHOLE).unwrap();
+    for entry in std::fs::read_dir(store.directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+    }
+    assert!(store.directory.path().join(FILE).exists());
+}
+
+#[test]
+fn a_store_of_a_newer_build_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path()).unwrap());
+    let connection = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    connection.pragma_update(None, "user_version", 9).unwrap();
+    drop(connection);
+    let error = Store::open(directory.path()).unwrap_err().to_string();
+    assert!(error.contains("schema 9 is newer"), "{error}");
+}
+
+#[test]
+fn debug_output_hides_webhook_secrets() {
+    let declared = declared(WHOLE).unwrap();
+    let shown = format!("{:?}", declared.destinations.unwrap());
+    assert!(!shown.contains("whsec_"), "{shown}");
+}
