@@ -1,1 +1,88 @@
-//! Not built yet.
+//! What the process says about itself: tracing events to standard error, as text for people and as
+//! JSON where no terminal reads. Spans and fields carry no personal data: no ids, no addresses of
+//! visitors, no payloads.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// What is logged where nothing else is said. Libraries are heard when they warn.
+pub const DEFAULT_FILTER: &str = "warn,tidegate_collector=info,tidegate_activation=info,\
+                                  tidegate_journal=info,tidegate_rules_wasm=info";
+
+/// Logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error(
+        "cannot read the log filter {given:?}: {source}; write a level such as \"debug\", or \"info,tidegate_collector::edge=debug\""
+    )]
+    Filter {
+        /// As given.
+        given: String,
+        /// What is wrong.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// A subscriber is set already.
+    #[error("logging was started before")]
+    Started,
+}
+
+/// Starts logging to standard error. `filter` is a level for Tidegate's own modules, or a list of
+/// `module=level`.
+///
+/// # Errors
+/// [`TelemetryError`]
+pub fn start(filter: Option<&str>) -> Result<(), TelemetryError> {
+    let filter = parse(filter)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = if std::io::stderr().is_terminal() {
+        builder.with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    started.map_err(|_| TelemetryError::Started)
+}
+
+fn parse(filter: Option<&str>) -> Result<EnvFilter, TelemetryError> {
+    let given = filter.unwrap_or(DEFAULT_FILTER);
+    // A bare level is meant for us, not for every library.
+    let own = ["trace", "debug", "info", "warn", "error", "off"].contains(&given);
+    let text = if own {
+        DEFAULT_FILTER.replace("=info", &format!("={given}"))
+    } else {
+        given.to_owned()
+    };
+    EnvFilter::try_new(text).map_err(|source| TelemetryError::Filter {
+        given: given.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_level_is_for_our_own_modules() {
+        let filter = parse(Some("debug")).unwrap().to_string();
+        assert!(filter.contains("tidegate_collector=debug"), "{filter}");
+        assert!(!filter.contains("=info"), "{filter}");
+        assert_eq!(
+            parse(Some("off"))
+                .unwrap()
+                .max_level_hint()
+                .unwrap()
+                .to_string(),
+            "warn"
+        );
+    }
+
+    #[test]
+    fn a_broken_filter_is_told_what_to_write() {
+        let error = parse(Some("a=b=c=loud")).unwrap_err().to_string();
+        assert!(error.contains("write a level"), "{error}");
+    }
+}

@@ -1,1 +1,26 @@
-//! Not built yet.
+//! The admin listener: health, readiness, metrics and the admin API.
+//!
+//! Speaks HTTP/1.1 on its own port, never on the edge's. What the gateway is and does stands behind
+//! [`Control`]; nothing here knows journal, rules or outbox.
+
+pub mod control;
+pub mod auth;
+pub mod reply;
+pub mod health;
+pub mod metrics;
+pub mod catalog;
+pub mod cursors;
+pub mod destinations;
+pub mod bad_rows;
+pub mod route;
+pub mod listener;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use auth::{Token, TokenError};
+pub use control::{Control, ControlError};
+pub use listener::serve;
+pub use route::Admin;

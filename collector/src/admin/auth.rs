@@ -1,0 +1,145 @@
+//! Who may talk to the admin listener: the bearer of its token, or, on loopback without a token,
+//! programs of this machine but no web page.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, Uri};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+/// Characters that a token has at least.
+pub const TOKEN_CHARS_MIN: usize = 16;
+
+/// The admin token. Kept as a digest, so that neither Debug nor a comparison's time tells it.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// No token can be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file cannot be read.
+    #[error("cannot read admin.token_file {}: {source}; make one with: openssl rand -hex 32", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Too short to keep anyone out, or not printable.
+    #[error("the token in {} is not one line of at least {TOKEN_CHARS_MIN} visible characters; make one with: openssl rand -hex 32", path.display())]
+    Weak {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+impl Token {
+    /// Takes the one line of a file.
+    ///
+    /// # Errors
+    /// [`TokenError`]
+    pub fn load(path: &Path) -> Result<Self, TokenError> {
+        read_token(path).map(|text| Self::new(&text))
+    }
+
+    /// This text as a token.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    fn is(&self, given: &[u8]) -> bool {
+        let given: [u8; 32] = Sha256::digest(given).into();
+        self.0.ct_eq(&given).into()
+    }
+}
+
+/// The text of a token file; for the command line, which has to send it.
+///
+/// # Errors
+/// [`TokenError`]
+pub fn read_token(path: &Path) -> Result<String, TokenError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TokenError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    if text.len() < TOKEN_CHARS_MIN || !text.bytes().all(|c| c.is_ascii_graphic()) {
+        return Err(TokenError::Weak {
+            path: path.to_owned(),
+        });
+    }
+    Ok(text.to_owned())
+}
+
+/// Why a request is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// No token, or another one.
+    #[error("send the token of admin.token_file: Authorization: Bearer TOKEN")]
+    Token,
+    /// A name that is not this machine's: how a web page reaches loopback by DNS rebinding.
+    #[error("this listener answers to loopback names only; set admin.token_file to use others")]
+    Host,
+    /// A web page of another origin asks.
+    #[error("web pages of other origins may not use the admin API")]
+    Origin,
+}
+
+/// Whether a request may be answered. `listen` is the address of the listener.
+///
+/// # Errors
+/// [`Denied`]
+pub fn admit(
+    headers: &HeaderMap,
+    uri: &Uri,
+    token: Option<&Token>,
+    listen: IpAddr,
+) -> Result<(), Denied> {
+    let host = authority(headers, uri);
+    if let Some(origin) = headers.get(ORIGIN) {
+        let own = host.map(|host| format!("http://{host}"));
+        if own.is_none_or(|own| origin.as_bytes() != own.as_bytes()) {
+            return Err(Denied::Origin);
+        }
+    }
+    match token {
+        Some(token) if bearer(headers).is_some_and(|given| token.is(given)) => Ok(()),
+        Some(_) => Err(Denied::Token),
+        None if host.is_some_and(|host| is_own_name(host, listen)) => Ok(()),
+        None => Err(Denied::Host),
+    }
+}
+
+fn authority<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> Option<&'r str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST)?.to_str().ok(),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+}
+
+fn is_own_name(host: &str, listen: IpAddr) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || address == listen)
+}

@@ -1,0 +1,10 @@
+//! `/admin/v1/bad-rows`: the newest refused events, masked.
+
+use super::control::Control;
+use super::reply::{Reply, of};
+use super::route::limit;
+
+/// The newest, `?limit=` of them.
+pub async fn list(control: &impl Control, query: &str) -> Reply {
+    of(control.bad_rows(limit(query)).await)
+}

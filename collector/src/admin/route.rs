@@ -1,0 +1,180 @@
+//! From a request to the endpoint that answers it: admission, the body within its bound, the path.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use prometheus_client::registry::Registry;
+
+use super::auth::{Token, admit};
+use super::control::Control;
+use super::reply::{self, Reply};
+use super::{bad_rows, catalog, cursors, destinations, health, metrics};
+use crate::settings;
+
+/// Entries of one list, where the request names no limit.
+const LIST_DEFAULT: usize = 100;
+/// Entries of one list, whatever the request names.
+const LIST_MAX: usize = 10_000;
+
+/// The admin listener's parts.
+#[derive(Debug)]
+pub struct Admin<C> {
+    control: C,
+    registry: Arc<Registry>,
+    token: Option<Token>,
+    listen: IpAddr,
+    pub(super) settings: settings::Admin,
+}
+
+impl<C: Control> Admin<C> {
+    /// Puts them together.
+    #[must_use]
+    pub fn new(
+        control: C,
+        registry: Arc<Registry>,
+        token: Option<Token>,
+        settings: settings::Admin,
+    ) -> Self {
+        Self {
+            control,
+            registry,
+            token,
+            listen: settings.listen.ip(),
+            settings,
+        }
+    }
+
+    /// Answers one request; never fails.
+    pub async fn answer<B>(&self, request: Request<B>) -> Reply
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        // Probes of an orchestrator carry no token and call by whatever name they like.
+        match (&head.method, head.uri.path()) {
+            (&Method::GET | &Method::HEAD, "/healthz") => return health::health(),
+            (&Method::GET | &Method::HEAD, "/readyz") => return health::readiness(&self.control),
+            _ => {}
+        }
+        if let Err(denied) = admit(&head.headers, &head.uri, self.token.as_ref(), self.listen) {
+            return reply::denied(denied);
+        }
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(reply) => return reply,
+        };
+        let query = head.uri.query().unwrap_or("");
+        self.route(&head.method, head.uri.path(), query, &body)
+            .await
+    }
+
+    async fn route(&self, method: &Method, path: &str, query: &str, body: &Bytes) -> Reply {
+        let control = &self.control;
+        let get = matches!(*method, Method::GET | Method::HEAD);
+        let post = *method == Method::POST;
+        if path == "/metrics" {
+            return if get {
+                metrics::metrics(control, &self.registry)
+            } else {
+                reply::method_not_allowed("GET")
+            };
+        }
+        let Some(rest) = path.strip_prefix("/admin/v1/") else {
+            return reply::not_found();
+        };
+        let parts: Vec<String> = rest.split('/').map(unescaped).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["catalog"] if get => catalog::show(control).await,
+            ["catalog"] if post => catalog::apply(control, query, body).await,
+            ["catalog"] => reply::method_not_allowed("GET, POST"),
+            ["stats"] if get => catalog::stats(control),
+            ["cursors"] if get => cursors::list(control).await,
+            ["cursors", name] if *method == Method::DELETE => cursors::remove(control, name).await,
+            ["cursors", _] => reply::method_not_allowed("DELETE"),
+            ["destinations"] if get => destinations::list(control).await,
+            ["destinations", name, "dead-letters"] if get => {
+                destinations::dead_letters(control, name, query).await
+            }
+            ["destinations", name, "test"] if post => destinations::test(control, name).await,
+            ["destinations", name, "replay"] if post => {
+                destinations::replay(control, name, body).await
+            }
+            ["destinations", _, "test" | "replay"] => reply::method_not_allowed("POST"),
+            ["bad-rows"] if get => bad_rows::list(control, query).await,
+            ["stats" | "cursors" | "destinations" | "bad-rows"]
+            | ["destinations", _, "dead-letters"] => reply::method_not_allowed("GET"),
+            _ => reply::not_found(),
+        }
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, Reply>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let patience = Duration::from_millis(self.settings.timeout_ms);
+        let body = Limited::new(body, self.settings.body_bytes_max);
+        match tokio::time::timeout(patience, body.collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(reply::error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "the body is larger than admin.body_bytes_max",
+            )),
+            Ok(Err(_)) => Err(reply::error(
+                StatusCode::BAD_REQUEST,
+                "invalid",
+                "the body broke off",
+            )),
+            Err(_) => Err(reply::error(
+                StatusCode::REQUEST_TIMEOUT,
+                "timeout",
+                "the body took longer than admin.timeout",
+            )),
+        }
+    }
+}
+
+/// One part of a path with its `%XX` undone; what is not UTF-8 then matches nothing.
+fn unescaped(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        rest = match byte {
+            Some(byte) if first == b'%' => {
+                bytes.push(byte);
+                &after[2..]
+            }
+            Some(_) | None => {
+                bytes.push(first);
+                after
+            }
+        };
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// True where the query says `name=1` or `name=true`.
+pub(super) fn flag(query: &str, name: &str) -> bool {
+    value(query, name).is_some_and(|value| value == "1" || value == "true")
+}
+
+/// The query's `limit`, within bounds.
+pub(super) fn limit(query: &str) -> usize {
+    let given = value(query, "limit").and_then(|value| value.parse().ok());
+    given.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX)
+}
+
+fn value(query: &str, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let (_, value) = pairs.find(|(key, _)| key == name)?;
+    Some(value.into_owned())
+}

@@ -1,0 +1,333 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+
+use super::auth::{Denied, Token, admit, read_token};
+use super::fake::Fake;
+use super::{Admin, Control};
+use crate::settings::Settings;
+
+const TOKEN: &str = "0123456789abcdef0123";
+
+struct Desk {
+    fake: Arc<Fake>,
+    admin: Admin<Arc<Fake>>,
+}
+
+impl Desk {
+    fn open(token: Option<&str>) -> Self {
+        let fake = Fake::new();
+        let mut registry = Registry::default();
+        registry.register("tidegate_tests", "Tests", Counter::<u64>::default());
+        let mut settings = Settings::default().admin;
+        settings.body_bytes_max = 4_096;
+        let token = token.map(Token::new);
+        let admin = Admin::new(Arc::clone(&fake), Arc::new(registry), token, settings);
+        Self { fake, admin }
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, String) {
+        let reply = self.admin.answer(request).await;
+        let status = reply.status();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
+        self.send(request(method, path, &[("host", "127.0.0.1:9180")], body))
+            .await
+    }
+
+    async fn json(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
+        let (status, body) = self.ask(method, path, body).await;
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+fn request(
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Request<Full<Bytes>> {
+    let mut builder = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        builder = builder.header(*name, *value);
+    }
+    builder
+        .body(Full::new(Bytes::from(body.to_owned())))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn readiness_is_503_with_reasons_while_nothing_can_be_made_durable() {
+    let desk = Desk::open(None);
+    assert_eq!(desk.ask(Method::GET, "/readyz", "").await.0, StatusCode::OK);
+    desk.fake.ready.store(false, Ordering::Relaxed);
+    let (status, body) = desk.json(Method::GET, "/readyz", "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body["reasons"][0], "the disk budget is reached");
+    assert_eq!(
+        desk.ask(Method::GET, "/healthz", "").await.0,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn metrics_are_brought_up_to_date_and_written() {
+    let desk = Desk::open(None);
+    let (status, body) = desk.ask(Method::GET, "/metrics", "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains("tidegate_tests_total 0"), "{body}");
+    assert!(body.ends_with("# EOF\n"), "{body}");
+    assert_eq!(desk.fake.observed.load(Ordering::Relaxed), 1);
+}
+
+const CATALOG: &str = "[[segment]]\nname = \"a\"\nwhen = \"event.name == 'a'\"\n";
+const WITH_SECRET: &str = "[[destination]]\nname = \"d\"\nkind = \"webhook\"\nsegments = []\nurl = \
+                           \"https://x.example\"\nsecret = \
+                           \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
+
+#[tokio::test]
+async fn a_catalog_is_applied_and_a_dry_run_only_says_what_it_would_do() {
+    let desk = Desk::open(None);
+    let (status, body) = desk
+        .json(Method::POST, "/admin/v1/catalog?dry_run=1", CATALOG)
+        .await;
+    assert_eq!(
+        (status, &body["generation"]),
+        (StatusCode::OK, &Value::from(1))
+    );
+    assert_eq!(body["changes"][0]["change"], "added");
+    let (_, body) = desk.json(Method::GET, "/admin/v1/catalog", "").await;
+    assert_eq!(body["generation"], 0, "a dry run changes nothing");
+    desk.json(Method::POST, "/admin/v1/catalog", CATALOG).await;
+    let (_, body) = desk.json(Method::GET, "/admin/v1/catalog", "").await;
+    assert_eq!(body["generation"], 1);
+    assert_eq!(body["catalog"]["segments"][0]["name"], "a");
+}
+
+#[tokio::test]
+async fn a_catalog_with_mistakes_is_400_with_all_of_them() {
+    let desk = Desk::open(None);
+    let text = "[[segment]]\nname = \"A\"\nwhen = 'x.y'\n[[nope]]\n";
+    let (status, body) = desk.json(Method::POST, "/admin/v1/catalog", text).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let faults = body["faults"].as_array().unwrap();
+    assert_eq!(faults.len(), 2, "{body}");
+    assert_eq!(
+        (&faults[0]["line"], &faults[0]["column"]),
+        (&Value::from(2), &Value::from(8))
+    );
+    assert_eq!(faults[0]["key"], "segment[0].name");
+}
+
+#[tokio::test]
+async fn the_shown_catalog_holds_no_secret() {
+    let desk = Desk::open(None);
+    assert_eq!(
+        desk.ask(Method::POST, "/admin/v1/catalog", WITH_SECRET)
+            .await
+            .0,
+        200
+    );
+    let (_, body) = desk.ask(Method::GET, "/admin/v1/catalog", "").await;
+    assert!(!body.contains("whsec_") && body.contains("***"), "{body}");
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+async fn every_list_and_action_answers() {
+    let desk = Desk::open(None);
+    let cases = [
+        (Method::GET, "/admin/v1/stats", "", 200),
+        (Method::GET, "/admin/v1/cursors", "", 200),
+        (Method::DELETE, "/admin/v1/cursors/kafka", "", 409),
+        (Method::DELETE, "/admin/v1/cursors/none", "", 404),
+        (Method::DELETE, "/admin/v1/cursors/old%20one", "", 200),
+        (Method::GET, "/admin/v1/destinations", "", 200),
+        (
+            Method::GET,
+            "/admin/v1/destinations/ads/dead-letters?limit=3",
+            "",
+            200,
+        ),
+        (
+            Method::GET,
+            "/admin/v1/destinations/none/dead-letters",
+            "",
+            404,
+        ),
+        (Method::POST, "/admin/v1/destinations/ads/test", "", 200),
+        (Method::POST, "/admin/v1/destinations/ads/replay", "", 200),
+        (
+            Method::POST,
+            "/admin/v1/destinations/ads/replay",
+            "{\"ids\":[1]}",
+            200,
+        ),
+        (
+            Method::POST,
+            "/admin/v1/destinations/ads/replay",
+            "[1]",
+            400,
+        ),
+        (Method::GET, "/admin/v1/bad-rows?limit=99999999", "", 200),
+        (Method::PUT, "/admin/v1/catalog", "", 405),
+        (Method::POST, "/admin/v1/cursors", "", 405),
+        (Method::GET, "/admin/v1/destinations/ads/test", "", 405),
+        (Method::POST, "/metrics", "", 405),
+        (Method::GET, "/admin/v1/nothing", "", 404),
+        (Method::GET, "/admin/v1/", "", 404),
+        (Method::GET, "/", "", 404),
+    ];
+    for (method, path, body, expected) in cases {
+        let (status, answer) = desk.ask(method.clone(), path, body).await;
+        assert_eq!(status.as_u16(), expected, "{method} {path}: {answer}");
+        if expected >= 400 {
+            let error: Value = serde_json::from_str(&answer).unwrap();
+            assert!(
+                error["code"].is_string() && error["message"].is_string(),
+                "{answer}"
+            );
+        }
+    }
+    let asked = desk.fake.asked.lock().clone();
+    for expected in [
+        "drop old one",
+        "dead letters limit=3",
+        "replay None",
+        "replay Some([1])",
+    ] {
+        assert!(
+            asked.iter().any(|asked| asked == expected),
+            "{expected}: {asked:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_bound_is_413() {
+    let desk = Desk::open(None);
+    let (status, _) = desk
+        .ask(Method::POST, "/admin/v1/catalog", &"#".repeat(5_000))
+        .await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn with_a_token_only_its_bearer_is_answered_but_probes_are_free() {
+    let desk = Desk::open(Some(TOKEN));
+    let bearer = format!("Bearer {TOKEN}");
+    let lower = format!("bearer {TOKEN}");
+    let cases: [(&str, Option<&str>, u16); 8] = [
+        ("/admin/v1/stats", None, 401),
+        (
+            "/admin/v1/stats",
+            Some("Bearer wrong-token-wrong-token"),
+            401,
+        ),
+        ("/admin/v1/stats", Some(TOKEN), 401),
+        ("/admin/v1/stats", Some(&bearer), 200),
+        ("/admin/v1/stats", Some(&lower), 200),
+        ("/metrics", None, 401),
+        ("/healthz", None, 200),
+        ("/readyz", None, 200),
+    ];
+    for (path, authorization, expected) in cases {
+        let mut headers = vec![("host", "tidegate.internal:9180")];
+        headers.extend(authorization.map(|value| ("authorization", value)));
+        let (status, _) = desk.send(request(Method::GET, path, &headers, "")).await;
+        assert_eq!(status.as_u16(), expected, "{path} {authorization:?}");
+    }
+}
+
+#[test]
+fn without_a_token_only_loopback_names_and_no_foreign_page_are_admitted() {
+    let cases = [
+        ("127.0.0.1:9180", None, Ok(())),
+        ("localhost:9180", None, Ok(())),
+        ("LOCALHOST", None, Ok(())),
+        ("[::1]:9180", None, Ok(())),
+        ("evil.example:9180", None, Err(Denied::Host)),
+        ("127.0.0.1.evil.example", None, Err(Denied::Host)),
+        ("", None, Err(Denied::Host)),
+        ("127.0.0.1:9180", Some("http://127.0.0.1:9180"), Ok(())),
+        (
+            "127.0.0.1:9180",
+            Some("http://127.0.0.1:8090"),
+            Err(Denied::Origin),
+        ),
+        (
+            "127.0.0.1:9180",
+            Some("https://evil.example"),
+            Err(Denied::Origin),
+        ),
+        ("127.0.0.1:9180", Some("null"), Err(Denied::Origin)),
+        (
+            "evil.example",
+            Some("http://evil.example"),
+            Err(Denied::Host),
+        ),
+    ];
+    for (host, origin, expected) in cases {
+        let mut headers = vec![("host", host)];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        let request = request(Method::GET, "/", &headers, "");
+        let listen = "127.0.0.1".parse().unwrap();
+        let admitted = admit(request.headers(), request.uri(), None, listen);
+        assert_eq!(admitted, expected, "{host} {origin:?}");
+    }
+}
+
+#[test]
+fn a_token_file_is_one_line_that_is_long_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    for (text, good) in [
+        ("0123456789abcdef\n", true),
+        ("0123456789abcdef", true),
+        ("short\n", false),
+        ("0123456789abcdef\nsecond\n", false),
+        ("", false),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(read_token(&path).is_ok(), good, "{text:?}");
+    }
+    let absent = read_token(&directory.path().join("none"))
+        .unwrap_err()
+        .to_string();
+    assert!(absent.contains("openssl rand"), "{absent}");
+    assert_eq!(format!("{:?}", Token::new("secret")), "Token(***)");
+}
+
+#[tokio::test]
+async fn the_listener_serves_and_ends_politely() {
+    let desk = Desk::open(None);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let admin = Arc::new(desk.admin);
+    let served = tokio::spawn(super::serve(listener, admin, async move {
+        let _ = stopped.await;
+    }));
+    let client = crate::cli::client::Client::new(&format!("http://{address}"), None).unwrap();
+    let stats = tokio::task::spawn_blocking(move || {
+        client.ask::<Value>(Method::GET, "/admin/v1/stats", "")
+    });
+    assert_eq!(stats.await.unwrap().unwrap()["records"], 7);
+    stop.send(()).unwrap();
+    served.await.unwrap();
+}
+
+#[test]
+fn the_fake_is_a_control() {
+    fn is_control<C: Control>(_: &C) {}
+    is_control(&Fake::new());
+}
