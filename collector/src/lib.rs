@@ -20,3 +20,4 @@ pub mod cursors;
 pub mod admin;
 pub mod demo;
 pub mod app;
+pub mod cli;

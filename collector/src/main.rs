@@ -1,3 +1,11 @@
-//! The `tidegate` binary: arguments to settings to app.
+//! The `tidegate` binary: the process's arguments and environment to the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Names or values that are not UTF-8 cannot be settings.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    tidegate_collector::cli::run(std::env::args_os(), environment)
+}

@@ -1,0 +1,65 @@
+//! Which settings a command works with, and where the running gateway is.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::CliError;
+use super::client::{Client, ClientError};
+use crate::admin::auth::read_token;
+use crate::document::Environment;
+use crate::settings::Settings;
+use crate::settings::load::{LoadError, load};
+
+/// Options of commands that read the settings.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Configuration {
+    /// The settings file; without it the defaults hold
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where journal, profiles and catalog live; overrides data_dir
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Configuration {
+    /// Reads the settings, as at start and on reload.
+    ///
+    /// # Errors
+    /// [`LoadError`]
+    pub fn settings(&self, environment: &Environment) -> Result<Settings, LoadError> {
+        let mut settings = load(self.config.as_deref(), environment)?;
+        if let Some(data_dir) = &self.data_dir {
+            settings.data_dir.clone_from(data_dir);
+        }
+        Ok(settings)
+    }
+}
+
+/// Options of commands that ask a running gateway.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Gateway {
+    /// The running gateway's admin address [default: admin.listen of --config, else http://127.0.0.1:9180]
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// File with the admin token [default: admin.token_file of --config]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Gateway {
+    /// A client of the gateway that these options and the settings name.
+    ///
+    /// # Errors
+    /// A bad URL, or a token file that cannot be read.
+    pub fn client(&self, settings: &Settings) -> Result<Client, CliError> {
+        let url = self.admin.clone();
+        let url = url.unwrap_or_else(|| format!("http://{}", settings.admin.listen));
+        let file = self
+            .token_file
+            .as_ref()
+            .or(settings.admin.token_file.as_ref());
+        let token = file.map(|file| read_token(file)).transpose()?;
+        Client::new(&url, token).map_err(|error: ClientError| error.into())
+    }
+}

@@ -1,0 +1,236 @@
+//! `tidegate destinations`: how the receivers of a running gateway do.
+
+use std::io::Write as _;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::json;
+
+use super::client::path_part;
+use super::configuration::{Configuration, Gateway};
+use super::{CliError, Process};
+use crate::admin::control::{DeadLetterView, DestinationView, ReplayView, TestView};
+
+/// Options of `destinations`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tidegate destinations list\n  tidegate destinations test ads\n  tidegate destinations dead-letters ads --limit 20\n  tidegate destinations replay ads                all of them\n  tidegate destinations replay ads --id 7 --id 9  these"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// How each destination is doing
+    List(List),
+    /// Send a test callback and print how it went
+    Test(Test),
+    /// Changes that could not be delivered
+    DeadLetters(DeadLetters),
+    /// Queue dead letters again
+    #[command(
+        after_help = "A letter that something newer has overtaken is dropped as superseded: sending it would undo the newer change."
+    )]
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    gateway: Gateway,
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Test {
+    /// The destination
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct DeadLetters {
+    /// The destination
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// At most this many, oldest first
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    limit: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Replay {
+    /// The destination
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Only this dead letter; may be given again
+    #[arg(long = "id", value_name = "ID")]
+    ids: Vec<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<(), CliError> {
+    match &arguments.command {
+        Command::List(list) => list_all(&list.common, process),
+        Command::Test(test) => send_test(test, process),
+        Command::DeadLetters(letters) => dead_letters(letters, process),
+        Command::Replay(again) => replay(again, process),
+    }
+}
+
+impl Common {
+    fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        process: &Process<'_>,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<T, CliError> {
+        let settings = self.configuration.settings(&process.environment)?;
+        let client = self.gateway.client(&settings)?;
+        Ok(client.ask(method, path, body)?)
+    }
+}
+
+fn list_all(common: &Common, process: &mut Process<'_>) -> Result<(), CliError> {
+    let path = "/admin/v1/destinations";
+    let all: Vec<DestinationView> = common.ask(process, Method::GET, path, String::new())?;
+    if common.json {
+        return all.iter().try_for_each(|one| Ok(process.output.json(one)?));
+    }
+    if all.is_empty() {
+        writeln!(
+            process.output,
+            "no destinations; add a [[destination]] to the catalog"
+        )?;
+        return Ok(());
+    }
+    let heading = [
+        "NAME",
+        "KIND",
+        "STATE",
+        "QUEUED",
+        "IN FLIGHT",
+        "DELIVERED",
+        "DEAD",
+        "LAST ERROR",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(all.into_iter().map(|one| {
+        vec![
+            one.name,
+            one.kind,
+            if one.enabled {
+                one.state
+            } else {
+                "disabled".to_owned()
+            },
+            one.queued.to_string(),
+            one.in_flight.to_string(),
+            one.delivered.to_string(),
+            one.dead_letters.to_string(),
+            one.last_error.unwrap_or_else(|| "-".to_owned()),
+        ]
+    }));
+    Ok(process.output.table(&rows)?)
+}
+
+fn send_test(test: &Test, process: &mut Process<'_>) -> Result<(), CliError> {
+    let path = format!("/admin/v1/destinations/{}/test", path_part(&test.name));
+    let view: TestView = test
+        .common
+        .ask(process, Method::POST, &path, String::new())?;
+    if test.common.json {
+        process.output.json(&view)?;
+    } else {
+        let status = view
+            .status
+            .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        let error = view
+            .error
+            .as_deref()
+            .map_or_else(String::new, |error| format!(" ({error})"));
+        writeln!(process.output, "{status} in {} ms{error}", view.latency_ms)?;
+    }
+    if view.delivered {
+        Ok(())
+    } else {
+        Err(CliError::NotDelivered)
+    }
+}
+
+fn dead_letters(letters: &DeadLetters, process: &mut Process<'_>) -> Result<(), CliError> {
+    let name = path_part(&letters.name);
+    let path = format!(
+        "/admin/v1/destinations/{name}/dead-letters?limit={}",
+        letters.limit
+    );
+    let common = &letters.common;
+    let all: Vec<DeadLetterView> = common.ask(process, Method::GET, &path, String::new())?;
+    if common.json {
+        return all.iter().try_for_each(|one| Ok(process.output.json(one)?));
+    }
+    if all.is_empty() {
+        writeln!(process.output, "no dead letters")?;
+        return Ok(());
+    }
+    let heading = [
+        "ID", "SEGMENT", "CHANGE", "EPOCH", "REASON", "STATUS", "ATTEMPTS", "SINCE",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(all.into_iter().map(|one| {
+        vec![
+            one.id.to_string(),
+            one.segment,
+            one.change,
+            one.epoch.to_string(),
+            one.reason,
+            one.last_status
+                .map_or_else(|| "-".to_owned(), |status| status.to_string()),
+            one.attempts.to_string(),
+            one.dead_at.to_string(),
+        ]
+    }));
+    Ok(process.output.table(&rows)?)
+}
+
+fn replay(again: &Replay, process: &mut Process<'_>) -> Result<(), CliError> {
+    let path = format!("/admin/v1/destinations/{}/replay", path_part(&again.name));
+    let body = if again.ids.is_empty() {
+        String::new()
+    } else {
+        json!({ "ids": again.ids }).to_string()
+    };
+    let view: ReplayView = again.common.ask(process, Method::POST, &path, body)?;
+    if again.common.json {
+        return Ok(process.output.json(&view)?);
+    }
+    let ReplayView {
+        replayed,
+        superseded,
+        missing,
+        no_room,
+    } = view;
+    writeln!(
+        process.output,
+        "{replayed} queued again, {superseded} superseded, {missing} missing, {no_room} without room"
+    )?;
+    Ok(())
+}

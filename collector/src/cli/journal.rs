@@ -1,0 +1,243 @@
+//! `tidegate journal`: reads the journal of a data directory while a gateway writes it or not, and
+//! tends it.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use tidegate_event::record::RecordView;
+use tidegate_journal::{RealStorage, Snapshot, Storage};
+
+use super::client::{ClientError, path_part};
+use super::configuration::{Configuration, Gateway};
+use super::{CliError, Process};
+use crate::admin::control::CursorView;
+use crate::settings::Settings;
+
+/// How long `--follow` waits before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Options of `journal`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print records as NDJSON, one canonical event a line
+    #[command(
+        after_help = "Examples:\n  tidegate journal cat | jq .event\n  tidegate journal cat --from 1000 --limit 10\n  tidegate journal cat --follow --from 0 --data-dir /var/lib/tidegate\n\nReads the files of the data directory and takes no lock, so it works while a gateway runs (a\nrunning one is followed up to 50 ms behind its durable mark)."
+    )]
+    Cat(Cat),
+    /// Who follows the journal
+    #[command(subcommand)]
+    Cursors(Cursors),
+    /// Cut a damaged journal at the damage; keeps what was cut beside it
+    #[command(
+        after_help = "Only for a journal that `tidegate serve` refused to open, with the gateway stopped. Records from\nthe damage on are set aside, not deleted; their offsets are never used again."
+    )]
+    Repair(Repair),
+}
+
+#[derive(Debug, Args)]
+struct Cat {
+    /// First offset [default: the oldest kept]
+    #[arg(long, value_name = "OFFSET")]
+    from: Option<u64>,
+    /// Wait for more at the end; Ctrl-C ends it
+    #[arg(long)]
+    follow: bool,
+    /// At most this many records
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+#[derive(Debug, Subcommand)]
+enum Cursors {
+    /// Every cursor with its position and lag
+    List(List),
+    /// Forget a cursor that nothing uses any more, so that it holds no segment
+    Drop(Forget),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    gateway: Gateway,
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+#[derive(Debug, Args)]
+struct Forget {
+    /// The cursor
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    gateway: Gateway,
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+#[derive(Debug, Args)]
+struct Repair {
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<(), CliError> {
+    match &arguments.command {
+        Command::Cat(options) => cat(options, process),
+        Command::Cursors(Cursors::List(options)) => list(options, process),
+        Command::Cursors(Cursors::Drop(options)) => drop_cursor(options, process),
+        Command::Repair(options) => repair(options, process),
+    }
+}
+
+fn storage() -> Arc<dyn Storage> {
+    Arc::new(RealStorage)
+}
+
+fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
+    let settings = options.configuration.settings(&process.environment)?;
+    let snapshot = Snapshot::open(&settings.data_dir, storage()).map_err(CliError::Absent)?;
+    let journal = snapshot.id();
+    let from = options.from.unwrap_or_else(|| snapshot.oldest());
+    let mut reader = snapshot.reader(from).map_err(CliError::Read)?;
+    let mut left = options.limit.unwrap_or(u64::MAX);
+    let mut line = Vec::new();
+    while left > 0 {
+        match reader.next().map_err(CliError::Read)? {
+            Some(frame) => {
+                let offset = frame.offset;
+                let view = RecordView::read(frame.payload)
+                    .map_err(|source| CliError::Record { offset, source })?;
+                line.clear();
+                view.write_json(&journal, offset, &mut line);
+                line.push(b'\n');
+                process.output.write_all(&line)?;
+                left -= 1;
+            }
+            None if options.follow => {
+                process.output.flush()?;
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+fn list(options: &List, process: &mut Process<'_>) -> Result<(), CliError> {
+    let settings = options.configuration.settings(&process.environment)?;
+    let ask_running = options.configuration.data_dir.is_none() || options.gateway.admin.is_some();
+    let running = if ask_running {
+        asked(
+            &options.gateway,
+            &settings,
+            Method::GET,
+            "/admin/v1/cursors",
+        )?
+    } else {
+        None
+    };
+    let cursors: Vec<CursorView> = match running {
+        Some(cursors) => cursors,
+        None => saved_cursors(&settings)?,
+    };
+    if options.json {
+        return cursors
+            .iter()
+            .try_for_each(|one| Ok(process.output.json(one)?));
+    }
+    let heading = ["NAME", "CLASS", "POSITION", "LAG", "GAPS", "LOST"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(cursors.into_iter().map(|one| {
+        let numbers = [one.position, one.lag, one.gaps, one.lost_records];
+        let mut row = vec![one.name, one.class];
+        row.extend(numbers.map(|number| number.to_string()));
+        row
+    }));
+    Ok(process.output.table(&rows)?)
+}
+
+fn saved_cursors(settings: &Settings) -> Result<Vec<CursorView>, CliError> {
+    let snapshot = Snapshot::open(&settings.data_dir, storage()).map_err(CliError::Absent)?;
+    let saved = snapshot.cursors().map_err(CliError::Cursors)?;
+    Ok(saved.into_iter().map(CursorView::from).collect())
+}
+
+fn drop_cursor(options: &Forget, process: &mut Process<'_>) -> Result<(), CliError> {
+    let settings = options.configuration.settings(&process.environment)?;
+    let name = &options.name;
+    let path = format!("/admin/v1/cursors/{}", path_part(name));
+    let ask_running = options.configuration.data_dir.is_none() || options.gateway.admin.is_some();
+    let running: Option<()> = if ask_running {
+        asked(&options.gateway, &settings, Method::DELETE, &path)?
+    } else {
+        None
+    };
+    if running.is_none() {
+        tidegate_journal::drop_saved_cursor(&settings.data_dir, &RealStorage, name).map_err(
+            |source| CliError::Cursor {
+                name: name.clone(),
+                source,
+            },
+        )?;
+    }
+    writeln!(process.output, "dropped {name}")?;
+    Ok(())
+}
+
+/// The running gateway's answer; None where none runs and none was named.
+fn asked<T: serde::de::DeserializeOwned>(
+    gateway: &Gateway,
+    settings: &Settings,
+    method: Method,
+    path: &str,
+) -> Result<Option<T>, CliError> {
+    match gateway.client(settings)?.ask(method, path, String::new()) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ClientError::Unreachable { .. }) if gateway.admin.is_none() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn repair(options: &Repair, process: &mut Process<'_>) -> Result<(), CliError> {
+    let settings = options.configuration.settings(&process.environment)?;
+    let bounds = tidegate_journal::Settings {
+        segment_bytes: settings.journal.segment_bytes,
+        disk_budget: settings.journal.disk_budget,
+        retention_ms: settings.journal.retention_ms,
+        ..tidegate_journal::Settings::default()
+    };
+    let repaired = tidegate_journal::repair(&settings.data_dir, &storage(), &bounds)
+        .map_err(CliError::Repair)?;
+    let output = &mut *process.output;
+    let Some(damage) = &repaired.damage else {
+        writeln!(output, "the journal is sound; nothing was changed")?;
+        return Ok(());
+    };
+    writeln!(output, "damage: {damage}")?;
+    if let Some(cut) = &repaired.cut {
+        let (from, to) = (cut.lost_from, cut.lost_to);
+        writeln!(
+            output,
+            "lost: offsets from {from}; seen there: up to {to}, not included"
+        )?;
+        writeln!(output, "resumes at offset {}", cut.resumes_at)?;
+    }
+    for path in &repaired.aside {
+        writeln!(output, "kept aside: {}", path.display())?;
+    }
+    Ok(())
+}
