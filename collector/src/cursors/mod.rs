@@ -1,1 +1,7 @@
-//! Not built yet.
+//! What follows the journal: each cursor reads at its own offset, never past the durable
+//! watermark, and none slows ingest or another (invariant 2). A cursor gets records with their
+//! offset and hands them on; it decides nothing about them.
+
+pub mod follow;
+pub mod kafka;
+pub mod activation;

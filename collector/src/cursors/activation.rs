@@ -1,0 +1,278 @@
+//! The activation cursor: hands the membership changes of each durable record to the outbox.
+//!
+//! The outbox stores rows and its own position in one atomic batch; the journal's cursor, which
+//! only holds segments, follows after it. Records that dispatch nothing cost the outbox nothing.
+//! Gates, templates, retries and everything else about delivery are the activation crate's.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use tidegate_activation::{Activation, Intent};
+use tidegate_event::record::{Record, RecordView, TransitionRef};
+use tidegate_journal::{Cursor, CursorClass, CursorError, Journal, Reader};
+use tokio::runtime::Handle;
+
+use super::follow::{Pace, StopSender};
+
+/// The cursor's name.
+pub const CURSOR: &str = "activation";
+
+/// Changes handed in at once: one fsync of the outbox.
+const BATCH_INTENTS: usize = 1_000;
+/// Records read between two hand-ins, when they dispatch little.
+const BATCH_RECORDS: usize = 10_000;
+/// How often an idle cursor looks by itself, in milliseconds.
+const IDLE_MS: u64 = 1_000;
+/// How long it waits after a failed read or hand-in, in milliseconds.
+const BACKOFF_MS: u64 = 1_000;
+
+/// Why the cursor did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal's side of it.
+    #[error("the activation cursor: {0}")]
+    Cursor(#[from] CursorError),
+    /// Its thread.
+    #[error("the activation cursor: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The running cursor.
+#[derive(Debug)]
+pub struct ActivationCursor {
+    stop: StopSender,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ActivationCursor {
+    /// Starts on a thread of its own, where the outbox left off. `runtime` gives the timers.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub fn start(
+        journal: &Journal,
+        activation: &Activation,
+        runtime: Handle,
+    ) -> Result<Self, StartError> {
+        let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
+        let (stop, pace) = Pace::new(runtime);
+        let follower = Follower {
+            journal: journal.clone(),
+            activation: activation.clone(),
+            cursor,
+            pace,
+        };
+        let thread = std::thread::Builder::new()
+            .name("activation-cursor".to_owned())
+            .spawn(move || follower.run())?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends after the batch in hand; the outbox goes on from there next time. Blocks meanwhile.
+    pub fn stop(mut self) {
+        self.stop.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the activation cursor's thread ended by a panic");
+        }
+    }
+}
+
+struct Follower {
+    journal: Journal,
+    activation: Activation,
+    cursor: Cursor,
+    pace: Pace,
+}
+
+/// The cursor cannot go on from here; the reason is logged.
+struct Failed;
+
+impl Follower {
+    fn run(mut self) {
+        while !self.pace.stopped() {
+            if self.follow().is_err() {
+                self.pace.pause(BACKOFF_MS);
+            }
+        }
+    }
+
+    /// The journal's cursor may be ahead of the outbox, over records that dispatched nothing, and
+    /// behind it after a crash between the two.
+    fn follow(&mut self) -> Result<(), Failed> {
+        let from = self.activation.cursor().max(self.cursor.position());
+        let mut reader = self.journal.reader(from).map_err(|error| {
+            tracing::error!(%error, "activation cannot read the journal");
+            Failed
+        })?;
+        let mut batch = Vec::new();
+        while !self.pace.stopped() {
+            let durable = self.journal.durable();
+            let next = collect(&mut reader, &mut batch)?;
+            let caught_up = next.is_none();
+            let next = next.unwrap_or(durable);
+            self.hand_in(&mut batch, next)?;
+            if caught_up {
+                let past = self.journal.wait_past(durable);
+                self.pace.until(past, IDLE_MS);
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_in(&mut self, batch: &mut Vec<Intent>, next: u64) -> Result<(), Failed> {
+        if !batch.is_empty() {
+            self.pace.until(self.activation.wait_for_room(), u64::MAX);
+            if self.pace.stopped() {
+                return Ok(());
+            }
+            self.activation.hand_in(batch, next).map_err(|error| {
+                tracing::error!(%error, "the outbox takes no changes; trying again");
+                Failed
+            })?;
+            batch.clear();
+        }
+        if next > self.cursor.position() {
+            self.cursor.advance(next);
+        }
+        Ok(())
+    }
+}
+
+/// Reads until the batch is full or nothing is left. Some: the offset to go on from, with more to
+/// come; None: everything that was durable when asked.
+fn collect(reader: &mut Reader, batch: &mut Vec<Intent>) -> Result<Option<u64>, Failed> {
+    let mut next = None;
+    for _ in 0..BATCH_RECORDS {
+        let frame = reader.next().map_err(|error| {
+            tracing::error!(%error, "activation cannot read the journal");
+            Failed
+        })?;
+        let Some(frame) = frame else {
+            return Ok(None);
+        };
+        let offset = frame.offset;
+        let view = RecordView::read(frame.payload).map_err(|error| {
+            tracing::error!(%error, offset, "activation cannot read a record");
+            Failed
+        })?;
+        batch.extend(intents(&view.head, offset));
+        next = Some(offset + 1);
+        if batch.len() >= BATCH_INTENTS {
+            break;
+        }
+    }
+    Ok(next)
+}
+
+/// What a record asks the outbox for: its membership changes, where consent allows dispatch. The
+/// changes of an overdue wake-up are kept: they fire no nudge, but audiences must stay true.
+fn intents<'a>(head: &'a Record<'a>, offset: u64) -> impl Iterator<Item = Intent> + 'a {
+    head.transitions
+        .iter()
+        .filter(|_| head.dispatch)
+        .filter_map(move |transition| intent(head, transition, offset))
+}
+
+/// A merge's loser shares no identifier any more: they all lead to the winner now, who may well be
+/// in the segment. Its exit names the profile alone.
+fn intent(head: &Record<'_>, transition: &TransitionRef<'_>, offset: u64) -> Option<Intent> {
+    let profile = transition.profile.or(head.profile)?;
+    let own = head.profile == Some(profile);
+    let text = |text: Option<&str>| text.filter(|_| own).map(ToOwned::to_owned);
+    Some(Intent {
+        offset,
+        profile,
+        anonymous_id: text(head.anonymous_id),
+        user_id: text(head.user_id),
+        segment: transition.segment.to_owned(),
+        change: transition.change,
+        epoch: transition.epoch,
+        occurred_at: head.decided_at,
+        reason: transition.reason.map(ToOwned::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_event::record::{EventFold, Fold};
+    use tidegate_event::{Change, ProfileId, SegmentId, Timestamp};
+
+    use super::*;
+
+    fn head(transitions: Vec<TransitionRef<'static>>) -> Record<'static> {
+        Record {
+            generation: 1,
+            decided_at: Timestamp(2_000),
+            profile: Some(ProfileId(7)),
+            anonymous_id: Some("a-1"),
+            user_id: Some("u-1"),
+            source: "shop",
+            kind: "track",
+            event: "Viewed",
+            message_id: "m-1",
+            event_time: Timestamp(1_000),
+            dispatch: true,
+            overdue: false,
+            transitions,
+            fold: Fold::Event(EventFold::default()),
+        }
+    }
+
+    fn enter(segment: &'static str) -> TransitionRef<'static> {
+        TransitionRef {
+            id: SegmentId::of(segment),
+            segment,
+            change: Change::Enter,
+            epoch: 3,
+            reason: None,
+            profile: None,
+        }
+    }
+
+    fn of(head: &Record<'_>) -> Vec<Intent> {
+        intents(head, 42).collect()
+    }
+
+    #[test]
+    fn each_transition_is_one_intent_dated_by_its_decision() {
+        let all = of(&head(vec![enter("buyers"), enter("vip")]));
+        assert_eq!(all.len(), 2);
+        let vip = &all[1];
+        assert_eq!((vip.offset, vip.profile, vip.epoch), (42, ProfileId(7), 3));
+        assert_eq!((vip.segment.as_str(), vip.change), ("vip", Change::Enter));
+        assert_eq!(vip.anonymous_id.as_deref(), Some("a-1"));
+        assert_eq!(vip.user_id.as_deref(), Some("u-1"));
+        assert_eq!(vip.occurred_at, Timestamp(2_000));
+    }
+
+    #[test]
+    fn without_consent_to_dispatch_there_is_none() {
+        let mut head = head(vec![enter("buyers")]);
+        head.dispatch = false;
+        assert!(of(&head).is_empty());
+    }
+
+    #[test]
+    fn an_overdue_wake_up_still_keeps_audiences_true() {
+        let mut head = head(vec![enter("buyers")]);
+        head.overdue = true;
+        assert_eq!(of(&head).len(), 1);
+    }
+
+    #[test]
+    fn a_merges_exit_names_the_loser_and_none_of_the_winners_ids() {
+        let mut exit = enter("buyers");
+        exit.change = Change::Exit;
+        exit.reason = Some("merged");
+        exit.profile = Some(ProfileId(9));
+        let all = of(&head(vec![exit]));
+        assert_eq!(all[0].profile, ProfileId(9));
+        assert_eq!(all[0].reason.as_deref(), Some("merged"));
+        assert_eq!((&all[0].anonymous_id, &all[0].user_id), (&None, &None));
+    }
+}
