@@ -23,6 +23,8 @@ const BATCH_INTENTS: usize = 1_000;
 const BATCH_RECORDS: usize = 10_000;
 /// How often an idle cursor looks by itself, in milliseconds.
 const IDLE_MS: u64 = 1_000;
+/// Breath between two looks at a journal that has nothing and may have ended, in milliseconds.
+const ENDED_MS: u64 = 5;
 /// How long it waits after a failed read or hand-in, in milliseconds.
 const BACKOFF_MS: u64 = 1_000;
 
@@ -119,6 +121,10 @@ impl Follower {
             if caught_up {
                 let past = self.journal.wait_past(durable);
                 self.pace.until(past, IDLE_MS);
+                // A journal that has ended answers at once, for ever.
+                if self.journal.durable() == durable {
+                    self.pace.pause(ENDED_MS);
+                }
             }
         }
         Ok(())

@@ -25,6 +25,8 @@ const ROUND_RECORDS: usize = 1_000;
 const POLL_MS: u64 = 5;
 /// How often an idle sink looks for errors of its connection, in milliseconds.
 const IDLE_MS: u64 = 500;
+/// Breath between two looks at a journal that has nothing and may have ended, in milliseconds.
+const ENDED_MS: u64 = 5;
 /// Looks of `DRAIN_POLL_MS` that a stopping sink grants its last messages.
 const DRAIN_POLLS: u32 = 30;
 const DRAIN_POLL_MS: u64 = 100;
@@ -182,6 +184,10 @@ impl Forwarder {
         if idle {
             let past = self.parts.journal.wait_past(durable);
             self.parts.pace.until(past, IDLE_MS);
+            // A journal that has ended answers at once, for ever.
+            if self.parts.journal.durable() == durable {
+                self.parts.pace.pause(ENDED_MS);
+            }
         }
         None
     }

@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 use tidegate_event::record::{EventFold, Fold, Record};
 use tidegate_event::{ProfileId, Timestamp};
-use tidegate_journal::storage::RealStorage;
+use tidegate_journal::RealStorage;
 use tokio::runtime::Runtime;
 
 use super::*;
