@@ -1,0 +1,33 @@
+//! A disk that fails: after an I/O error of the journal there is no further ack, and the process
+//! ends with an error instead of retrying what proves nothing.
+
+use tidegate_tests::load::Load;
+use tidegate_tests::records::{assert_holds, journal, message_ids};
+use tidegate_tests::{Config, Gateway, trace, turn};
+
+#[test]
+fn a_failed_fdatasync_ends_the_process_honestly() {
+    ends_honestly("inject=fdatasync:error=EIO:when=60+");
+}
+
+#[test]
+fn a_failed_write_ends_the_process_honestly() {
+    ends_honestly("inject=pwrite64:error=EIO:when=60+");
+}
+
+fn ends_honestly(fault: &str) {
+    let _turn = turn();
+    if !trace::available() {
+        return;
+    }
+    let failing = &mut |serve, dir: &std::path::Path| trace::under_strace(&serve, dir, &["-e", fault]);
+    let mut gateway = Gateway::start_by(&Config::new(), failing);
+    let load = Load::start(gateway.target(), 4);
+    let status = gateway.process().wait();
+    let report = load.stop();
+    assert!(!status.success(), "{status}:\n{}", gateway.log());
+
+    gateway.start_again();
+    let records = journal(&gateway);
+    assert_holds("the journal", &message_ids(&records), &report.acked, true);
+}

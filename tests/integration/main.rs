@@ -1,0 +1,16 @@
+//! The gateway as its users meet it: the real binary, a real Kafka broker, real sockets, real
+//! crashes. Each test takes its turn, because they are heavy and the machine may be small.
+//!
+//! `cargo build` comes first; `TIDEGATE_LONG=1` runs the long forms.
+
+mod ack_is_durable;
+mod apply_live;
+mod bad_input;
+mod crash;
+mod disk_full;
+mod disk_fails;
+mod kafka_never;
+mod kafka_outage;
+mod kafka_refuses;
+mod shutdown;
+mod webhook;
