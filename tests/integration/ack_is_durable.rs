@@ -21,11 +21,23 @@ fn every_200_is_written_after_the_fdatasync_that_covers_it() {
 
     let text = trace::read(&gateway);
     let unproven = trace::unproven(&text, &report.acked);
-    assert_eq!(unproven, [], "of {} acknowledged events", report.acked.len());
+    assert_eq!(
+        unproven,
+        [],
+        "of {} acknowledged events",
+        report.acked.len()
+    );
 
-    let without_sync: Vec<_> = text.lines().filter(|line| !line.contains("fdatasync")).collect();
+    let without_sync: Vec<_> = text
+        .lines()
+        .filter(|line| !line.contains("fdatasync"))
+        .collect();
     let unproven = trace::unproven(&without_sync.join("\n"), &report.acked);
-    assert_eq!(unproven.len(), report.acked.len(), "the check sees a missing fdatasync");
+    assert_eq!(
+        unproven.len(),
+        report.acked.len(),
+        "the check sees a missing fdatasync"
+    );
 }
 
 #[test]

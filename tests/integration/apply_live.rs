@@ -13,7 +13,10 @@ fn a_new_segment_is_live_within_a_second_and_no_request_fails() {
     let _turn = turn();
     let old = Config::new().segment("viewers", "count(event.type == \"page\", \"1h\") >= 100");
     let new = Config::new().segment("viewers", "count(event.type == \"page\", \"1h\") >= 100");
-    let new = new.segment("buyers", "count(event.name == \"Order Completed\", \"1h\") >= 1");
+    let new = new.segment(
+        "buyers",
+        "count(event.name == \"Order Completed\", \"1h\") >= 1",
+    );
     let gateway = Gateway::start(&old);
     let load = Load::start(gateway.target(), 32);
     load.wait_for(1_000);
@@ -33,9 +36,17 @@ fn a_new_segment_is_live_within_a_second_and_no_request_fails() {
     load.wait_for(1_000);
     let report = load.stop();
     let only_200 = report.by_status.keys().all(|status| *status == 200);
-    assert!(only_200 && report.broken == 0, "{:?}, {} broken", report.by_status, report.broken);
+    assert!(
+        only_200 && report.broken == 0,
+        "{:?}, {} broken",
+        report.by_status,
+        report.broken
+    );
     assert!(took < Duration::from_secs(1), "live after {took:?}");
-    println!("applied and live after {took:?}, slowest request {:?}", report.slowest);
+    println!(
+        "applied and live after {took:?}, slowest request {:?}",
+        report.slowest
+    );
 }
 
 #[test]
@@ -46,7 +57,10 @@ fn a_bad_catalog_is_refused_with_its_reasons_and_the_old_one_stays() {
     let bad = Config::new().segment("broken", "count(event.type ==");
     let catalog = gateway.write_catalog(&bad);
     let refused = gateway.ctl(&["apply", &catalog]).unwrap_err();
-    assert!(refused.contains("broken") || refused.contains("when"), "{refused}");
+    assert!(
+        refused.contains("broken") || refused.contains("when"),
+        "{refused}"
+    );
     let page = json!({"type": "page", "anonymousId": "a-1"});
     assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);
     let path = format!("/v1/segments?anonymous_id=a-1&writeKey={SERVER_KEY}");

@@ -14,11 +14,23 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
         ("nothing", Vec::new(), &[400]),
         ("broken JSON", br#"{"type":"page""#.to_vec(), &[400]),
         ("a number", b"42".to_vec(), &[400]),
-        ("invalid UTF-8", b"{\"type\":\"page\",\"anonymousId\":\"\xff\xfe\"}".to_vec(), &[400]),
+        (
+            "invalid UTF-8",
+            b"{\"type\":\"page\",\"anonymousId\":\"\xff\xfe\"}".to_vec(),
+            &[400],
+        ),
         ("a NUL byte", b"{\"type\":\"page\0\"}".to_vec(), &[400]),
-        ("a wrong type", br#"{"type":7,"anonymousId":"a"}"#.to_vec(), &[400]),
+        (
+            "a wrong type",
+            br#"{"type":7,"anonymousId":"a"}"#.to_vec(),
+            &[400],
+        ),
         ("no type", br#"{"anonymousId":"a"}"#.to_vec(), &[400]),
-        ("a batch that is none", br#"{"batch":{"type":"page"}}"#.to_vec(), &[400]),
+        (
+            "a batch that is none",
+            br#"{"batch":{"type":"page"}}"#.to_vec(),
+            &[400],
+        ),
         ("deep nesting", deep.into_bytes(), &[400, 413]),
         ("100,000 elements", many.into_bytes(), &[413]),
         ("10 MB", vec![b' '; 10 << 20], &[413]),
@@ -37,12 +49,21 @@ fn every_bad_request_has_its_status_and_is_counted_once() {
     let gateway = Gateway::start(&Config::new());
     for (what, body, statuses) in unreadable() {
         let (before, _) = counted(&gateway);
-        let answer = gateway.try_post(body).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert!(statuses.contains(&answer.status.as_u16()), "{what}: {}", answer.status);
+        let answer = gateway
+            .try_post(body)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(
+            statuses.contains(&answer.status.as_u16()),
+            "{what}: {}",
+            answer.status
+        );
         assert!(!answer.body.is_empty(), "{what}: the answer says why");
         let (received, outcomes) = counted(&gateway);
         assert_eq!(received - before, 1.0, "{what} counts once");
-        assert_eq!(received, outcomes, "{what}: received is the sum of outcomes");
+        assert_eq!(
+            received, outcomes,
+            "{what}: received is the sum of outcomes"
+        );
     }
     good(&gateway);
 }
@@ -63,7 +84,9 @@ fn good_events_of_a_bad_batch_are_taken() {
     ]});
     let answer = gateway.post(&batch);
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let expected = ["accepted", "invalid", "invalid", "invalid", "accepted", "accepted"];
+    let expected = [
+        "accepted", "invalid", "invalid", "invalid", "accepted", "accepted",
+    ];
     assert_eq!(answer.outcomes(), expected);
     assert_eq!(answer.json()["success"], false);
     let reasons = |n: usize| answer.json()["results"][n]["reason"].clone();
@@ -80,7 +103,10 @@ fn a_gzip_bomb_is_stopped_while_it_inflates() {
     let answer = gzipped(&gateway, &gzip_of_zeros(1 << 30));
     assert_eq!(answer.status, 413);
     let after_kib = gateway.process().memory_kib().unwrap();
-    assert!(after_kib < before_kib + (64 << 10), "{before_kib} -> {after_kib} KiB");
+    assert!(
+        after_kib < before_kib + (64 << 10),
+        "{before_kib} -> {after_kib} KiB"
+    );
     good(&gateway);
 }
 
@@ -99,7 +125,10 @@ fn bad_rows_keep_the_reason_and_mask_the_values() {
 
 fn gzipped(gateway: &Gateway, body: &[u8]) -> Answer {
     let path = "/v1/events?writeKey=shop-key";
-    let headers = [("content-encoding", "gzip"), ("content-type", "application/json")];
+    let headers = [
+        ("content-encoding", "gzip"),
+        ("content-type", "application/json"),
+    ];
     let http = gateway.addresses().http;
     tidegate_tests::http::request(http, hyper::Method::POST, path, &headers, body.to_vec()).unwrap()
 }
@@ -153,5 +182,9 @@ impl Bits {
 
 fn good(gateway: &Gateway) {
     let page: Value = json!({"type": "page", "anonymousId": "a"});
-    assert_eq!(gateway.post(&page).outcomes(), ["accepted"], "it still serves");
+    assert_eq!(
+        gateway.post(&page).outcomes(),
+        ["accepted"],
+        "it still serves"
+    );
 }

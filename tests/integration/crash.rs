@@ -14,9 +14,10 @@ const CONNECTIONS: usize = 64;
 fn ten_kills_under_load_lose_nothing_acked_and_double_nothing() {
     let _turn = turn();
     let broker = Broker::start();
-    let config = Config::new()
-        .kafka(broker.address(), "crash")
-        .segment("viewers", "count(event.name == \"Product Viewed\", \"1h\") >= 3");
+    let config = Config::new().kafka(broker.address(), "crash").segment(
+        "viewers",
+        "count(event.name == \"Product Viewed\", \"1h\") >= 3",
+    );
     let mut gateway = Gateway::start(&config);
     let load = Load::start(gateway.target(), CONNECTIONS);
     let each_round = if long() { 20_000 } else { 2_000 };
@@ -42,7 +43,10 @@ fn ten_kills_under_load_lose_nothing_acked_and_double_nothing() {
     assert_in_order(&messages);
     let values: Vec<_> = messages.into_iter().map(|(_, value)| value).collect();
     assert_holds("kafka", &message_ids(&values), &report.acked, false);
-    println!("{acked} events acknowledged over {ROUNDS} kills, {} requests broken", report.broken);
+    println!(
+        "{acked} events acknowledged over {ROUNDS} kills, {} requests broken",
+        report.broken
+    );
 }
 
 #[test]
@@ -59,5 +63,10 @@ fn memberships_survive_a_kill() {
     gateway.start_again();
     let key = tidegate_tests::config::SERVER_KEY;
     let answer = gateway.get(&format!("/v1/segments?anonymous_id=a-1&writeKey={key}"));
-    assert_eq!(answer.json()["segments"], serde_json::json!(["viewers"]), "{}", answer.text());
+    assert_eq!(
+        answer.json()["segments"],
+        serde_json::json!(["viewers"]),
+        "{}",
+        answer.text()
+    );
 }

@@ -20,7 +20,8 @@ fn ends_honestly(fault: &str) {
     if !trace::available() {
         return;
     }
-    let failing = &mut |serve, dir: &std::path::Path| trace::under_strace(&serve, dir, &["-e", fault]);
+    let failing =
+        &mut |serve, dir: &std::path::Path| trace::under_strace(&serve, dir, &["-e", fault]);
     let mut gateway = Gateway::start_by(&Config::new(), failing);
     let load = Load::start(gateway.target(), 4);
     let status = gateway.process().wait();

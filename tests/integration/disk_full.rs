@@ -20,17 +20,32 @@ fn a_full_disk_is_a_503_until_there_is_room_again() {
     let load = Load::start(gateway.target(), 16);
     load.wait_for(500);
     let filler = disk.fill();
-    eventually("a 503 on the full disk", || load.report().by_status.get(&503).map(|_| ()));
+    eventually("a 503 on the full disk", || {
+        load.report().by_status.get(&503).map(|_| ())
+    });
     let answer = gateway.post(&json!({"type": "page", "anonymousId": "a"}));
     assert_eq!(answer.status, 503);
-    assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    assert!(
+        answer
+            .header("retry-after")
+            .parse::<u32>()
+            .is_ok_and(|seconds| seconds > 0)
+    );
     assert_eq!(gateway.process().ended(), None, "a full disk ends nothing");
 
     disk.free(&filler);
     load.wait_for(500);
     let report = load.stop();
-    let only = report.by_status.keys().all(|status| [200, 503].contains(status));
-    assert!(only && report.broken == 0, "{:?}, {} broken", report.by_status, report.broken);
+    let only = report
+        .by_status
+        .keys()
+        .all(|status| [200, 503].contains(status));
+    assert!(
+        only && report.broken == 0,
+        "{:?}, {} broken",
+        report.by_status,
+        report.broken
+    );
     assert!(gateway.terminate().success());
     let records = journal(&gateway);
     assert_contiguous(&records);

@@ -15,19 +15,33 @@ fn it_serves_until_the_disk_budget_and_then_says_503() {
         .set("journal", "disk_budget", "\"8MiB\"");
     let mut gateway = Gateway::start(&config);
     let load = Load::start(gateway.target(), 16);
-    eventually("a 503 at the disk budget", || load.report().by_status.get(&503).map(|_| ()));
+    eventually("a 503 at the disk budget", || {
+        load.report().by_status.get(&503).map(|_| ())
+    });
     let answer = gateway.post(&serde_json::json!({"type": "page", "anonymousId": "a"}));
     assert_eq!(answer.status, 503);
     assert_eq!(answer.outcomes(), ["overloaded"]);
-    assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    assert!(
+        answer
+            .header("retry-after")
+            .parse::<u32>()
+            .is_ok_and(|seconds| seconds > 0)
+    );
     let pixel = gateway.get("/v1/pixel.gif?type=page&anonymousId=a&writeKey=shop-key");
     assert_eq!(pixel.status, 503);
     assert_eq!(pixel.header("content-type"), "image/gif");
     assert_eq!(pixel.body.len(), 43, "a page does not break");
     let report = load.stop();
 
-    assert!(report.acked.len() > 1_000, "{} events in 8 MiB", report.acked.len());
-    let only = report.by_status.keys().all(|status| [200, 503].contains(status));
+    assert!(
+        report.acked.len() > 1_000,
+        "{} events in 8 MiB",
+        report.acked.len()
+    );
+    let only = report
+        .by_status
+        .keys()
+        .all(|status| [200, 503].contains(status));
     assert!(only && report.broken == 0, "{:?}", report.by_status);
     assert!(gateway.terminate().success());
     let records = journal(&gateway);

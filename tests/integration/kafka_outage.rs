@@ -23,8 +23,14 @@ fn an_outage_costs_no_event_no_order_and_no_memory() {
 
     broker.stop();
     during(Duration::from_secs(if long() { 120 } else { 15 }));
-    assert_eq!(gateway.admin("/readyz").status, 200, "readiness does not depend on Kafka");
-    let lag = gateway.metric("tidegate_kafka_lag_records", "").expect("a lag");
+    assert_eq!(
+        gateway.admin("/readyz").status,
+        200,
+        "readiness does not depend on Kafka"
+    );
+    let lag = gateway
+        .metric("tidegate_kafka_lag_records", "")
+        .expect("a lag");
     assert!(lag > 100.0, "the outage was one: lag {lag}");
     let during_kib = gateway.process().memory_kib().expect("it runs");
     broker.start_again();
@@ -32,9 +38,17 @@ fn an_outage_costs_no_event_no_order_and_no_memory() {
     let report = load.stop();
 
     let only_200 = report.by_status.keys().all(|status| *status == 200);
-    assert!(only_200 && report.broken == 0, "{:?}, {} broken", report.by_status, report.broken);
+    assert!(
+        only_200 && report.broken == 0,
+        "{:?}, {} broken",
+        report.by_status,
+        report.broken
+    );
     let grown_kib = during_kib.saturating_sub(before_kib);
-    assert!(grown_kib < GROWTH_MAX_KIB, "{before_kib} KiB grew by {grown_kib} KiB");
+    assert!(
+        grown_kib < GROWTH_MAX_KIB,
+        "{before_kib} KiB grew by {grown_kib} KiB"
+    );
     eventually("kafka to catch up", || {
         (gateway.metric("tidegate_kafka_lag_records", "")? == 0.0).then_some(())
     });

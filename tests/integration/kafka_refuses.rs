@@ -36,5 +36,8 @@ fn only_the_record_that_is_too_large_for_the_topic_becomes_a_dead_letter() {
     let dead = gateway.data_dir().join("kafka-dead-letters/current.ndjson");
     let dead = fs::read_to_string(dead).unwrap();
     assert_eq!(dead.lines().count(), 1);
-    assert!(dead.contains("m-large") && dead.contains("MessageSizeTooLarge"), "{dead}");
+    assert!(
+        dead.contains("m-large") && dead.contains("MessageSizeTooLarge"),
+        "{dead}"
+    );
 }

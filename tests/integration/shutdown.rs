@@ -38,7 +38,11 @@ fn sigterm_hands_kafka_what_is_in_flight() {
     gateway.start_again();
     let records = journal(&gateway).len();
     let messages = broker.read_until("shutdown", |messages| messages.len() >= records);
-    assert_eq!(messages.len(), records, "nothing is sent twice over a clean restart");
+    assert_eq!(
+        messages.len(),
+        records,
+        "nothing is sent twice over a clean restart"
+    );
 }
 
 #[test]

@@ -14,9 +14,10 @@ fn order(visitor: &str) -> Value {
 }
 
 fn started(receiver: &Receiver) -> Gateway {
-    let config = Config::new()
-        .segment("buyers", BUYERS)
-        .webhook("ads", &receiver.url(), &["buyers"]);
+    let config =
+        Config::new()
+            .segment("buyers", BUYERS)
+            .webhook("ads", &receiver.url(), &["buyers"]);
     Gateway::start(&config)
 }
 
@@ -38,7 +39,10 @@ fn entering_a_segment_calls_the_partner_back_signed_within_milliseconds() {
     assert_eq!(callback.body["epoch"], 1);
     assert!(!callback.field("profile_id").is_empty());
     assert!(callback.field("occurred_at").ends_with('Z'));
-    assert!(took < Duration::from_millis(500), "the callback took {took:?}");
+    assert!(
+        took < Duration::from_millis(500),
+        "the callback took {took:?}"
+    );
     println!("hit to callback: {took:?}");
 }
 
@@ -54,7 +58,10 @@ fn a_partner_that_fails_is_asked_again_under_the_same_id() {
     assert_eq!(callbacks[0].id, callbacks[1].id);
     assert!(callbacks.iter().all(|callback| callback.signed));
     let waited = callbacks[1].at.duration_since(callbacks[0].at);
-    assert!(waited >= Duration::from_millis(900), "Retry-After is honoured: {waited:?}");
+    assert!(
+        waited >= Duration::from_millis(900),
+        "Retry-After is honoured: {waited:?}"
+    );
 }
 
 #[test]
@@ -68,7 +75,10 @@ fn a_kill_between_decision_and_delivery_loses_no_callback() {
     gateway.kill();
     gateway.start_again();
     let callbacks = receiver.wait_for(2);
-    assert_eq!(callbacks[1].id, first[0].id, "the partner can tell it is the same");
+    assert_eq!(
+        callbacks[1].id, first[0].id,
+        "the partner can tell it is the same"
+    );
     assert_eq!(callbacks[1].status, 200);
 }
 

@@ -72,7 +72,11 @@ impl Config {
     pub fn kafka(self, brokers: &str, topic: &str) -> Self {
         self.set("kafka", "brokers", &format!("\"{brokers}\""))
             .set("kafka", "topic", &format!("\"{topic}\""))
-            .set("kafka", "transitions_topic", &format!("\"{topic}.transitions\""))
+            .set(
+                "kafka",
+                "transitions_topic",
+                &format!("\"{topic}.transitions\""),
+            )
     }
 
     /// One more segment.

@@ -25,7 +25,9 @@ impl SmallDisk {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let size = format!("size={mib}m");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path());
+        mount
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path());
         match run(&mut mount) {
             Ok(_) => Some(Self { dir }),
             Err(error) => {

@@ -56,10 +56,7 @@ impl Gateway {
     /// # Panics
     /// Where it does not get ready.
     #[must_use]
-    pub fn start_by(
-        config: &Config,
-        wrap: &mut dyn FnMut(Command, &Path) -> Command,
-    ) -> Self {
+    pub fn start_by(config: &Config, wrap: &mut dyn FnMut(Command, &Path) -> Command) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (config, data_dir) = config.write(dir.path());
         let (process, addresses) = launch(&config, &data_dir, dir.path(), wrap);
@@ -184,7 +181,10 @@ impl Gateway {
     /// # Errors
     /// Its stderr, where it fails.
     pub fn cli(&self, args: &[&str]) -> Result<String, String> {
-        run(Command::new(binary()).args(args).arg("--config").arg(&self.config))
+        run(Command::new(binary())
+            .args(args)
+            .arg("--config")
+            .arg(&self.config))
     }
 
     /// Runs `tidegate ARGS --admin URL`; its stdout.
@@ -221,7 +221,11 @@ fn launch(
     let mut process = Process::start(&mut wrap(serve, dir), &dir.join("gateway.log"));
     let addresses = eventually("the gateway's addresses", || {
         let ended = process.ended();
-        assert!(ended.is_none(), "the gateway ended, {ended:?}:\n{}", process.output());
+        assert!(
+            ended.is_none(),
+            "the gateway ended, {ended:?}:\n{}",
+            process.output()
+        );
         read_addresses(&announced)
     });
     eventually("the gateway's readiness", || {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -16,32 +17,28 @@ use crate::http::shared;
 use crate::patience::{eventually, patience};
 use crate::process::run;
 
-/// One broker. `TIDEGATE_TEST_KAFKA_DIR` names the data directory of one that runs already (and
-/// stays); else each is its own, ended and removed with its guard.
+/// The broker of this test run, started by the first test that asks and ended, with its data, when
+/// the test process is gone. Tests keep apart by their topics.
 #[derive(Debug)]
 pub struct Broker {
     dir: PathBuf,
     address: String,
-    own: bool,
 }
 
 /// A message: its key, its value.
 pub type Pair = (Option<String>, Value);
 
 impl Broker {
-    /// Starts it, or finds the one that runs.
+    /// Starts it, where it does not run yet.
     ///
     /// # Panics
     /// Where `tests/kafka/start.sh` fails.
     #[must_use]
     pub fn start() -> Self {
-        let given = std::env::var("TIDEGATE_TEST_KAFKA_DIR").ok();
-        let own = given.is_none();
-        let dir = given.map_or_else(own_dir, PathBuf::from);
+        static DIR: OnceLock<PathBuf> = OnceLock::new();
         let mut broker = Self {
-            dir,
+            dir: DIR.get_or_init(own_dir).clone(),
             address: String::new(),
-            own,
         };
         broker.start_again();
         broker
@@ -53,9 +50,7 @@ impl Broker {
     /// Where the script fails.
     pub fn start_again(&mut self) {
         let mut start = script("start.sh");
-        if self.own {
-            start.env("KAFKA_OWNER_PID", std::process::id().to_string());
-        }
+        start.env("KAFKA_OWNER_PID", std::process::id().to_string());
         let printed = run(start.arg(&self.dir));
         let printed = printed.unwrap_or_else(|error| unreachable!("kafka: {error}"));
         printed.trim().clone_into(&mut self.address);
@@ -85,7 +80,8 @@ impl Broker {
             .create()
             .expect("an admin client");
         let limit = message_bytes_max.to_string();
-        let topic = NewTopic::new(name, 2, TopicReplication::Fixed(1)).set("max.message.bytes", &limit);
+        let topic =
+            NewTopic::new(name, 2, TopicReplication::Fixed(1)).set("max.message.bytes", &limit);
         let made = shared().block_on(admin.create_topics([&topic], &AdminOptions::new()));
         let made = made.expect("the broker answers");
         assert!(made.iter().all(Result::is_ok), "{made:?}");
@@ -132,25 +128,30 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        if self.own {
-            let _ = run(script("stop.sh").arg("--wipe").arg(&self.dir));
-        }
-    }
-}
-
 fn pair(message: &impl Message) -> Pair {
-    let key = message.key().map(|key| String::from_utf8_lossy(key).into_owned());
-    let value = message.payload().and_then(|value| serde_json::from_slice(value).ok());
+    let key = message
+        .key()
+        .map(|key| String::from_utf8_lossy(key).into_owned());
+    let value = message
+        .payload()
+        .and_then(|value| serde_json::from_slice(value).ok());
     (key, value.expect("a message is one JSON object"))
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     eventually(&format!("the topic {topic}"), || {
-        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic)?;
-        let ids: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
+        let metadata = consumer
+            .fetch_metadata(Some(topic), Duration::from_secs(5))
+            .ok()?;
+        let found = metadata
+            .topics()
+            .iter()
+            .find(|found| found.name() == topic)?;
+        let ids: Vec<i32> = found
+            .partitions()
+            .iter()
+            .map(|partition| partition.id())
+            .collect();
         (!ids.is_empty()).then_some(ids)
     })
 }
@@ -161,5 +162,9 @@ fn own_dir() -> PathBuf {
 }
 
 fn script(name: &str) -> Command {
-    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka").join(name))
+    Command::new(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("kafka")
+            .join(name),
+    )
 }

@@ -82,7 +82,9 @@ impl Load {
     /// Waits until `more` further events are acknowledged.
     pub fn wait_for(&self, more: u64) {
         let goal = self.acked() + more;
-        eventually("acknowledged events", || (self.acked() >= goal).then_some(()));
+        eventually("acknowledged events", || {
+            (self.acked() >= goal).then_some(())
+        });
     }
 
     /// What the clients found so far.
@@ -131,13 +133,19 @@ async fn visit(shared: Arc<Shared>, visitor: usize) {
         };
         let answer = match answer {
             Some(mut open) => {
-                let answer = open.send(Method::POST, &path, &headers, body.to_string()).await;
+                let answer = open
+                    .send(Method::POST, &path, &headers, body.to_string())
+                    .await;
                 connection = answer.is_ok().then_some(open);
                 answer.ok()
             }
             None => None,
         };
-        let acked = shared.note(answer.map(|answer| answer.status.as_u16()), &id, start.elapsed());
+        let acked = shared.note(
+            answer.map(|answer| answer.status.as_u16()),
+            &id,
+            start.elapsed(),
+        );
         if acked {
             n += 1;
         }

@@ -20,9 +20,16 @@ pub fn binary() -> PathBuf {
     }
     // This test is TARGET/debug/deps/integration-HASH; the binary is TARGET/debug/tidegate.
     let test = std::env::current_exe().expect("a running test has a path");
-    let built = test.parent().and_then(Path::parent).map(|dir| dir.join("tidegate"));
+    let built = test
+        .parent()
+        .and_then(Path::parent)
+        .map(|dir| dir.join("tidegate"));
     let built = built.expect("tests run inside the target directory");
-    assert!(built.exists(), "{} is not built: run `cargo build`", built.display());
+    assert!(
+        built.exists(),
+        "{} is not built: run `cargo build`",
+        built.display()
+    );
     built
 }
 

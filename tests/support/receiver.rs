@@ -157,7 +157,9 @@ async fn take(
     if let Some(seconds) = planned.retry_after_s {
         answer = answer.header("retry-after", seconds);
     }
-    Ok(answer.body(Full::default()).expect("a planned status is one"))
+    Ok(answer
+        .body(Full::default())
+        .expect("a planned status is one"))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -168,11 +170,16 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 /// Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, with the
 /// secret's bytes behind `whsec_`; several signatures are parted by spaces.
 fn is_signed(headers: &HeaderMap, body: &[u8], secret: &str) -> bool {
-    let key = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+    let key = secret
+        .strip_prefix("whsec_")
+        .and_then(|text| STANDARD.decode(text).ok());
     let Some(mut mac) = key.and_then(|key| Hmac::<Sha256>::new_from_slice(&key).ok()) else {
         return false;
     };
-    let (id, at) = (header(headers, "webhook-id"), header(headers, "webhook-timestamp"));
+    let (id, at) = (
+        header(headers, "webhook-id"),
+        header(headers, "webhook-timestamp"),
+    );
     mac.update(format!("{id}.{at}.").as_bytes());
     mac.update(body);
     let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
@@ -193,7 +200,10 @@ mod tests {
         };
         set("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek");
         set("webhook-timestamp", "1614265330");
-        set("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        set(
+            "webhook-signature",
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        );
         let body = br#"{"test": 2432232314}"#;
         assert!(is_signed(&headers, body, SECRET));
         assert!(!is_signed(&headers, br#"{"test": 2432232315}"#, SECRET));

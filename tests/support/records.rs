@@ -22,7 +22,9 @@ pub fn journal(gateway: &Gateway) -> Vec<Value> {
 #[must_use]
 pub fn message_ids(records: &[Value]) -> Vec<&str> {
     let received = records.iter().filter(|record| record["type"] != "system");
-    received.filter_map(|record| record["message_id"].as_str()).collect()
+    received
+        .filter_map(|record| record["message_id"].as_str())
+        .collect()
 }
 
 /// Asserts that each acknowledged id is there; and, with `once`, that no id is there twice.
@@ -31,7 +33,10 @@ pub fn message_ids(records: &[Value]) -> Vec<&str> {
 /// Where one is missing or doubled: the message names a few.
 pub fn assert_holds(place: &str, ids: &[&str], acked: &[String], once: bool) {
     let there: HashSet<&str> = ids.iter().copied().collect();
-    let missing: Vec<_> = acked.iter().filter(|id| !there.contains(id.as_str())).collect();
+    let missing: Vec<_> = acked
+        .iter()
+        .filter(|id| !there.contains(id.as_str()))
+        .collect();
     assert!(
         missing.is_empty(),
         "{} of {} acknowledged events are not in {place}: {:?} ...",
@@ -67,7 +72,10 @@ pub fn assert_in_order(messages: &[(Option<String>, Value)]) {
 /// # Panics
 /// Where they do not.
 pub fn assert_contiguous(records: &[Value]) {
-    let offsets: BTreeSet<u64> = records.iter().filter_map(|r| r["offset"].as_u64()).collect();
+    let offsets: BTreeSet<u64> = records
+        .iter()
+        .filter_map(|r| r["offset"].as_u64())
+        .collect();
     assert_eq!(offsets.len(), records.len(), "offsets are unique");
     let mut decided: Vec<(u64, &str)> = records
         .iter()

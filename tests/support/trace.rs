@@ -42,7 +42,10 @@ pub fn under_strace(serve: &Command, dir: &Path, args: &[&str]) -> Command {
     strace
         .args(["-f", "-qq", "-y", "-s", "200000", "-o"])
         .arg(trace_file(dir))
-        .args(["-e", "trace=write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2,fdatasync,fsync"])
+        .args([
+            "-e",
+            "trace=write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2,fdatasync,fsync",
+        ])
         .args(args)
         .arg(serve.get_program())
         .args(serve.get_args());
@@ -94,7 +97,9 @@ struct Call<'a> {
 #[must_use]
 pub fn unproven(trace: &str, ids: &[String]) -> Vec<Unproven> {
     let calls = calls(trace);
-    ids.iter().filter_map(|id| check(&calls, id).err()).collect()
+    ids.iter()
+        .filter_map(|id| check(&calls, id).err())
+        .collect()
 }
 
 fn check(calls: &[Call<'_>], id: &str) -> Result<(), Unproven> {
@@ -191,12 +196,15 @@ mod tests {
     #[test]
     fn a_missing_failed_or_foreign_sync_is_none() {
         let expected = [Unproven::NotSynced("m-1".to_owned())];
-        let removed: String = GOOD.lines().filter(|l| !l.contains("fdatasync")).fold(
-            String::new(),
-            |text, line| text + line + "\n",
-        );
+        let removed: String = GOOD
+            .lines()
+            .filter(|l| !l.contains("fdatasync"))
+            .fold(String::new(), |text, line| text + line + "\n");
         assert_eq!(unproven(&removed, &ids()), expected);
-        let failed = GOOD.replace("<... fdatasync resumed>) = 0", "<... fdatasync resumed>) = -1 EIO");
+        let failed = GOOD.replace(
+            "<... fdatasync resumed>) = 0",
+            "<... fdatasync resumed>) = -1 EIO",
+        );
         assert_eq!(unproven(&failed, &ids()), expected);
         let foreign = GOOD.replace("fdatasync(7</d/journal/0.seg>", "fdatasync(8</d/other>");
         assert_eq!(unproven(&foreign, &ids()), expected);
@@ -207,7 +215,10 @@ mod tests {
         let mut lines: Vec<_> = GOOD.lines().collect();
         lines.swap(5, 6);
         let early = lines.join("\n");
-        assert_eq!(unproven(&early, &ids()), [Unproven::NotSynced("m-1".to_owned())]);
+        assert_eq!(
+            unproven(&early, &ids()),
+            [Unproven::NotSynced("m-1".to_owned())]
+        );
     }
 
     #[test]
@@ -216,7 +227,10 @@ mod tests {
         lines.swap(2, 3);
         let overlapping = lines.join("\n").replace("10 fdatasync", "12 fdatasync");
         let overlapping = overlapping.replace("10 <... fdatasync", "12 <... fdatasync");
-        assert_eq!(unproven(&overlapping, &ids()), [Unproven::NotSynced("m-1".to_owned())]);
+        assert_eq!(
+            unproven(&overlapping, &ids()),
+            [Unproven::NotSynced("m-1".to_owned())]
+        );
     }
 
     #[test]

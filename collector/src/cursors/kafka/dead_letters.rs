@@ -122,7 +122,10 @@ fn mend(path: &Path) -> io::Result<()> {
         return Ok(());
     };
     if bytes.last().is_some_and(|last| *last != b'\n') {
-        OpenOptions::new().append(true).open(path)?.write_all(b"\n")?;
+        OpenOptions::new()
+            .append(true)
+            .open(path)?
+            .write_all(b"\n")?;
     }
     Ok(())
 }
@@ -194,7 +197,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut letters = DeadLetters::open(dir.path(), 10).unwrap();
         letters.add(&letter(1)).unwrap();
-        letters.current.write_all(b"{\"journal\":\"j\",\"off").unwrap();
+        letters
+            .current
+            .write_all(b"{\"journal\":\"j\",\"off")
+            .unwrap();
         drop(letters);
         let mut letters = DeadLetters::open(dir.path(), 10).unwrap();
         letters.add(&letter(2)).unwrap();

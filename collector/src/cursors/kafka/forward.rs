@@ -172,7 +172,11 @@ impl Forwarder {
             Err(end) => return Some(end),
         };
         let idle = sent == Sent::Nothing && session.answers().state().window.in_flight() == 0;
-        let poll_ms = if idle || sent == Sent::Round { 0 } else { POLL_MS };
+        let poll_ms = if idle || sent == Sent::Round {
+            0
+        } else {
+            POLL_MS
+        };
         session.producer.poll(Duration::from_millis(poll_ms));
         if matches!(sent, Sent::Nothing | Sent::All) {
             let read = durable.min(session.limit());
@@ -207,6 +211,7 @@ impl Forwarder {
                 held.sent = sent;
                 return Ok(Sent::Full);
             }
+            producer.context().state().window.release(offset);
         }
         *stalled = None;
         for count in 0..ROUND_RECORDS {
@@ -221,6 +226,7 @@ impl Forwarder {
             };
             let (offset, payload) = (frame.offset, frame.payload);
             if let Some(sent) = send(&mut self.renderer, producer, offset, payload, 0)? {
+                producer.context().state().window.hold(offset);
                 *stalled = Some(Stalled {
                     offset,
                     payload: payload.to_vec(),
@@ -243,14 +249,22 @@ impl Forwarder {
         let (lowest, end, in_flight, broken) = {
             let state = session.answers().state();
             let window = &state.window;
-            (window.lowest(), window.end(), window.in_flight(), state.broken)
+            (
+                window.lowest(),
+                window.end(),
+                window.in_flight(),
+                state.broken,
+            )
         };
         self.publish(lowest, in_flight);
         match broken {
             None if lowest >= session.limit() => Some(End::Through),
             None => None,
             Some(Broken::Unclear(code)) => {
-                tracing::warn!(?code, "kafka refused a batch: sending its messages one by one");
+                tracing::warn!(
+                    ?code,
+                    "kafka refused a batch: sending its messages one by one"
+                );
                 Some(End::Careful { until: end })
             }
             Some(Broken::Returned(code)) => {
@@ -330,8 +344,13 @@ impl Parts {
             tracing::error!(%error, "no room for a kafka dead letter; trying again");
             return Err(End::Again);
         }
-        tracing::warn!(offset = letter.offset, reason = letter.reason, "kafka dead letter");
-        self.journal.charge("kafka-dead-letters", self.dead_letters.bytes());
+        tracing::warn!(
+            offset = letter.offset,
+            reason = letter.reason,
+            "kafka dead letter"
+        );
+        self.journal
+            .charge("kafka-dead-letters", self.dead_letters.bytes());
         self.metrics.refused.inc();
         Ok(())
     }
@@ -389,7 +408,9 @@ fn hand_over(
         answers.state().window.open(offset);
         return Ok(());
     };
-    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+    let code = error
+        .rdkafka_error_code()
+        .unwrap_or(RDKafkaErrorCode::Unknown);
     if verdict(code) != Verdict::Refused {
         return Err(code);
     }

@@ -37,16 +37,36 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let counters = [
-            ("delivered", "Messages acknowledged by Kafka", &metrics.delivered),
-            ("refused", "Messages Kafka refused for good: dead letters", &metrics.refused),
-            ("producer_restarts", "Producers started anew at the cursor", &metrics.restarts),
+            (
+                "delivered",
+                "Messages acknowledged by Kafka",
+                &metrics.delivered,
+            ),
+            (
+                "refused",
+                "Messages Kafka refused for good: dead letters",
+                &metrics.refused,
+            ),
+            (
+                "producer_restarts",
+                "Producers started anew at the cursor",
+                &metrics.restarts,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(format!("tidegate_kafka_{name}"), help, counter.clone());
         }
         let gauges = [
-            ("in_flight", "Messages not acknowledged yet", &metrics.in_flight),
-            ("lag_records", "Durable records not acknowledged by Kafka", &metrics.lag),
+            (
+                "in_flight",
+                "Messages not acknowledged yet",
+                &metrics.in_flight,
+            ),
+            (
+                "lag_records",
+                "Durable records not acknowledged by Kafka",
+                &metrics.lag,
+            ),
         ];
         for (name, help, gauge) in gauges {
             registry.register(format!("tidegate_kafka_{name}"), help, gauge.clone());
@@ -107,7 +127,10 @@ mod tests {
             "tidegate_kafka_lag_records 0",
             "tidegate_kafka_errors_total{kind=\"Resolve\"} 1",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} not in\n{text}"
+            );
         }
     }
 }

@@ -79,7 +79,8 @@ impl KafkaSink {
     ) -> Result<Self, StartError> {
         check(&settings)?;
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
-        let dead_letters = DeadLetters::open(&dead_letters_dir(data_dir), settings.dead_letters_max)?;
+        let dead_letters =
+            DeadLetters::open(&dead_letters_dir(data_dir), settings.dead_letters_max)?;
         let (acked, receiver) = watch::channel(cursor.position());
         let (stop, pace) = Pace::new(runtime);
         let forwarder = Forwarder::new(forward::Parts {

@@ -241,7 +241,11 @@ impl ClientContext for Answers {
             self.state.lock().broken.get_or_insert(Broken::Fatal);
         }
         if self.metrics.failed(code) {
-            tracing::warn!(?code, reason, "kafka is in trouble; records wait in the journal");
+            tracing::warn!(
+                ?code,
+                reason,
+                "kafka is in trouble; records wait in the journal"
+            );
         }
     }
 }
@@ -313,7 +317,10 @@ mod tests {
             "queue.buffering.max.messages",
         ] {
             let error = check(&settings(&[(key, "1")])).unwrap_err();
-            assert!(matches!(error, ConfigError::Fixed(named) if named == key), "{key}");
+            assert!(
+                matches!(error, ConfigError::Fixed(named) if named == key),
+                "{key}"
+            );
         }
     }
 

@@ -72,7 +72,14 @@ impl Renderer {
         }
         for (index, transition) in head.transitions.iter().enumerate() {
             self.value.clear();
-            write_transition(&mut self.value, &self.journal, offset, index, head, transition);
+            write_transition(
+                &mut self.value,
+                &self.journal,
+                offset,
+                index,
+                head,
+                transition,
+            );
             send(self.message(Topic::Transitions, transition.profile.or(head.profile)))?;
         }
         Ok(())
@@ -114,7 +121,9 @@ fn write_transition(
     head: &Record<'_>,
     transition: &TransitionRef<'_>,
 ) {
-    let moved = transition.profile.filter(|profile| head.profile != Some(*profile));
+    let moved = transition
+        .profile
+        .filter(|profile| head.profile != Some(*profile));
     out.extend_from_slice(b"{\"journal\":");
     string(out, journal);
     out.extend_from_slice(b",\"offset\":");

@@ -101,7 +101,9 @@ impl World {
             ticket.fill(payload);
         }
         let last = self.journal.next_offset() - 1;
-        self.runtime.block_on(self.journal.wait_durable(last)).unwrap();
+        self.runtime
+            .block_on(self.journal.wait_durable(last))
+            .unwrap();
     }
 
     fn wait_acked(&self, sink: &KafkaSink, offset: u64) {
@@ -118,7 +120,9 @@ impl World {
         let mut all: HashMap<String, Vec<u64>> = HashMap::new();
         for (key, value) in self.messages() {
             let value: serde_json::Value = serde_json::from_slice(&value).unwrap();
-            all.entry(key).or_default().push(value["offset"].as_u64().unwrap());
+            all.entry(key)
+                .or_default()
+                .push(value["offset"].as_u64().unwrap());
         }
         all
     }
@@ -132,7 +136,8 @@ impl World {
             .unwrap();
         let mut list = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
-            list.add_partition_offset("events", partition, Offset::Beginning).unwrap();
+            list.add_partition_offset("events", partition, Offset::Beginning)
+                .unwrap();
         }
         consumer.assign(&list).unwrap();
         let (mut ends, mut messages) = (0, Vec::new());
@@ -241,7 +246,9 @@ fn a_refused_batch_travels_again_one_by_one_and_only_the_refused_one_is_a_dead_l
     let world = World::new();
     world.append(200, 100);
     let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
-    world.cluster.request_errors(RDKafkaApiKey::Produce, &[refusal]);
+    world
+        .cluster
+        .request_errors(RDKafkaApiKey::Produce, &[refusal]);
     let sink = world.start();
     eventually(|| sink.metrics().restarts.get() == 1);
     world.wait_acked(&sink, 200);
@@ -258,7 +265,9 @@ fn a_record_refused_by_itself_becomes_a_dead_letter_and_the_cursor_moves_on() {
     world.settings.properties.push(small);
     world.append(20, 100);
     let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-    world.cluster.request_errors(RDKafkaApiKey::Produce, &[refusal; 6]);
+    world
+        .cluster
+        .request_errors(RDKafkaApiKey::Produce, &[refusal; 6]);
     let sink = world.start();
     world.wait_acked(&sink, 20);
     sink.stop();
@@ -284,7 +293,10 @@ fn a_record_larger_than_the_producer_takes_is_a_dead_letter_without_a_restart() 
     let sink = world.start();
     world.wait_acked(&sink, 21);
     let dead = world.dead_letters();
-    assert_eq!(dead.iter().map(|letter| letter.offset).collect::<Vec<_>>(), [10]);
+    assert_eq!(
+        dead.iter().map(|letter| letter.offset).collect::<Vec<_>>(),
+        [10]
+    );
     assert_eq!(sink.metrics().refused.get(), 1);
     assert_eq!(sink.metrics().restarts.get(), 0);
     let mut expected = range(21);
@@ -298,7 +310,9 @@ fn a_fatal_error_costs_the_producer_and_no_record() {
     let world = World::new();
     world.append(100, 100);
     let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
-    world.cluster.request_errors(RDKafkaApiKey::InitProducerId, &[fatal]);
+    world
+        .cluster
+        .request_errors(RDKafkaApiKey::InitProducerId, &[fatal]);
     let sink = world.start();
     world.wait_acked(&sink, 100);
     assert_eq!(world.delivered_in_order(), range(100));
@@ -312,7 +326,9 @@ fn a_missing_right_is_waited_for() {
     let world = World::new();
     world.append(100, 100);
     let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    world.cluster.request_errors(RDKafkaApiKey::Produce, &[denied]);
+    world
+        .cluster
+        .request_errors(RDKafkaApiKey::Produce, &[denied]);
     let sink = world.start();
     world.wait_acked(&sink, 100);
     assert_eq!(world.delivered_in_order(), range(100));
@@ -325,7 +341,9 @@ fn lost_answers_and_disconnects_repeat_nothing_within_one_producer() {
     let world = World::new();
     let lost = RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT;
     let later = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
-    world.cluster.request_errors(RDKafkaApiKey::Produce, &[lost, later, lost]);
+    world
+        .cluster
+        .request_errors(RDKafkaApiKey::Produce, &[lost, later, lost]);
     let sink = world.start();
     world.append(1_000, 100);
     world.wait_acked(&sink, 1_000);

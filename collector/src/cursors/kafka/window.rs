@@ -42,49 +42,59 @@ impl Window {
     /// One more message of `offset` is handed over. Offsets come in ascending order; those left
     /// out carried nothing.
     pub(super) fn open(&mut self, offset: u64) {
+        if self.hold(offset) {
+            self.in_flight += 1;
+        }
+    }
+
+    /// Keeps the cursor from passing `offset` until [`Window::release`]: further messages of it are
+    /// to come, even if every one so far is answered. False where it has passed already.
+    pub(super) fn hold(&mut self, offset: u64) -> bool {
         if offset < self.lowest {
-            return;
+            return false;
         }
         self.skip_to(offset);
         if self.end() == offset {
             self.owed.push_back(0);
         }
-        if let Some(owed) = self.owed.back_mut() {
-            *owed += 1;
-            self.in_flight += 1;
-        }
+        let index = offset - self.lowest;
+        let owed = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.owed.get_mut(index));
+        owed.map(|owed| *owed += 1).is_some()
     }
 
     /// Nothing below `offset` is still to be opened.
     pub(super) fn skip_to(&mut self, offset: u64) {
-        if self.in_flight == 0 && offset > self.lowest {
-            self.owed.clear();
-            self.lowest = offset;
+        if self.owed.is_empty() {
+            self.lowest = self.lowest.max(offset);
         }
         while self.end() < offset {
             self.owed.push_back(0);
         }
     }
 
-    /// One message of `offset` is answered for good; true where the lowest offset moved.
-    pub(super) fn settle(&mut self, offset: u64) -> bool {
-        let Some(index) = offset
-            .checked_sub(self.lowest)
-            .and_then(|index| usize::try_from(index).ok())
-        else {
-            return false;
-        };
-        let Some(owed) = self.owed.get_mut(index).filter(|owed| **owed > 0) else {
+    /// One message of `offset` is answered for good.
+    pub(super) fn settle(&mut self, offset: u64) {
+        if self.release(offset) {
+            self.in_flight -= 1;
+        }
+    }
+
+    /// Takes back one [`Window::hold`]; false where there was none.
+    pub(super) fn release(&mut self, offset: u64) -> bool {
+        let index = offset.checked_sub(self.lowest);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        let owed = index.and_then(|index| self.owed.get_mut(index));
+        let Some(owed) = owed.filter(|owed| **owed > 0) else {
             return false;
         };
         *owed -= 1;
-        self.in_flight -= 1;
-        let before = self.lowest;
         while self.owed.front() == Some(&0) {
             self.owed.pop_front();
             self.lowest += 1;
         }
-        self.lowest != before
+        true
     }
 }
 
@@ -100,12 +110,16 @@ mod tests {
         for offset in [10, 11, 11, 12] {
             window.open(offset);
         }
-        assert!(!window.settle(12));
-        assert!(!window.settle(11));
+        window.settle(12);
+        window.settle(11);
         assert_eq!(window.lowest(), 10);
-        assert!(window.settle(10));
-        assert_eq!(window.lowest(), 11, "offset 11 waits for its second message");
-        assert!(window.settle(11));
+        window.settle(10);
+        assert_eq!(
+            window.lowest(),
+            11,
+            "offset 11 waits for its second message"
+        );
+        window.settle(11);
         assert_eq!((window.lowest(), window.in_flight()), (13, 0));
     }
 
@@ -117,9 +131,9 @@ mod tests {
         window.open(7);
         window.skip_to(9);
         assert_eq!(window.end(), 9);
-        assert!(window.settle(3));
+        window.settle(3);
         assert_eq!(window.lowest(), 7);
-        assert!(window.settle(7));
+        window.settle(7);
         assert_eq!(window.lowest(), 9);
         window.skip_to(20);
         assert_eq!(window.lowest(), 20);
@@ -129,11 +143,28 @@ mod tests {
     fn an_answer_too_many_changes_nothing() {
         let mut window = Window::new(5);
         window.open(5);
-        assert!(!window.settle(4));
-        assert!(!window.settle(6));
-        assert!(window.settle(5));
-        assert!(!window.settle(5));
+        window.settle(4);
+        window.settle(6);
+        assert_eq!((window.lowest(), window.in_flight()), (5, 1));
+        window.settle(5);
+        window.settle(5);
         assert_eq!((window.lowest(), window.in_flight()), (6, 0));
+    }
+
+    #[test]
+    fn a_record_with_messages_still_to_come_holds_the_cursor() {
+        let mut window = Window::new(0);
+        window.open(0);
+        assert!(window.hold(0));
+        window.settle(0);
+        assert_eq!((window.lowest(), window.in_flight()), (0, 0));
+        window.skip_to(5);
+        assert_eq!(window.lowest(), 0);
+        window.open(0);
+        assert!(window.release(0));
+        window.settle(0);
+        assert_eq!(window.lowest(), 5);
+        assert!(!window.hold(4));
     }
 
     proptest! {

@@ -118,12 +118,18 @@ fn a_merge_goes_out_under_both_keys_and_its_exits_name_only_the_loser() {
     assert_eq!(all[0].1, Some(WINNER.to_string()));
     assert_eq!(all[1].1, Some(LOSER.to_string()));
     assert_eq!(all[0].2, all[1].2);
-    assert_eq!((all[2].0, all[2].1.clone()), (Topic::Transitions, Some(LOSER.to_string())));
+    assert_eq!(
+        (all[2].0, all[2].1.clone()),
+        (Topic::Transitions, Some(LOSER.to_string()))
+    );
     let value: serde_json::Value = serde_json::from_str(&all[2].2).unwrap();
     assert_eq!(value["profile_id"], LOSER.to_string());
     assert_eq!(value["merged_into"], WINNER.to_string());
     assert_eq!(value["reason"], "merged");
-    assert!(value["anonymous_id"].is_null(), "it belongs to the winner now");
+    assert!(
+        value["anonymous_id"].is_null(),
+        "it belongs to the winner now"
+    );
 }
 
 #[test]
