@@ -223,7 +223,6 @@ mod tests {
             message_id: "m-1",
             event_time: Timestamp(1_000),
             dispatch: true,
-            overdue: false,
             transitions,
             fold: Fold::Event(EventFold::default()),
         }
@@ -237,6 +236,7 @@ mod tests {
             epoch: 3,
             reason: None,
             profile: None,
+            overdue: false,
         }
     }
 
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn an_overdue_wake_up_still_keeps_audiences_true() {
         let mut head = head(vec![enter("buyers")]);
-        head.overdue = true;
+        head.transitions[0].overdue = true;
         assert_eq!(of(&head).len(), 1);
     }
 

@@ -89,7 +89,6 @@ impl World {
                 message_id: "m",
                 event_time: Timestamp(900),
                 dispatch: true,
-                overdue: false,
                 transitions: Vec::new(),
                 fold: Fold::Event(EventFold::default()),
             };

@@ -20,7 +20,6 @@ fn record() -> Record<'static> {
         message_id: "m-1",
         event_time: Timestamp(1_795_355_327_000),
         dispatch: true,
-        overdue: false,
         transitions: Vec::new(),
         fold: Fold::Event(EventFold::default()),
     }
@@ -34,6 +33,7 @@ fn enter(segment: &str, epoch: u32) -> TransitionRef<'_> {
         epoch,
         reason: None,
         profile: None,
+        overdue: false,
     }
 }
 
@@ -110,7 +110,7 @@ fn a_merge_goes_out_under_both_keys_and_its_exits_name_only_the_loser() {
         fold: Fold::ProfileMerged(ProfileMerged {
             winner: WINNER,
             loser: LOSER,
-            wake_ups: Vec::new(),
+            wake_up: None,
         }),
         ..record()
     };
