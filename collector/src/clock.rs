@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tidegate_event::Timestamp;
 
 /// Where "now" comes from; tests pass their own.
-pub trait Clock: Send + Sync + 'static {
+pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// Wall clock, milliseconds.
     fn now(&self) -> Timestamp;
     /// A monotonic clock, microseconds since some fixed point, for measuring lengths of time.
@@ -24,6 +24,12 @@ impl Default for SystemClock {
         Self {
             started: Instant::now(),
         }
+    }
+}
+
+impl tidegate_activation::Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
     }
 }
 

@@ -134,7 +134,7 @@ fn dispatch(cli: Cli, mut process: Process<'_>) -> Result<(), CliError> {
         }
         Command::Demo(options) => {
             telemetry::start(Some(filter.as_deref().unwrap_or("warn")))?;
-            serve::demo(&options)
+            serve::demo(&options, &mut process)
         }
         Command::Check(arguments) => check::run(&arguments, &mut process),
         Command::Apply(arguments) => apply::run(&arguments, &mut process),

@@ -31,6 +31,15 @@ impl Output {
         }
     }
 
+    /// Writes text as it is, at once.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn text(&mut self, text: &str) -> io::Result<()> {
+        self.writer.write_all(text.as_bytes())?;
+        self.writer.flush()
+    }
+
     /// Writes a value as one line of JSON.
     ///
     /// # Errors

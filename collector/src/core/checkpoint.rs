@@ -3,8 +3,6 @@
 //! The cursor moves only to where every change below it is in the store, and only after the batch
 //! that made it so was synced.
 
-use std::sync::atomic::Ordering;
-
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::Core;
@@ -154,12 +152,7 @@ impl Core {
             .first()
             .map_or(durable, |(oldest, _)| *oldest);
         let position = oldest.min(durable);
-        let cursor = self.0.cursor.lock();
-        cursor.advance(position);
-        self.0
-            .metrics
-            .checkpoint_position
-            .store(position, Ordering::Relaxed);
+        self.0.cursor.lock().advance(position);
     }
 
     fn forget_old_keys(&self) -> Result<(), StoreError> {

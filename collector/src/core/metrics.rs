@@ -1,7 +1,5 @@
 //! Figures of the core. Counted where things happen; gauges are read when asked.
 
-use std::sync::atomic::AtomicU64;
-
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -34,8 +32,6 @@ pub struct CoreMetrics {
     pub checkpoint_rows: Counter,
     /// Profiles let go from memory.
     pub evictions: Counter,
-    /// The checkpoint's position.
-    pub checkpoint_position: AtomicU64,
 }
 
 impl CoreMetrics {
@@ -52,7 +48,6 @@ impl CoreMetrics {
             identity_dropped: Counter::default(),
             checkpoint_rows: Counter::default(),
             evictions: Counter::default(),
-            checkpoint_position: AtomicU64::new(0),
         };
         registry.register(
             "tidegate_rule_seconds",

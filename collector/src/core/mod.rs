@@ -102,6 +102,25 @@ impl std::fmt::Debug for Inner {
     }
 }
 
+/// Sizes and positions of the live state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Profiles in memory.
+    pub profiles_live: u64,
+    /// Profiles whose row is behind.
+    pub profiles_dirty: u64,
+    /// Timers waiting.
+    pub timers: u64,
+    /// How late the earliest one is, milliseconds.
+    pub timers_overdue_ms: u64,
+    /// Deduplication keys remembered.
+    pub dedup_entries: u64,
+    /// Offset of the oldest of them.
+    pub dedup_oldest_offset: u64,
+    /// Everything below is in the store.
+    pub checkpoint_offset: u64,
+}
+
 /// Whose segments are asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Lookup<'a> {
@@ -215,11 +234,35 @@ impl Core {
         )
     }
 
-    /// Journals the catalog change and puts its rules in force.
+    /// Journals the catalog change and puts its rules in force; resolves when it is durable.
     ///
     /// # Errors
     /// [`Refused::Stopped`]
     pub async fn switch(&self, rules: Rules, digest: &str) -> Result<u64, Refused> {
+        let offset = self.write_catalog(rules.generation, digest).await?;
+        self.0.rules.store(Arc::new(rules));
+        self.0
+            .journal
+            .wait_durable(offset)
+            .await
+            .map_err(|_| Refused::Stopped)?;
+        Ok(offset)
+    }
+
+    /// Journals that the rules the core was opened with are those of a new catalog.
+    ///
+    /// # Errors
+    /// [`Refused::Stopped`]
+    pub async fn record_catalog(&self, generation: u32, digest: &str) -> Result<(), Refused> {
+        let offset = self.write_catalog(generation, digest).await?;
+        self.0
+            .journal
+            .wait_durable(offset)
+            .await
+            .map_err(|_| Refused::Stopped)
+    }
+
+    async fn write_catalog(&self, generation: u32, digest: &str) -> Result<u64, Refused> {
         let mut reservation = self
             .0
             .journal
@@ -230,7 +273,7 @@ impl Core {
         let offset = ticket.offset();
         let message_id = uuid::Uuid::from_u128(self.mint()).to_string();
         let record = Record {
-            generation: rules.generation,
+            generation,
             decided_at: ticket.decided_at(),
             profile: None,
             anonymous_id: None,
@@ -250,13 +293,18 @@ impl Core {
             })
             .expect("a catalog record is small");
         ticket.fill(payload);
-        self.0.rules.store(Arc::new(rules));
-        self.0
-            .journal
-            .wait_durable(offset)
-            .await
-            .map_err(|_| Refused::Stopped)?;
         Ok(offset)
+    }
+
+    /// Tells the journal the time: it retires segments by age and reads no clock.
+    pub fn observe_time(&self) {
+        self.0.journal.observe_time(self.0.clock.now());
+    }
+
+    /// Bytes of the profile store and the outbox on disk.
+    #[must_use]
+    pub fn store_bytes(&self) -> u64 {
+        self.0.profiles.store().disk_bytes()
     }
 
     /// Generation of the rules in force.
@@ -271,10 +319,19 @@ impl Core {
         &self.0.journal
     }
 
-    /// Figures for `/metrics` and the admin API.
+    /// Figures that are read rather than counted.
     #[must_use]
-    pub fn metrics(&self) -> &CoreMetrics {
-        &self.0.metrics
+    pub fn gauges(&self, now: Timestamp) -> Gauges {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        Gauges {
+            profiles_live: count(self.0.profiles.len()),
+            profiles_dirty: count(self.0.dirty.lock().len()),
+            timers: count(self.0.timers.len()),
+            timers_overdue_ms: u64::try_from(self.0.timers.overdue_ms(now)).unwrap_or(0),
+            dedup_entries: count(self.0.dedup.len()),
+            dedup_oldest_offset: self.0.dedup.oldest().unwrap_or(0),
+            checkpoint_offset: self.0.cursor.lock().position(),
+        }
     }
 
     /// Reads every profile, in memory and at rest: for tests and `doctor`, not for a busy gateway.

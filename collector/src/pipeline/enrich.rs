@@ -44,6 +44,12 @@ pub trait GeoLookup {
     fn lookup(&self, ip: IpAddr) -> Geo;
 }
 
+impl<G: GeoLookup> GeoLookup for std::sync::Arc<G> {
+    fn lookup(&self, ip: IpAddr) -> Geo {
+        G::lookup(self, ip)
+    }
+}
+
 /// Adds what can be derived. A server-side event speaks for its own visitor: its `context.ip` and
 /// `context.userAgent` count, the request's are its back end's.
 pub fn enrich<'a>(

@@ -1,0 +1,116 @@
+//! Catalog changes on a running gateway: checked and compiled first, then put in force part by
+//! part; refused as a whole where anything is wrong.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tidegate_activation::Activation;
+
+use crate::admin::control::ApplyRefused;
+use crate::catalog::change::Applied;
+use crate::catalog::check;
+use crate::catalog::store::{ApplyError, Current, Store, StoreError};
+use crate::clock::Clock;
+use crate::core::Core;
+use crate::document::Document;
+use crate::edge::RuntimeCatalog;
+use crate::settings::Cidr;
+
+/// The catalog in force and everything that runs by it.
+#[derive(Debug)]
+pub(super) struct Catalogs {
+    store: Arc<Store>,
+    core: Core,
+    activation: Activation,
+    sources: Arc<ArcSwap<RuntimeCatalog>>,
+    allow_private: Vec<Cidr>,
+    clock: Arc<dyn Clock>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Catalogs {
+    pub(super) fn new(
+        store: Store,
+        core: Core,
+        activation: Activation,
+        sources: Arc<ArcSwap<RuntimeCatalog>>,
+        allow_private: Vec<Cidr>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store: Arc::new(store),
+            core,
+            activation,
+            sources,
+            allow_private,
+            clock,
+            changing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    pub(super) fn current(&self) -> Result<Current, StoreError> {
+        self.store.current()
+    }
+
+    /// Applies a catalog file, or only says what that would change.
+    pub(super) async fn apply(&self, text: String, dry_run: bool) -> Result<Applied, ApplyRefused> {
+        let _one = self.changing.lock().await;
+        let document = Document::parse("catalog", &text);
+        let prepared = self
+            .store
+            .prepare(&document, Some(&self.allow_private))
+            .map_err(refused)?;
+        let before = self
+            .store
+            .current()
+            .map_err(|error| failed(&error))?
+            .generation;
+        let (core, catalog) = (self.core.clone(), prepared.catalog.clone());
+        let generation = prepared.applied.generation;
+        let rules = tokio::task::spawn_blocking(move || core.prepare(&catalog, generation))
+            .await
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))?;
+        if dry_run {
+            return Ok(prepared.applied);
+        }
+        self.store
+            .commit(&prepared, self.clock.now())
+            .map_err(refused)?;
+        if generation != before {
+            let digest = &prepared.applied.digest;
+            self.core
+                .switch(rules, digest)
+                .await
+                .map_err(|error| failed(&error))?;
+            self.sources
+                .store(Arc::new(RuntimeCatalog::new(&prepared.catalog)));
+            let configs: Vec<_> = prepared
+                .catalog
+                .destinations
+                .iter()
+                .map(check::config)
+                .collect();
+            self.activation
+                .set_destinations(&configs)
+                .map_err(|error| failed(&error))?;
+        }
+        tracing::info!(generation, "catalog applied");
+        Ok(prepared.applied)
+    }
+}
+
+fn refused(error: ApplyError) -> ApplyRefused {
+    match error {
+        ApplyError::Faults(faults) => ApplyRefused::Faults(faults),
+        ApplyError::Conflict => ApplyRefused::Conflict,
+        ApplyError::Store(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ApplyRefused {
+    ApplyRefused::Failed {
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,204 @@
+//! The admin API's view of the gateway.
+
+use std::sync::Arc;
+
+use tidegate_activation::{Activation, AdminError, ReplayWhich};
+use tidegate_journal::CursorError;
+
+use super::catalogs::Catalogs;
+use super::figures::Figures;
+use crate::admin::control::{
+    ApplyRefused, CatalogView, Control, ControlError, CursorView, DeadLetterView, DestinationView,
+    Readiness, ReplayView, TestView,
+};
+use crate::bad_rows::BadRows;
+use crate::catalog::change::Applied;
+use crate::core::Core;
+
+/// Bytes of the smallest useful reservation: readiness asks for room like a hit would.
+const PROBE_BYTES: usize = 4_096;
+
+pub(super) struct AppControl {
+    core: Core,
+    catalogs: Arc<Catalogs>,
+    activation: Activation,
+    bad_rows: BadRows,
+    figures: Figures,
+}
+
+impl AppControl {
+    pub(super) const fn new(
+        core: Core,
+        catalogs: Arc<Catalogs>,
+        activation: Activation,
+        bad_rows: BadRows,
+        figures: Figures,
+    ) -> Self {
+        Self {
+            core,
+            catalogs,
+            activation,
+            bad_rows,
+            figures,
+        }
+    }
+}
+
+impl Control for AppControl {
+    fn readiness(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if let Some(fatal) = self.core.journal().failure() {
+            reasons.push(format!("the journal failed: {fatal}"));
+        } else if let Err(full) = self.core.journal().reserve(PROBE_BYTES, 1) {
+            reasons.push(format!("the journal has no room: {full}"));
+        }
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }
+    }
+
+    fn observe(&self) {}
+
+    fn stats(&self) -> serde_json::Value {
+        self.figures.stats()
+    }
+
+    async fn catalog(&self) -> Result<CatalogView, ControlError> {
+        let current = self.catalogs.current().map_err(|error| failed(&error))?;
+        Ok(CatalogView {
+            generation: current.generation,
+            digest: current.digest,
+            catalog: current.catalog,
+        })
+    }
+
+    async fn apply(&self, text: String, dry_run: bool) -> Result<Applied, ApplyRefused> {
+        self.catalogs.apply(text, dry_run).await
+    }
+
+    async fn cursors(&self) -> Result<Vec<CursorView>, ControlError> {
+        let mut cursors: Vec<CursorView> = self
+            .core
+            .journal()
+            .cursors()
+            .into_iter()
+            .map(CursorView::from)
+            .collect();
+        cursors.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(cursors)
+    }
+
+    async fn drop_cursor(&self, name: &str) -> Result<(), ControlError> {
+        self.core
+            .journal()
+            .drop_cursor(name)
+            .map_err(|error| match error {
+                CursorError::Unknown => ControlError::NotFound {
+                    what: "cursor",
+                    name: name.to_owned(),
+                },
+                error => failed(&error),
+            })
+    }
+
+    async fn destinations(&self) -> Result<Vec<DestinationView>, ControlError> {
+        Ok(self
+            .activation
+            .list()
+            .into_iter()
+            .map(|status| DestinationView {
+                name: status.name,
+                kind: status.kind.to_owned(),
+                enabled: status.enabled,
+                state: status.breaker.as_str().to_owned(),
+                queued: status.queued,
+                in_flight: status.in_flight,
+                delivered: status.delivered,
+                dead_letters: status.dead_letters,
+                last_error: status.last_error.map(|kind| kind.as_str().to_owned()),
+                oldest_queued_ms: status.oldest_queued_ms,
+            })
+            .collect())
+    }
+
+    async fn dead_letters(
+        &self,
+        destination: &str,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterView>, ControlError> {
+        let letters = self.activation.dead_letters(destination, limit);
+        let letters = letters.map_err(|error| refused(&error, destination))?;
+        Ok(letters
+            .into_iter()
+            .map(|letter| DeadLetterView {
+                id: letter.id,
+                webhook_id: letter.webhook_id,
+                segment: letter.segment,
+                change: letter.change.as_str().to_owned(),
+                epoch: letter.epoch,
+                occurred_at: letter.occurred_at,
+                dead_at: letter.dead_at,
+                reason: letter.reason.as_str().to_owned(),
+                attempts: letter.attempts,
+                last_status: letter.last_status,
+                body: letter.request.body,
+            })
+            .collect())
+    }
+
+    async fn test_destination(&self, destination: &str) -> Result<TestView, ControlError> {
+        let report = self.activation.test(destination).await;
+        let report = report.map_err(|error| refused(&error, destination))?;
+        Ok(TestView {
+            delivered: report.failure.is_none(),
+            status: report.status,
+            latency_ms: report.latency_ms,
+            error: report.failure.map(|kind| kind.as_str().to_owned()),
+        })
+    }
+
+    async fn replay(
+        &self,
+        destination: &str,
+        ids: Option<Vec<u64>>,
+    ) -> Result<ReplayView, ControlError> {
+        let which = ids.map_or(ReplayWhich::All, ReplayWhich::Ids);
+        let report = self.activation.replay(destination, which);
+        let report = report.map_err(|error| refused(&error, destination))?;
+        Ok(ReplayView {
+            replayed: report.replayed,
+            superseded: report.superseded,
+            missing: report.missing,
+            no_room: report.no_room,
+        })
+    }
+
+    async fn bad_rows(&self, limit: usize) -> Result<Vec<serde_json::Value>, ControlError> {
+        let bad_rows = self.bad_rows.clone();
+        let rows = tokio::task::spawn_blocking(move || bad_rows.last(limit))
+            .await
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))?;
+        Ok(rows
+            .iter()
+            .filter_map(|row| serde_json::from_str(row).ok())
+            .collect())
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ControlError {
+    ControlError::Failed {
+        reason: error.to_string(),
+    }
+}
+
+fn refused(error: &AdminError, destination: &str) -> ControlError {
+    match error {
+        AdminError::UnknownDestination => ControlError::NotFound {
+            what: "destination",
+            name: destination.to_owned(),
+        },
+        error => failed(error),
+    }
+}

@@ -1,0 +1,399 @@
+//! Start: directory, journal, catalog, state, activation, cursors, listeners. What fails says what
+//! to do; nothing is served before everything stands.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use fjall::Database;
+use prometheus_client::registry::Registry;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tidegate_activation::Activation;
+use tidegate_journal::Journal;
+use tidegate_journal::storage::RealStorage;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::catalogs::Catalogs;
+use super::control::AppControl;
+use super::figures::Figures;
+use super::{Gateway, background};
+use crate::admin::{self, Admin, Token};
+use crate::bad_rows::BadRows;
+use crate::catalog::store::Store;
+use crate::catalog::{Catalog, check, write};
+use crate::clock::{Clock, SystemClock};
+use crate::core::metrics::CoreMetrics;
+use crate::core::{Core, CoreSettings, Parts, Progress};
+use crate::cursors::activation::ActivationCursor;
+use crate::cursors::kafka::{self, KafkaSink};
+use crate::document::Document;
+use crate::edge::{self, Edge, EdgeMetrics, RuntimeCatalog};
+use crate::geo::GeoDatabases;
+use crate::settings::{Ack, Settings};
+
+/// Bytes of one journal record; an event is bounded far below it.
+const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Block cache of the store: rows are read once, when a visitor comes back.
+const STORE_CACHE_BYTES: u64 = 16 << 20;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error("cannot use the data directory {path}: {error}; name another with --data-dir DIR")]
+    DataDir {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The journal.
+    #[error("cannot open the journal: {0}")]
+    Journal(#[from] tidegate_journal::OpenError),
+    /// The database of profiles and outbox.
+    #[error("cannot open the profile store in {path}: {error}")]
+    Store {
+        /// Its directory.
+        path: PathBuf,
+        /// What it says.
+        error: fjall::Error,
+    },
+    /// The catalog's store.
+    #[error("cannot open the catalog's store: {0}")]
+    CatalogStore(#[from] crate::catalog::store::StoreError),
+    /// The catalog file.
+    #[error("cannot read the catalog {path}: {error}; see `catalog` in the settings")]
+    CatalogFile {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A catalog with mistakes.
+    #[error("{0}")]
+    Catalog(#[from] crate::catalog::store::ApplyError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] crate::core::OpenError),
+    /// A GeoIP database.
+    #[error(transparent)]
+    Geo(#[from] crate::geo::GeoError),
+    /// Activation.
+    #[error("cannot start activation: {0}")]
+    Activation(#[from] tidegate_activation::OpenError),
+    /// Its destinations.
+    #[error("cannot start activation: {0}")]
+    Destinations(#[from] tidegate_activation::ApplyError),
+    /// A cursor.
+    #[error(transparent)]
+    ActivationCursor(#[from] crate::cursors::activation::StartError),
+    /// The Kafka sink.
+    #[error("cannot start forwarding to Kafka: {0}")]
+    Kafka(#[from] kafka::StartError),
+    /// A listener.
+    #[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
+    Listen {
+        /// Setting that names it.
+        key: &'static str,
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The admin token.
+    #[error(transparent)]
+    Token(#[from] admin::TokenError),
+    /// `admin.listen` is reachable from elsewhere and has no token.
+    #[error("admin.listen = {0} is not loopback: set admin.token_file to a file with a secret")]
+    TokenMissing(SocketAddr),
+    /// A thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Gateway {
+    /// Starts a gateway and announces its addresses in `addresses.json` of the data directory.
+    /// `catalog` is applied in place of the configured file.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn start(settings: Settings, catalog: Option<&Catalog>) -> Result<Self, StartError> {
+        let token = token(&settings)?;
+        let clock: Arc<SystemClock> = Arc::new(SystemClock::default());
+        let mut registry = Registry::default();
+        let journal = open_journal(&settings)?;
+        let store = Store::open(&settings.data_dir)?;
+        let changed = first_catalog(&store, &settings, catalog, clock.now())?;
+        let current = store.current()?;
+        let database = open_database(&settings.data_dir)?;
+        let parts = Parts {
+            journal: journal.clone(),
+            database: database.clone(),
+            settings: core_settings(&settings),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            mint: Arc::new(mint),
+            catalog: current.catalog.clone(),
+            generation: current.generation,
+            metrics: CoreMetrics::register(&mut registry),
+        };
+        let core = Core::open(parts, report)?;
+        if changed {
+            // A stopped journal cannot be reached here: it was opened a moment ago.
+            let _ = core
+                .record_catalog(current.generation, &current.digest)
+                .await;
+        }
+        let activation = open_activation(&settings, database, &clock)?;
+        let configs: Vec<_> = current
+            .catalog
+            .destinations
+            .iter()
+            .map(check::config)
+            .collect();
+        activation.set_destinations(&configs)?;
+        let bad_rows = BadRows::start(
+            &settings.data_dir.join("bad-rows"),
+            &settings.bad_rows,
+            &mut registry,
+        )
+        .map_err(StartError::Thread)?;
+        let sources = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&current.catalog)));
+        let catalogs = Arc::new(Catalogs::new(
+            store,
+            core.clone(),
+            activation.clone(),
+            Arc::clone(&sources),
+            settings.activation.allow_private.clone(),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+        ));
+        let activation_cursor = ActivationCursor::start(&journal, &activation, Handle::current())?;
+        let kafka = start_kafka(&settings, &journal, &clock, &core, &mut registry)?;
+        let figures = Figures::register(&mut registry, &core, &activation, &bad_rows, &clock);
+        let (stop, stopping) = watch::channel(false);
+
+        let (http, http_addr) = listen("edge.http", settings.edge.http).await?;
+        let (admin_listener, admin_addr) = listen("admin.listen", settings.admin.listen).await?;
+        let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
+        let edge = Arc::new(Edge::new(
+            &settings,
+            sources,
+            core.clone(),
+            geo,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            EdgeMetrics::register(&mut registry),
+            bad_rows.clone(),
+        ));
+        let control = AppControl::new(
+            core.clone(),
+            Arc::clone(&catalogs),
+            activation.clone(),
+            bad_rows.clone(),
+            figures,
+        );
+        let admin = Arc::new(Admin::new(
+            control,
+            Arc::new(registry),
+            token,
+            settings.admin.clone(),
+        ));
+        let gateway = Self {
+            background: background::spawn(&core, &bad_rows, &settings, &stopping),
+            edge_task: tokio::spawn(edge::serve(http, edge, stopped(stopping.clone()))),
+            admin_task: tokio::spawn(admin::serve(admin_listener, admin, stopped(stopping))),
+            core,
+            catalogs,
+            activation,
+            activation_cursor: Some(activation_cursor),
+            kafka,
+            http: http_addr,
+            admin: admin_addr,
+            stop,
+        };
+        announce(&settings.data_dir, http_addr, admin_addr)?;
+        Ok(gateway)
+    }
+}
+
+/// A random 128-bit id that nobody can guess: cookie and profile ids stand for people.
+fn mint() -> u128 {
+    thread_local! {
+        static RANDOM: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());
+    }
+    RANDOM.with_borrow_mut(Rng::random)
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+fn token(settings: &Settings) -> Result<Option<Token>, StartError> {
+    match &settings.admin.token_file {
+        Some(path) => Ok(Some(Token::load(path)?)),
+        None if settings.admin.listen.ip().is_loopback() => Ok(None),
+        None => Err(StartError::TokenMissing(settings.admin.listen)),
+    }
+}
+
+fn open_journal(settings: &Settings) -> Result<Journal, StartError> {
+    let error = |error| StartError::DataDir {
+        path: settings.data_dir.clone(),
+        error,
+    };
+    std::fs::create_dir_all(&settings.data_dir).map_err(error)?;
+    let journal = tidegate_journal::Settings {
+        segment_bytes: settings.journal.segment_bytes,
+        disk_budget: settings.journal.disk_budget,
+        retention_ms: settings.journal.retention_ms,
+        record_bytes_max: RECORD_BYTES_MAX,
+        ..tidegate_journal::Settings::default()
+    };
+    Ok(Journal::open(
+        &settings.data_dir,
+        Arc::new(RealStorage),
+        journal,
+    )?)
+}
+
+fn open_database(data_dir: &Path) -> Result<Database, StartError> {
+    let path = data_dir.join("state");
+    Database::builder(&path)
+        .cache_size(STORE_CACHE_BYTES)
+        .open()
+        .map_err(|error| StartError::Store { path, error })
+}
+
+/// Applies the given, else the configured, else the built-in catalog, where it is not the last one
+/// that was applied; true where the catalog changed.
+fn first_catalog(
+    store: &Store,
+    settings: &Settings,
+    given: Option<&Catalog>,
+    now: tidegate_event::Timestamp,
+) -> Result<bool, StartError> {
+    let (name, text) = match (given, &settings.catalog) {
+        (Some(catalog), _) => ("catalog".to_owned(), write::toml(catalog)),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|error| StartError::CatalogFile {
+                path: path.clone(),
+                error,
+            })?;
+            (path.display().to_string(), text)
+        }
+        (None, None) if store.current()?.generation == 0 => (
+            "the built-in catalog".to_owned(),
+            crate::catalog::default::TEXT.to_owned(),
+        ),
+        (None, None) => return Ok(false),
+    };
+    if store.is_last_applied(&text)? {
+        return Ok(false);
+    }
+    let before = store.current()?.generation;
+    let document = Document::parse(&name, &text);
+    let applied = store.apply(&document, Some(&settings.activation.allow_private), now)?;
+    Ok(applied.generation != before)
+}
+
+fn core_settings(settings: &Settings) -> CoreSettings {
+    CoreSettings {
+        record_bytes_max: RECORD_BYTES_MAX,
+        traits_bytes_max: settings.profiles.traits_bytes_max,
+        identifiers_max: settings.profiles.identifiers_max,
+        merges_per_hour_max: settings.profiles.merges_per_hour_max,
+        live_max: settings.profiles.live_max,
+        lag_records: settings.checkpoint.lag_records,
+        disk_budget: settings.journal.disk_budget,
+        dedup_window_ms: settings.dedup.window_ms,
+        dedup_entries_max: settings.dedup.entries_max,
+        ack_timeout_ms: settings.edge.ack_timeout_ms,
+        evaluators: Handle::current().metrics().num_workers() + 1,
+    }
+}
+
+fn open_activation(
+    settings: &Settings,
+    database: Database,
+    clock: &Arc<SystemClock>,
+) -> Result<Activation, StartError> {
+    let outbox = tidegate_activation::Settings {
+        allow_private: check::networks(&settings.activation.allow_private),
+        outbox_rows_max: u64::try_from(settings.activation.outbox_rows_max).unwrap_or(u64::MAX),
+        dead_letters_max: u64::try_from(settings.activation.dead_letters_max).unwrap_or(u64::MAX),
+        ..tidegate_activation::Settings::default()
+    };
+    let clock = Arc::clone(clock) as Arc<dyn tidegate_activation::Clock>;
+    Ok(Activation::open(database, clock, outbox)?)
+}
+
+fn start_kafka(
+    settings: &Settings,
+    journal: &Journal,
+    clock: &Arc<SystemClock>,
+    core: &Core,
+    registry: &mut Registry,
+) -> Result<Option<KafkaSink>, StartError> {
+    let Some(kafka) = &settings.kafka else {
+        return Ok(None);
+    };
+    let sink = KafkaSink::start(
+        kafka.clone(),
+        &settings.data_dir,
+        journal,
+        Arc::clone(clock) as Arc<dyn Clock>,
+        kafka::Metrics::register(registry),
+        Handle::current(),
+    )?;
+    if settings.edge.ack == Ack::Kafka {
+        core.acknowledge_by(sink.acked());
+    }
+    Ok(Some(sink))
+}
+
+async fn listen(
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| StartError::Listen {
+        key,
+        address,
+        error,
+    })?;
+    let bound = listener.local_addr();
+    let bound = bound.map_err(|error| StartError::Listen {
+        key,
+        address,
+        error,
+    })?;
+    Ok((listener, bound))
+}
+
+fn report(progress: Progress) {
+    tracing::info!(
+        done = progress.done,
+        total = progress.total,
+        "replaying the journal"
+    );
+}
+
+/// Written last: who finds it can connect. Replaced atomically.
+fn announce(data_dir: &Path, http: SocketAddr, admin: SocketAddr) -> Result<(), StartError> {
+    let write = || -> std::io::Result<()> {
+        let next = data_dir.join("addresses.json.next");
+        let mut file = std::fs::File::create(&next)?;
+        writeln!(file, "{{\"http\":\"{http}\",\"admin\":\"{admin}\"}}")?;
+        std::fs::rename(next, data_dir.join("addresses.json"))
+    };
+    write().map_err(|error| StartError::DataDir {
+        path: data_dir.to_owned(),
+        error,
+    })?;
+    tracing::info!(%http, %admin, "ready");
+    Ok(())
+}
