@@ -188,3 +188,33 @@ fn traits_are_the_events_in_a_condition_and_the_profiles_elsewhere() {
     );
     assert!(ruleset.plan().segments[0].event_slots.is_empty());
 }
+
+#[test]
+fn the_canonical_text_shows_all_that_makes_an_aggregate() {
+    let key = |text: &str| tidegate_event::id::fnv1a_32(text.as_bytes());
+    for (when, canonical) in [
+        ("last(page.path == '/a') < now", "last(page.path==\"/a\",0)"),
+        (
+            "sum(properties.a * 2, true && (false || device.bot), \"1h\") > 1.0",
+            "sum((properties.a*2),(true&&(false||device.bot)),3600000)",
+        ),
+        (
+            "distinct(properties[\"odd \\\"key\"], geo.country in [\"US\", 'CA'], \"60m\") > 1",
+            "distinct(properties[\"odd \\\"key\"],geo.country in [\"US\",\"CA\"],3600000)",
+        ),
+        (
+            "then(page.url.contains(\"a\"), !has(traits.x), \"1s\")",
+            "then(page.url.contains(\"a\"),!has(traits.x),1000)",
+        ),
+        (
+            "absent(size(page.title) > 3, device.bot ? traits.a > 1.5 : true == false, \"1s\")",
+            "absent((device.bot?traits.a>1.5:(true==false)),size(page.title)>3,1000)",
+        ),
+    ] {
+        assert_eq!(
+            load(&[when]).plan().aggregates[0].id.0,
+            key(canonical),
+            "{when}"
+        );
+    }
+}

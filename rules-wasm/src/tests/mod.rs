@@ -13,3 +13,5 @@ mod documentation;
 mod reference;
 mod generate;
 mod equivalence;
+mod layout;
+mod robustness;
