@@ -8,6 +8,7 @@ mod error;
 mod fields;
 mod timestamp;
 mod scalar;
+mod mend;
 mod object;
 mod event;
 pub mod native;

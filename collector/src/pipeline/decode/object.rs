@@ -8,6 +8,7 @@ use tidegate_event::hit::Object;
 
 use super::DEPTH_MAX;
 use super::error::DecodeError;
+use super::mend;
 
 /// Reads one object; absent and null are None.
 pub(super) fn read<'a>(
@@ -30,14 +31,24 @@ pub(super) fn read<'a>(
         let max = DEPTH_MAX;
         return Err(DecodeError::TooDeep { path, max });
     }
-    let value = serde_json::from_str::<Json<'a>>(raw).map_err(|error| DecodeError::BadValue {
-        path,
-        at: error.column(),
-    })?;
-    Ok(Some(Object {
-        raw: Cow::Borrowed(raw),
-        value,
-    }))
+    match serde_json::from_str::<Json<'a>>(raw) {
+        Ok(value) => Ok(Some(Object {
+            raw: Cow::Borrowed(raw),
+            value,
+        })),
+        Err(error) => mended(raw).map(Some).ok_or(DecodeError::BadValue {
+            path,
+            at: error.column(),
+        }),
+    }
+}
+
+/// The error path: half an emoji is no reason to lose the event.
+fn mended<'a>(raw: &str) -> Option<Object<'a>> {
+    let mended = mend::lone_surrogates(raw)?;
+    let value = mend::owned(serde_json::from_str::<Json<'_>>(&mended).ok()?);
+    let raw = Cow::Owned(mended);
+    Some(Object { raw, value })
 }
 
 /// Whether well-formed JSON nests deeper than `max` levels.
