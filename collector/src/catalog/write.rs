@@ -107,7 +107,7 @@ mod tests {
         let catalog = Catalog {
             sources: vec![Source {
                 name: "shop".to_owned(),
-                write_key: "a \"quoted\" key".to_owned(),
+                write_key: "a-long-key".to_owned(),
                 kind: SourceKind::Web,
                 origins: vec!["https://shop.example".to_owned()],
                 session_gap_ms: 600_000,

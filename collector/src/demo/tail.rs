@@ -63,6 +63,7 @@ mod tests {
 
     use super::*;
 
+    #[derive(Debug)]
     struct Fixed;
 
     impl Clock for Fixed {

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const BODY: &str = r#"{"profile_id":"p","segment":"buyers","change":"enter","epoch":1,"occurred_at":"2027-01-15T07:59:59.993Z"}"#;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Fixed;
 
 impl Clock for Fixed {

@@ -308,8 +308,13 @@ fn to_time(value: u64) -> Timestamp {
     Timestamp(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
+/// Without a window everything falls into one bucket that never closes.
 fn bucket_number(spec: &AggregateSpec, at: Timestamp) -> u64 {
-    from_time(at) / spec.bucket_ms()
+    if spec.window_ms == 0 {
+        0
+    } else {
+        from_time(at) / spec.bucket_ms()
+    }
 }
 
 #[expect(
@@ -397,8 +402,9 @@ fn windowed(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
         Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
     };
     // The oldest bucket leaves when the clock enters the bucket 60 after it.
-    let edge =
-        oldest.map(|age| to_time((now_bucket - age + AggregateSpec::BUCKETS) * spec.bucket_ms()));
+    let edge = oldest
+        .filter(|_| spec.window_ms > 0)
+        .map(|age| to_time((now_bucket - age + AggregateSpec::BUCKETS) * spec.bucket_ms()));
     Reading { value, edge }
 }
 
@@ -476,6 +482,25 @@ mod tests {
         );
         assert_eq!(read(&cells, &count, T).value, Value::Int(1));
         assert_eq!(read(&cells, &count, T + 31 * 60_000).value, Value::Int(0));
+    }
+
+    #[test]
+    fn a_count_without_a_window_never_forgets_and_never_wakes() {
+        let count = spec(AggregateKind::Count, 0);
+        let mut cells = Cells::default();
+        for day in 0..400 {
+            let at = Timestamp(T + day * 86_400_000);
+            cells.add(&hit(count, HitValue::Matched), at, at);
+        }
+        let later = T + 4_000 * 86_400_000;
+        assert_eq!(
+            read(&cells, &count, later),
+            Reading {
+                value: Value::Int(400),
+                edge: None
+            }
+        );
+        assert_eq!(cells.len(), 1);
     }
 
     #[test]
