@@ -199,6 +199,6 @@ fn refused(error: &AdminError, destination: &str) -> ControlError {
             what: "destination",
             name: destination.to_owned(),
         },
-        error => failed(error),
+        AdminError::Store(_) => failed(error),
     }
 }

@@ -88,6 +88,7 @@ impl Collector for Figures {
 }
 
 impl Figures {
+    #[expect(clippy::too_many_lines, reason = "a table of names and texts")]
     fn journal(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.0.core.journal().stats();
         for (name, help, value) in [
@@ -245,6 +246,7 @@ impl Figures {
         Ok(())
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table of names and texts")]
     fn destinations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let metrics = self.0.activation.metrics();
         gauge(

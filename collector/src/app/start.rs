@@ -123,6 +123,7 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`]
+    #[expect(clippy::too_many_lines, reason = "the wiring, read from top to bottom")]
     pub async fn start(settings: Settings, catalog: Option<&Catalog>) -> Result<Self, StartError> {
         let token = token(&settings)?;
         let clock: Arc<SystemClock> = Arc::new(SystemClock::default());

@@ -42,7 +42,7 @@ impl Core {
         let mut dedup = self.dedup_rows(durable);
         loop {
             let ids = self.next_batch(extent, durable);
-            let wrote = self.write_batch(&ids, durable, std::mem::take(&mut dedup))?;
+            let wrote = self.write_batch(&ids, durable, &std::mem::take(&mut dedup))?;
             written += wrote;
             if wrote == 0 || ids.len() < BATCH {
                 break;
@@ -96,7 +96,7 @@ impl Core {
         &self,
         ids: &[ProfileId],
         durable: u64,
-        dedup: Vec<DedupRows>,
+        dedup: &[DedupRows],
     ) -> Result<usize, StoreError> {
         let mut rows: Vec<ProfileWrite> = Vec::with_capacity(ids.len());
         let mut taken: Vec<Taken> = Vec::with_capacity(ids.len());
@@ -124,7 +124,7 @@ impl Core {
         if rows.is_empty() && dedup.is_empty() {
             return Ok(0);
         }
-        self.0.profiles.store().write(rows, &dedup)?;
+        self.0.profiles.store().write(rows, dedup)?;
         for taken in &taken {
             self.mark_written(taken);
         }
@@ -191,7 +191,7 @@ impl Core {
         }
         seen.sort_unstable();
         let ids: Vec<ProfileId> = seen.into_iter().take(surplus).map(|(_, id)| id).collect();
-        let written = self.write_batch(&ids, self.0.journal.durable(), Vec::new())?;
+        let written = self.write_batch(&ids, self.0.journal.durable(), &[])?;
         for id in ids {
             if self.0.profiles.evict(id) {
                 self.0.metrics.evictions.inc();

@@ -36,6 +36,7 @@ pub struct CoreMetrics {
 
 impl CoreMetrics {
     /// Makes the counters known under their names.
+    #[expect(clippy::too_many_lines, reason = "a table of names and texts")]
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             rule_seconds: Histogram::new(RULE_SECONDS),

@@ -289,7 +289,7 @@ impl Core {
         };
         let payload = record
             .write(Vec::with_capacity(512), |out| {
-                record_json::write_system(out, &record)
+                record_json::write_system(out, &record);
             })
             .expect("a catalog record is small");
         ticket.fill(payload);

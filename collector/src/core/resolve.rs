@@ -249,7 +249,8 @@ impl<'w> Group<'w> {
             Namespace::UserId => self.user_id.is_none(),
             Namespace::AnonymousId => self.devices < DEVICES_PER_WEEK,
         };
-        if !alone && !(room && fits) {
+        let kept = alone || (room && fits);
+        if !kept {
             core.0.metrics.identity_dropped.inc();
             return;
         }
@@ -273,7 +274,8 @@ impl<'w> Group<'w> {
             || merge::merges_this_hour(profile, now) < core.0.settings.merges_per_hour_max;
         let room = self.identifiers + profile.identifiers.len() <= core.0.settings.identifiers_max
             && self.devices + devices <= DEVICES_PER_WEEK;
-        if !alone && !(one_user && merges && room) {
+        let kept = alone || (one_user && merges && room);
+        if !kept {
             core.0.metrics.identity_dropped.inc();
             return;
         }

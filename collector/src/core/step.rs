@@ -228,7 +228,7 @@ impl<'a> Step<'a> {
         decide::begin(&mut worker);
         let decided = self.decide(winner, &mut worker, decided_at);
         drop(worker);
-        let transitions = net(inherited, decided.transitions, exits);
+        let transitions = net(&inherited, &decided.transitions, exits);
         winner.profile.memberships = merged_state;
         fold::transitions(&mut winner.profile, &transitions);
         winner.profile.wake_up = decided.wake_up;
@@ -379,7 +379,7 @@ impl<'a> Step<'a> {
         };
         let payload = record
             .write(Vec::with_capacity(512), |out| {
-                record_json::write_system(out, &record)
+                record_json::write_system(out, &record);
             })
             .expect("a head is smaller than 4 GiB: its parts were bounded when it was reserved");
         ticket.fill(payload);
@@ -389,8 +389,8 @@ impl<'a> Step<'a> {
 /// At most one transition a segment: what was inherited and at once decided away did not happen.
 /// The loser's exits come last.
 fn net<'r>(
-    inherited: Vec<TransitionRef<'r>>,
-    decided: Vec<TransitionRef<'r>>,
+    inherited: &[TransitionRef<'r>],
+    decided: &[TransitionRef<'r>],
     exits: Vec<TransitionRef<'r>>,
 ) -> Vec<TransitionRef<'r>> {
     let same = |a: &TransitionRef<'_>, b: &TransitionRef<'_>| a.id == b.id;
@@ -399,10 +399,10 @@ fn net<'r>(
     };
     let mut transitions: Vec<_> = inherited
         .iter()
-        .filter(|t| stays(t, &decided))
+        .filter(|t| stays(t, decided))
         .copied()
         .collect();
-    transitions.extend(decided.iter().filter(|t| stays(t, &inherited)).copied());
+    transitions.extend(decided.iter().filter(|t| stays(t, inherited)).copied());
     transitions.extend(exits);
     transitions
 }

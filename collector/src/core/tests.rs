@@ -106,12 +106,8 @@ impl World {
             segment_bytes: 4 << 20,
             ..tidegate_journal::Settings::default()
         };
-        let journal = Journal::open(
-            &directory.join("journal"),
-            Arc::new(RealStorage::default()),
-            settings,
-        )
-        .unwrap();
+        let journal =
+            Journal::open(&directory.join("journal"), Arc::new(RealStorage), settings).unwrap();
         let database = fjall::Database::builder(directory.join("state"))
             .open()
             .unwrap();

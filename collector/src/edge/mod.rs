@@ -133,7 +133,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             Err(refusal) => Reply::refused(refusal).with_retry_after(None),
         };
         if route == Route::Pixel {
-            reply.as_pixel()
+            reply.into_pixel()
         } else {
             reply
         }

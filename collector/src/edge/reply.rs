@@ -151,7 +151,7 @@ impl Reply {
     }
 
     /// The same answer as an image: a page's `<img>` shows no error whatever the status.
-    pub(super) fn as_pixel(mut self) -> Self {
+    pub(super) fn into_pixel(mut self) -> Self {
         self.content = Content::Gif;
         self.body = Bytes::from_static(&PIXEL);
         self

@@ -143,9 +143,9 @@ impl Cells {
                     });
                 }
                 AggregateKind::Distinct => self.join_distinct(*cell),
-                AggregateKind::First => self.join(*cell, |a, b| u64::min(a, b)),
+                AggregateKind::First => self.join(*cell, u64::min),
                 AggregateKind::Last | AggregateKind::Then | AggregateKind::Absent => {
-                    self.join(*cell, |a, b| u64::max(a, b));
+                    self.join(*cell, u64::max);
                 }
             }
         }
@@ -428,7 +428,7 @@ mod tests {
         let mut found = None;
         let keyed = [(CellKey::of(spec), *spec)];
         cells.read(keyed.iter(), Timestamp(now), |reading| {
-            found = Some(reading)
+            found = Some(reading);
         });
         found.unwrap()
     }

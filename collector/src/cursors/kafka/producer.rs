@@ -257,13 +257,10 @@ impl ProducerContext for Answers {
     fn delivery(&self, result: &DeliveryResult<'_>, offset: usize) {
         let offset = offset as u64;
         let mut state = self.state.lock();
-        let (error, message) = match result {
-            Ok(_) => {
-                self.metrics.delivered.inc();
-                state.window.settle(offset);
-                return;
-            }
-            Err(failed) => failed,
+        let Err((error, message)) = result else {
+            self.metrics.delivered.inc();
+            state.window.settle(offset);
+            return;
         };
         let code = error
             .rdkafka_error_code()

@@ -28,8 +28,8 @@ pub(in crate::edge) async fn get<A: Accept, G: GeoLookup>(
             Reply::results(&done.rows)
                 .with_retry_after(done.retry_after_s)
                 .with_cookie(done.set_cookie)
-                .as_pixel()
+                .into_pixel()
         }
-        Err(refusal) => edge.refuse(&refusal).as_pixel(),
+        Err(refusal) => edge.refuse(&refusal).into_pixel(),
     }
 }
