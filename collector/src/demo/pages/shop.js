@@ -61,7 +61,8 @@ count(cart.length);
 async function refresh() {
   if (document.visibilityState === 'hidden') return;
   try {
-    const answer = await fetch(`${gateway}/v1/segments`, { credentials: 'include' });
+    const answer = await fetch(`${gateway}/v1/segments?writeKey=demo`, { credentials: 'include' });
+    if (!answer.ok) throw new Error(answer.status);
     const { segments } = await answer.json();
     const chips = segments.map((name) => Object.assign(document.createElement('b'), { textContent: name }));
     if (chips.map((c) => c.textContent).join() !== $('segments').dataset.shown) {
