@@ -14,7 +14,7 @@ fn a_full_disk_is_a_503_until_there_is_room_again() {
     };
     let config = Config::new()
         .data_dir(&disk.path().join("data"))
-        .set("journal", "segment_bytes", "\"1MiB\"")
+        .set("journal", "segment_bytes", "\"4MiB\"")
         .set("journal", "disk_budget", "\"1GiB\"");
     let mut gateway = Gateway::start(&config);
     let load = Load::start(gateway.target(), 16);

@@ -11,8 +11,8 @@ fn it_serves_until_the_disk_budget_and_then_says_503() {
     // Nothing listens on the discard port.
     let config = Config::new()
         .kafka("127.0.0.1:9", "never")
-        .set("journal", "segment_bytes", "\"1MiB\"")
-        .set("journal", "disk_budget", "\"8MiB\"");
+        .set("journal", "segment_bytes", "\"4MiB\"")
+        .set("journal", "disk_budget", "\"24MiB\"");
     let mut gateway = Gateway::start(&config);
     let load = Load::start(gateway.target(), 16);
     eventually("a 503 at the disk budget", || {
@@ -35,7 +35,7 @@ fn it_serves_until_the_disk_budget_and_then_says_503() {
 
     assert!(
         report.acked.len() > 1_000,
-        "{} events in 8 MiB",
+        "{} events in 24 MiB",
         report.acked.len()
     );
     let only = report

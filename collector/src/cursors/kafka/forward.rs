@@ -240,6 +240,7 @@ impl Forwarder {
 
     /// Takes the answers in: dead letters, cursor, figures, and whether the session can go on.
     fn settle(&mut self, session: &Session) -> Option<End> {
+        producer::note_fatal(&session.producer);
         let refused = std::mem::take(&mut session.answers().state().refused);
         for message in refused {
             if let Err(end) = self.bury(session, message) {

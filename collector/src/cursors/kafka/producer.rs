@@ -7,7 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use super::metrics::Metrics;
 use super::record::Topic;
@@ -121,6 +121,7 @@ pub(super) fn start(
             window: Window::new(from),
             refused: Vec::new(),
             broken: None,
+            suspect: false,
         }),
     };
     Ok(client_config(settings, care)?.create_with_context(answers)?)
@@ -144,6 +145,8 @@ pub(super) struct State {
     pub(super) refused: Vec<Refused>,
     /// The first reason why this producer cannot go on.
     pub(super) broken: Option<Broken>,
+    /// The client reported an error since it was last asked whether it was fatal.
+    suspect: bool,
 }
 
 /// A message that Kafka will never take.
@@ -204,6 +207,15 @@ pub(super) fn verdict(code: RDKafkaErrorCode) -> Verdict {
     }
 }
 
+/// Notes a fatal error. librdkafka reports one under the code of its cause, so that only the client
+/// can tell it from an error that passes.
+pub(super) fn note_fatal(producer: &Producer) {
+    let mut state = producer.context().state();
+    if std::mem::take(&mut state.suspect) && producer.client().fatal_error().is_some() {
+        state.broken.get_or_insert(Broken::Fatal);
+    }
+}
+
 impl Answers {
     /// The topic's name.
     pub(super) fn topic(&self, topic: Topic) -> &str {
@@ -237,9 +249,7 @@ impl ClientContext for Answers {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
-        if code == RDKafkaErrorCode::Fatal {
-            self.state.lock().broken.get_or_insert(Broken::Fatal);
-        }
+        self.state.lock().suspect = true;
         if self.metrics.failed(code) {
             tracing::warn!(
                 ?code,
