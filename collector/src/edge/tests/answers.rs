@@ -1,0 +1,264 @@
+//! What clients get: results after the receipt, statuses, keys, CORS, images.
+
+use super::client::{Client, ask, events, eventually, get, post, request};
+use crate::catalog::Catalog;
+use crate::core::Refused;
+use crate::edge::RuntimeCatalog;
+use crate::edge::fake::{Served, web_source};
+use base64::Engine;
+use std::sync::Arc;
+use tidegate_event::Outcome;
+
+const EVENT: &str = r#"{"type":"track","event":"Seen","anonymousId":"a1","messageId":"m1"}"#;
+
+#[tokio::test]
+async fn a_good_event_is_answered_with_its_outcome() {
+    let served = Served::start().await;
+    let answer = ask(served.address, &events(EVENT)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(
+        std::str::from_utf8(&answer.body).unwrap(),
+        r#"{"success":true,"results":[{"message_id":"m1","outcome":"accepted"}]}"#
+    );
+    assert_eq!(served.outcomes.ended(Outcome::Accepted), 1);
+    assert_eq!(served.balance(), (1, 1));
+}
+
+#[tokio::test]
+async fn no_answer_comes_before_the_receipt() {
+    let served = Served::start().await;
+    served.core.set_durable(Ok(0));
+    let mut client = Client::to(served.address).await;
+    client.send(&events(EVENT)).await;
+    eventually(|| !served.core.seen().is_empty()).await;
+    // Another request is served meanwhile, yet this one waits and is not counted.
+    assert_eq!(ask(served.address, &get("/healthz", &[])).await.status, 200);
+    assert_eq!(served.balance(), (1, 0));
+    served.core.set_durable(Ok(1));
+    assert_eq!(client.answer().await.outcomes(), ["accepted"]);
+    assert_eq!(served.balance(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_second_copy_is_a_duplicate_and_a_success() {
+    let served = Served::start().await;
+    let batch = format!(r#"{{"batch":[{EVENT},{EVENT}]}}"#);
+    let answer = ask(served.address, &events(batch)).await;
+    assert_eq!(
+        (answer.status, answer.json()["success"].clone()),
+        (200, true.into())
+    );
+    assert_eq!(answer.outcomes(), ["accepted", "duplicate"]);
+    assert_eq!(served.outcomes.ended(Outcome::Duplicate), 1);
+}
+
+#[tokio::test]
+async fn without_room_nothing_is_acked_and_the_client_told_when_to_come_again() {
+    let served = Served::start().await;
+    served.core.refuse(Some(Refused::Full { retry_after_s: 9 }));
+    let answer = ask(served.address, &events(EVENT)).await;
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("9"))
+    );
+    assert_eq!(answer.outcomes(), ["overloaded"]);
+    assert_eq!(answer.json()["code"], "overloaded");
+
+    served.core.refuse(Some(Refused::Store));
+    assert_eq!(ask(served.address, &events(EVENT)).await.status, 500);
+    served.core.refuse(Some(Refused::TooLarge));
+    assert_eq!(ask(served.address, &events(EVENT)).await.status, 413);
+    assert_eq!(served.balance(), (3, 3));
+}
+
+#[tokio::test]
+async fn a_failed_receipt_is_never_a_success() {
+    let served = Served::start().await;
+    served.core.set_durable(Err(Refused::Stopped));
+    let batch = format!(r#"{{"batch":[{EVENT},{EVENT},{{"type":"nonsense"}}]}}"#);
+    let answer = ask(served.address, &events(batch)).await;
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(answer.outcomes(), ["overloaded", "overloaded", "invalid"]);
+    assert_eq!(served.outcomes.ended(Outcome::Overloaded), 2);
+    assert_eq!(served.balance(), (3, 3));
+}
+
+#[tokio::test]
+async fn the_write_key_is_taken_from_each_of_its_places() {
+    let served = Served::start().await;
+    let with_key = r#"{"type":"page","anonymousId":"a","writeKey":"shop-key"}"#;
+    let with_wrong = r#"{"type":"page","anonymousId":"a","writeKey":"nope"}"#;
+    let basic = "authorization: Basic c2hvcC1rZXk6";
+    let wrong_basic = "authorization: Basic bm9wZTo=";
+    for (path, headers, body, expected) in [
+        ("/v1/events", &[][..], with_key, 200),
+        ("/v1/events", &[basic], EVENT, 200),
+        ("/v1/events?writeKey=shop-key", &[], EVENT, 200),
+        ("/v1/events?write_key=crm-key", &[], EVENT, 200),
+        ("/v1/events", &[], EVENT, 401),
+        ("/v1/events", &[], with_wrong, 401),
+        ("/v1/events", &[wrong_basic], with_key, 401),
+        ("/v1/events?writeKey=nope", &[], "not even JSON", 401),
+    ] {
+        let answer = ask(served.address, &post(path, headers, body)).await;
+        assert_eq!(answer.status, expected, "{path} {headers:?} {body}");
+        if expected == 401 {
+            assert_eq!(answer.json()["code"], "unauthorized");
+        }
+    }
+    assert_eq!(served.outcomes.ended(Outcome::Unauthorized), 4);
+    assert_eq!(served.balance(), (8, 8));
+    assert!(
+        served.bad_rows.last(10).unwrap().is_empty(),
+        "a stranger's rows are kept"
+    );
+}
+
+#[tokio::test]
+async fn a_catalog_change_counts_from_the_next_request_on() {
+    let served = Served::start().await;
+    let mut client = Client::to(served.address).await;
+    assert_eq!(client.ask(&events(EVENT)).await.status, 200);
+    let mut renamed = web_source();
+    renamed.write_key = "new-key".to_owned();
+    served.catalog.store(Arc::new(RuntimeCatalog::new(&Catalog {
+        sources: vec![renamed],
+        ..Catalog::default()
+    })));
+    assert_eq!(client.ask(&events(EVENT)).await.status, 401);
+    let renamed = post("/v1/events?writeKey=new-key", &[], EVENT);
+    assert_eq!(client.ask(&renamed).await.status, 200);
+}
+
+#[tokio::test]
+async fn cross_origin_headers_stand_on_every_answer() {
+    let served = Served::start().await;
+    let origin = "origin: https://any.example";
+    for path in ["/v1/events", "/nowhere", "/v1/pixel.gif"] {
+        let headers = [
+            origin,
+            "access-control-request-headers: authorization,sentat",
+        ];
+        let answer = ask(served.address, &request("OPTIONS", path, &headers, b"")).await;
+        assert_eq!(answer.status, 200);
+        let allowed = answer.header("access-control-allow-headers");
+        assert_eq!(allowed, Some("authorization,sentat"));
+        assert_eq!(answer.header("access-control-max-age"), Some("3600"));
+    }
+    for (request, status) in [
+        (post("/v1/events", &[origin], EVENT), 401),
+        (post("/v1/events?writeKey=shop-key", &[origin], "{"), 400),
+        (post("/v1/events?writeKey=shop-key", &[origin], EVENT), 200),
+        (get("/nowhere", &[origin]), 404),
+    ] {
+        let answer = ask(served.address, &request).await;
+        assert_eq!(answer.status, status);
+        let echoed = answer.header("access-control-allow-origin");
+        assert_eq!(echoed, Some("https://any.example"));
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            Some("true")
+        );
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            Some("Retry-After")
+        );
+        assert_eq!(answer.header("vary"), Some("Origin"));
+    }
+    assert_eq!(served.balance(), (3, 3), "a preflight is no event");
+}
+
+#[tokio::test]
+async fn a_pixel_is_an_image_whatever_happens() {
+    let served = Served::start().await;
+    let key = "writeKey=shop-key";
+    let data = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(EVENT);
+    let plain = format!("/v1/pixel.gif?{key}&type=track&event=Seen&anonymousId=a1");
+    let packed = format!("/v1/pixel.gif?{key}&data={data}");
+    for (path, expected) in [
+        (plain.as_str(), 200),
+        (packed.as_str(), 200),
+        ("/v1/pixel.gif?type=track", 401),
+        ("/v1/pixel.gif", 401),
+        ("/v1/pixel.gif?writeKey=shop-key&type=track", 400),
+        ("/v1/pixel.gif?writeKey=shop-key&data=%21%21", 400),
+    ] {
+        let answer = ask(served.address, &get(path, &[])).await;
+        assert_eq!(answer.status, expected, "{path}");
+        assert_eq!(answer.header("content-type"), Some("image/gif"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!((answer.body.len(), &answer.body[..6]), (43, &b"GIF89a"[..]));
+    }
+    served.core.refuse(Some(Refused::Full { retry_after_s: 3 }));
+    let answer = ask(served.address, &get(&plain, &[])).await;
+    assert_eq!((answer.status, answer.body.len()), (503, 43));
+    assert_eq!(answer.header("retry-after"), Some("3"));
+    let (received, ended) = served.balance();
+    assert_eq!(received, ended);
+}
+
+#[tokio::test]
+async fn refused_consent_counts_as_success_and_stores_nothing() {
+    let served = Served::start().await;
+    let answer = ask(
+        served.address,
+        &post("/v1/events?writeKey=strict-key", &[], EVENT),
+    )
+    .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.outcomes(), ["consent_denied"]);
+    assert_eq!(answer.header("set-cookie"), None);
+    assert!(served.core.seen().is_empty());
+    assert!(served.bad_rows.last(10).unwrap().is_empty());
+    assert_eq!(served.balance(), (1, 1));
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_told_apart() {
+    let served = Served::start_with(|settings| settings.edge.path_prefix = "/t".to_owned()).await;
+    for (method, path, expected) in [
+        ("GET", "/healthz", 200),
+        ("HEAD", "/healthz", 200),
+        ("GET", "/t/healthz/", 200),
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1/events", 405),
+        ("HEAD", "/v1/pixel.gif", 405),
+        ("PUT", "/t/tag.js", 405),
+    ] {
+        let mut client = Client::to(served.address).await;
+        client
+            .send(&request(method, path, &["connection: close"], b""))
+            .await;
+        client.finish_sending().await;
+        let answer = if method == "HEAD" {
+            client.head().await
+        } else {
+            client.answer().await
+        };
+        assert_eq!(answer.status, expected, "{method} {path}");
+        assert_eq!(answer.header("allow").is_some(), expected == 405);
+    }
+    assert_eq!(served.balance(), (0, 0));
+}
+
+#[tokio::test]
+async fn the_tag_is_served_once_and_then_known() {
+    let served = Served::start().await;
+    let answer = ask(served.address, &get("/tag.js", &[])).await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/javascript")
+    );
+    assert!(answer.body.len() > 500, "{}", answer.body.len());
+    let known = format!("if-none-match: {}", answer.header("etag").unwrap());
+    let again = ask(served.address, &get("/tag.js", &[&known])).await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
+}

@@ -1,0 +1,254 @@
+//! Hostile and broken requests: each ends with the contract's status, is counted exactly once for
+//! each event, and is kept as a masked row where it was readable.
+
+use std::io::Write;
+
+use super::client::{Client, ask, events, post};
+use crate::edge::fake::Served;
+use tidegate_event::Outcome;
+
+const GOOD: &str = r#"{"type":"track","event":"Seen","anonymousId":"a1"}"#;
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn nested(levels: usize) -> String {
+    let properties = format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    format!(r#"{{"type":"track","event":"Deep","anonymousId":"a","properties":{properties}}}"#)
+}
+
+/// What a body must lead to: status, outcome, bad rows kept.
+type Case = (&'static str, Vec<u8>, u16, Outcome, usize);
+
+fn cases() -> Vec<Case> {
+    use Outcome::{Accepted, Invalid, TooLarge};
+    let huge = format!(r#"{{"type":"track","event":"{}"}}"#, "x".repeat(10 << 20));
+    let big_event = format!(r#"{{"type":"track","event":"{}"}}"#, "x".repeat(40_000));
+    let crowd = format!(
+        r#"{{"batch":[{}{GOOD}]}}"#,
+        format!("{GOOD},").repeat(50_000)
+    );
+    let absurd = r#"{"type":"page","anonymousId":"a","timestamp":"9999-12-31T23:59:59Z",
+        "sentAt":"1970-01-01T00:00:00Z"}"#;
+    let nul_inside = r#"{"type":"track","event":"a\u0000b","anonymousId":"a"}"#;
+    vec![
+        ("no body", vec![], 400, Invalid, 1),
+        ("no JSON", b"hello".to_vec(), 400, Invalid, 1),
+        ("cut JSON", br#"{"type":"track","#.to_vec(), 400, Invalid, 1),
+        ("an array", b"[]".to_vec(), 400, Invalid, 1),
+        (
+            "an empty batch",
+            br#"{"batch":[]}"#.to_vec(),
+            400,
+            Invalid,
+            1,
+        ),
+        (
+            "a batch of another type",
+            br#"{"batch":7}"#.to_vec(),
+            400,
+            Invalid,
+            1,
+        ),
+        (
+            "wrong types",
+            br#"{"type":"track","event":7}"#.to_vec(),
+            400,
+            Invalid,
+            1,
+        ),
+        (
+            "unknown type",
+            br#"{"type":"dance"}"#.to_vec(),
+            400,
+            Invalid,
+            1,
+        ),
+        (
+            "invalid UTF-8",
+            b"{\"type\":\"tr\xffack\"}".to_vec(),
+            400,
+            Invalid,
+            0,
+        ),
+        (
+            "a raw NUL",
+            b"{\"type\":\"page\0\"}".to_vec(),
+            400,
+            Invalid,
+            1,
+        ),
+        ("an escaped NUL", nul_inside.into(), 200, Accepted, 0),
+        ("deep nesting", nested(40).into(), 400, Invalid, 1),
+        (
+            "very deep nesting",
+            nested(100_000).into(),
+            413,
+            TooLarge,
+            1,
+        ),
+        ("an absurd clock", absurd.into(), 200, Accepted, 0),
+        ("a large event", big_event.into(), 413, TooLarge, 1),
+        ("a crowd", crowd.into(), 413, TooLarge, 0),
+        ("a huge body", huge.into(), 413, TooLarge, 0),
+        ("a bomb", gzip(&vec![b' '; 64 << 20]), 413, TooLarge, 0),
+        (
+            "damaged gzip",
+            gzip(GOOD.as_bytes())[..30].to_vec(),
+            400,
+            Invalid,
+            0,
+        ),
+        (
+            "good gzip without a header",
+            gzip(GOOD.as_bytes()),
+            200,
+            Accepted,
+            0,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_bad_input_ends_with_its_status_and_is_counted_once() {
+    for (name, body, status, outcome, rows) in cases() {
+        let served = Served::start().await;
+        let mut client = Client::to(served.address).await;
+        client.send_what_it_takes(&events(&body)).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, status, "{name}");
+        assert_eq!(served.outcomes.ended(outcome), 1, "{name}");
+        assert_eq!(served.balance(), (1, 1), "{name}");
+        if status != 200 {
+            assert_eq!(answer.json()["success"], false, "{name}");
+            assert_eq!(answer.json()["code"], outcome.as_str(), "{name}");
+        }
+        let kept = served.bad_rows.clone();
+        super::client::eventually(|| kept.last(10).unwrap().len() == rows).await;
+        for row in kept.last(10).unwrap() {
+            assert!(
+                !row.contains("hello") && !row.contains("xxx"),
+                "{name}: {row}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn good_events_of_a_batch_are_accepted_beside_bad_ones() {
+    let served = Served::start().await;
+    let large = format!(
+        r#"{{"type":"page","properties":{{"a":"{}"}}}}"#,
+        "x".repeat(33_000)
+    );
+    let batch =
+        format!(r#"{{"batch":[{GOOD},7,{{"type":"track","messageId":"m2"}},{large},{GOOD}]}}"#);
+    let answer = ask(served.address, &events(batch)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.outcomes(),
+        ["accepted", "invalid", "invalid", "too_large", "accepted"]
+    );
+    let json = answer.json();
+    assert_eq!(json["success"], false);
+    assert_eq!(json["results"][2]["message_id"], "m2");
+    assert!(
+        json["results"][2]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("event")
+    );
+    assert_eq!(served.balance(), (5, 5));
+    let kept = served.bad_rows.clone();
+    super::client::eventually(|| kept.last(10).unwrap().len() == 3).await;
+    assert!(
+        kept.last(10).unwrap()[1].contains("$.batch[2]"),
+        "{:?}",
+        kept.last(10)
+    );
+}
+
+#[tokio::test]
+async fn encodings_are_undone_and_stacks_of_them_refused() {
+    let served = Served::start().await;
+    let zstd = zstd::encode_all(GOOD.as_bytes(), 1).unwrap();
+    let twice = gzip(&gzip(GOOD.as_bytes()));
+    for (header, body, expected) in [
+        ("content-encoding: gzip", gzip(GOOD.as_bytes()), 200),
+        ("content-encoding: zstd", zstd.clone(), 200),
+        ("content-encoding: identity", GOOD.into(), 200),
+        ("content-encoding: br", b"\xff\xff\xff".to_vec(), 400),
+        ("content-encoding: gzip, zstd", zstd, 400),
+        ("content-encoding: gzip, gzip", twice.clone(), 400),
+        ("content-encoding: gzip", twice, 400),
+        ("content-encoding: lzma", GOOD.into(), 400),
+    ] {
+        let request = post("/v1/events?writeKey=shop-key", &[header], &body);
+        assert_eq!(
+            ask(served.address, &request).await.status,
+            expected,
+            "{header}"
+        );
+    }
+    assert_eq!(served.balance(), (8, 8));
+}
+
+#[tokio::test]
+async fn a_client_that_still_sends_gets_to_see_the_413() {
+    let served = Served::start().await;
+    let mut client = Client::to(served.address).await;
+    let body = vec![b' '; 10 << 20];
+    client.send(&events(&body)).await;
+    assert_eq!(client.answer().await.status, 413);
+    // The rest was read away, so the connection goes on.
+    assert_eq!(client.ask(&events(GOOD)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_refused_before_it_sends() {
+    let served = Served::start().await;
+    let mut client = Client::to(served.address).await;
+    let headers = ["expect: 100-continue", "content-length: 99999999"];
+    let path = "/v1/events?writeKey=shop-key";
+    client
+        .send(&super::client::request("POST", path, &headers, b""))
+        .await;
+    assert_eq!(client.answer().await.status, 413);
+}
+
+#[tokio::test]
+async fn the_limit_holds_for_bodies_of_unknown_length() {
+    let served = Served::start_with(|settings| settings.edge.body_bytes_max = 1_000).await;
+    let chunked = |chunks: usize| {
+        let head = ["transfer-encoding: chunked"];
+        let path = "/v1/events?writeKey=shop-key";
+        let mut request = super::client::request("POST", path, &head, b"");
+        for _ in 0..chunks {
+            request.extend_from_slice(format!("{:x}\r\n{GOOD}\r\n", GOOD.len()).as_bytes());
+        }
+        request.extend_from_slice(b"0\r\n\r\n");
+        request
+    };
+    assert_eq!(ask(served.address, &chunked(1)).await.status, 200);
+    assert_eq!(ask(served.address, &chunked(2)).await.status, 400);
+    assert_eq!(ask(served.address, &chunked(1_000)).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_given_up() {
+    let served = Served::start_with(|settings| settings.edge.body_timeout_ms = 30).await;
+    let mut client = Client::to(served.address).await;
+    let whole = events(GOOD);
+    client.send(&whole[..whole.len() - 5]).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, served.balance()), (400, (1, 1)));
+    assert!(
+        answer.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("in time")
+    );
+}
