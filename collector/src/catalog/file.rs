@@ -83,7 +83,7 @@ fn values<T>(entries: Vec<Entry<T>>) -> Vec<T> {
     entries.into_iter().map(|entry| entry.value).collect()
 }
 
-fn read_entries(reader: &Reader<'_>) -> Entries {
+pub(super) fn read_entries(reader: &Reader<'_>) -> Entries {
     let root = reader.root();
     let mut segment_names = Vec::new();
     let entries = Entries {

@@ -7,6 +7,7 @@ pub mod write;
 pub mod default;
 pub mod canonical;
 pub mod change;
+mod rows;
 pub mod store;
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_event::Timestamp;
 
-use super::change::{Applied, EntryKind, merge};
+use super::change::{Applied, merge};
 use super::file::{Context, Declared, read};
+use super::rows::{current, disabled, generation, write};
 use super::{Catalog, canonical};
 use crate::document::{Document, Faults};
 use crate::settings::Cidr;
@@ -89,9 +88,9 @@ pub struct Prepared {
     pub applied: Applied,
     /// What would be enabled.
     pub catalog: Catalog,
-    declared: Declared,
-    file_digest: String,
-    based_on: u32,
+    pub(super) declared: Declared,
+    pub(super) file_digest: String,
+    pub(super) based_on: u32,
 }
 
 /// One line of the history.
@@ -276,122 +275,4 @@ impl Store {
         )?;
         Ok(())
     }
-}
-
-fn generation(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.query_row(
-        "SELECT coalesce(max(generation), 0) FROM history",
-        [],
-        |row| row.get(0),
-    )
-}
-
-fn current(connection: &Connection) -> Result<Current, StoreError> {
-    let catalog = Catalog {
-        sources: enabled(connection, EntryKind::Source)?,
-        segments: enabled(connection, EntryKind::Segment)?,
-        destinations: enabled(connection, EntryKind::Destination)?,
-    };
-    Ok(Current {
-        generation: generation(connection)?,
-        digest: canonical::digest(&canonical::text(&catalog)),
-        catalog,
-    })
-}
-
-fn enabled<T: DeserializeOwned>(
-    connection: &Connection,
-    kind: EntryKind,
-) -> Result<Vec<T>, StoreError> {
-    let mut query = connection
-        .prepare("SELECT body FROM entry WHERE kind = ?1 AND enabled ORDER BY position")?;
-    let mut rows = query.query([kind.as_str()])?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next()? {
-        let body: String = row.get(0)?;
-        entries.push(serde_json::from_str(&body)?);
-    }
-    Ok(entries)
-}
-
-fn disabled(connection: &Connection) -> Result<Vec<(EntryKind, String)>, StoreError> {
-    let mut query = connection.prepare("SELECT kind, name FROM entry WHERE NOT enabled")?;
-    let mut rows = query.query([])?;
-    let mut names = Vec::new();
-    while let Some(row) = rows.next()? {
-        let kind: String = row.get(0)?;
-        if let Some(kind) = EntryKind::parse(&kind) {
-            names.push((kind, row.get(1)?));
-        }
-    }
-    Ok(names)
-}
-
-fn write(
-    transaction: &Transaction<'_>,
-    prepared: &Prepared,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let declared = &prepared.declared;
-    if let Some(sources) = &declared.sources {
-        replace(transaction, EntryKind::Source, sources, |source| {
-            &source.name
-        })?;
-    }
-    if let Some(segments) = &declared.segments {
-        replace(transaction, EntryKind::Segment, segments, |segment| {
-            &segment.name
-        })?;
-    }
-    if let Some(destinations) = &declared.destinations {
-        replace(transaction, EntryKind::Destination, destinations, |to| {
-            &to.name
-        })?;
-    }
-    transaction.execute(
-        "INSERT OR REPLACE INTO last_file (id, digest) VALUES (1, ?1)",
-        [&prepared.file_digest],
-    )?;
-    let applied = &prepared.applied;
-    if applied.generation == prepared.based_on {
-        return Ok(());
-    }
-    transaction.execute(
-        "INSERT OR IGNORE INTO content (digest, body) VALUES (?1, ?2)",
-        params![applied.digest, canonical::text(&prepared.catalog)],
-    )?;
-    transaction.execute(
-        "INSERT INTO history (generation, digest, file_digest, applied_at, changes)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![
-            applied.generation,
-            applied.digest,
-            prepared.file_digest,
-            at.0,
-            serde_json::to_string(&applied.changes)?,
-        ],
-    )?;
-    Ok(())
-}
-
-/// Disables all of a kind, then writes those declared in their order.
-fn replace<'e, T: Serialize>(
-    transaction: &Transaction<'_>,
-    kind: EntryKind,
-    entries: &'e [T],
-    name: impl Fn(&'e T) -> &'e str,
-) -> Result<(), StoreError> {
-    transaction.execute(
-        "UPDATE entry SET enabled = 0 WHERE kind = ?1",
-        [kind.as_str()],
-    )?;
-    let mut insert = transaction.prepare(
-        "INSERT OR REPLACE INTO entry (kind, name, position, enabled, body)
-         VALUES (?1, ?2, ?3, 1, ?4)",
-    )?;
-    for (position, entry) in (0_i64..).zip(entries) {
-        let body = serde_json::to_string(entry)?;
-        insert.execute(params![kind.as_str(), name(entry), position, body])?;
-    }
-    Ok(())
 }

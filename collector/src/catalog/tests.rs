@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use tidegate_event::{SegmentId, Timestamp};
@@ -6,7 +7,7 @@ use super::change::{Applied, Fate};
 use super::file::{Context, Declared, read};
 use super::store::{ApplyError, FILE, Store};
 use super::{Catalog, DestinationKind, GpcPolicy, SourceKind, canonical, default};
-use crate::document::Document;
+use crate::document::{Document, Environment, Reader};
 use crate::settings::Cidr;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -82,6 +83,41 @@ fn a_kind_that_the_file_does_not_name_is_not_declared_and_an_empty_list_is() {
     let declared = declared("segment = []\n").unwrap();
     assert_eq!(declared.segments, Some(Vec::new()));
     assert_eq!(declared.sources, None);
+}
+
+fn committed(path: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::fs::read_to_string(root.join(path)).unwrap()
+}
+
+#[test]
+fn the_example_is_good() {
+    let example = declared(&committed("deploy/catalog.example.toml")).unwrap();
+    assert_eq!(example.segments.unwrap().len(), 2);
+}
+
+#[test]
+fn the_reference_names_every_key_and_no_other() {
+    let text = "[[source]]\n[[segment]]\n[[destination]]\n";
+    let document = Document::parse("c", text);
+    let environment = Environment::new();
+    let reader = Reader::new(&document, &environment);
+    super::file::read_entries(&reader);
+    let read: BTreeSet<String> = reader
+        .asked()
+        .iter()
+        .map(|path| path.replace("[0].", "."))
+        .collect();
+    let mut kind = String::new();
+    let mut listed = BTreeSet::new();
+    for line in committed("docs/catalog.md").lines() {
+        if let Some(rest) = line.strip_prefix("## `[[") {
+            kind = rest.trim_end_matches("]]`").to_owned();
+        } else if let Some(rest) = line.strip_prefix("| `") {
+            listed.insert(format!("{kind}.{}", rest.split('`').next().unwrap()));
+        }
+    }
+    assert_eq!(listed, read);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! Shared by the settings and the catalog. Knows nothing of either; opens no file.
 
+pub mod reason;
 pub mod fault;
 pub mod position;
 pub mod suggest;
@@ -15,8 +16,9 @@ pub mod section;
 #[cfg(test)]
 mod tests;
 
-pub use fault::{Fault, Faults, Place, Reason};
+pub use fault::{Fault, Faults, Place};
 pub use reader::{Environment, Reader};
+pub use reason::Reason;
 pub use section::Section;
 pub use syntax::Document;
 pub use value::Found;

@@ -4,7 +4,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fault::{Fault, Faults, Place, Reason};
+use super::fault::{Fault, Faults, Place};
+use super::reason::Reason;
 use super::section::Section;
 use super::suggest::nearest;
 use super::syntax::Document;

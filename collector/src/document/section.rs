@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 
 use toml_edit::{Item, TableLike};
 
-use super::fault::{Place, Reason};
+use super::fault::Place;
 use super::reader::Reader;
+use super::reason::Reason;
 use super::suggest::nearest;
 use super::value::{Found, Source};
 

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use toml_edit::TomlError;
 
-use super::fault::{Fault, Place, Reason};
+use super::fault::{Fault, Place};
 use super::position::line_and_column;
+use super::reason::Reason;
 
 /// Broken lines after which reading gives up.
 const BROKEN_LINES_MAX: usize = 32;

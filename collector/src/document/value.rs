@@ -5,8 +5,9 @@ use std::ops::{Range, RangeInclusive};
 
 use toml_edit::{Item, Value};
 
-use super::fault::{Place, Reason};
+use super::fault::Place;
 use super::reader::Reader;
+use super::reason::Reason;
 use super::suggest::nearest;
 use super::units;
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::form::{is_broker, is_cookie_name, is_domain, is_path_prefix, is_topic};
 use super::{Ack, Cidr, Kafka, Settings, check};
 use crate::document::{Document, Environment, Faults, Found, Reader, Reason, Section};
 
@@ -119,8 +120,7 @@ fn cookie(section: Section<'_>, cookie: &mut super::Cookie) {
     if let Some(found) = section.get("name")
         && let Some(name) = found.text()
     {
-        let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
-        if !name.is_empty() && name.len() <= 64 && name.bytes().all(token) {
+        if is_cookie_name(&name) {
             cookie.name = name;
         } else {
             found.fault(Reason::Form {
@@ -296,12 +296,10 @@ fn optional_path(
 }
 
 fn topic(section: &Section<'_>, key: &'static str, into: &mut String) {
-    let legal = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
     if let Some(found) = section.get(key)
         && let Some(name) = found.text()
     {
-        let dots = name == "." || name == "..";
-        if (1..=249).contains(&name.len()) && name.bytes().all(legal) && !dots {
+        if is_topic(&name) {
             *into = name;
         } else {
             found.fault(Reason::Form {
@@ -311,35 +309,4 @@ fn topic(section: &Section<'_>, key: &'static str, into: &mut String) {
             });
         }
     }
-}
-
-fn is_broker(broker: &str) -> bool {
-    broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty()
-            && !host.contains(|c: char| c.is_whitespace() || c == '/')
-            && port.parse::<u16>().is_ok_and(|port| port > 0)
-    })
-}
-
-fn is_path_prefix(prefix: &str) -> bool {
-    let legal = |c: u8| c.is_ascii_alphanumeric() || b"-._~/".contains(&c);
-    prefix.is_empty()
-        || (prefix.starts_with('/')
-            && !prefix.ends_with('/')
-            && !prefix.contains("//")
-            && prefix.len() <= 128
-            && prefix.bytes().all(legal)
-            && prefix.split('/').all(|part| part != "." && part != ".."))
-}
-
-fn is_domain(domain: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|c| c.is_ascii_alphanumeric() || c == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    domain.len() <= 253 && domain.split('.').all(label)
 }

@@ -4,6 +4,7 @@
 //! people; [`load`] alone opens a file. Nothing here reads the process's environment.
 
 pub mod keys;
+mod form;
 pub mod file;
 pub mod check;
 pub mod load;

@@ -1,0 +1,43 @@
+//! Texts with a form of their own: what a broker, a domain, a topic may look like.
+
+pub(super) fn is_cookie_name(name: &str) -> bool {
+    let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+    (1..=64).contains(&name.len()) && name.bytes().all(token)
+}
+
+/// As Kafka allows them.
+pub(super) fn is_topic(name: &str) -> bool {
+    let legal = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+    (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
+}
+
+pub(super) fn is_broker(broker: &str) -> bool {
+    broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(|c: char| c.is_whitespace() || c == '/')
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
+pub(super) fn is_path_prefix(prefix: &str) -> bool {
+    let legal = |c: u8| c.is_ascii_alphanumeric() || b"-._~/".contains(&c);
+    prefix.is_empty()
+        || (prefix.starts_with('/')
+            && !prefix.ends_with('/')
+            && !prefix.contains("//")
+            && prefix.len() <= 128
+            && prefix.bytes().all(legal)
+            && prefix.split('/').all(|part| part != "." && part != ".."))
+}
+
+pub(super) fn is_domain(domain: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || c == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    domain.len() <= 253 && domain.split('.').all(label)
+}
