@@ -19,7 +19,7 @@ pub enum CliError {
     #[error("{0}")]
     Load(#[from] LoadError),
     /// A check that found mistakes; they are printed already.
-    #[error("{count} {}; nothing was applied", plural(*count))]
+    #[error("{count} {}; mend what is listed and run it again", plural(*count))]
     Mistakes {
         /// How many.
         count: usize,
