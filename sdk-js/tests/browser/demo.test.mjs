@@ -73,7 +73,8 @@ test('a click through the shop shows events, segments and verified callbacks wit
   await told('enter', 'buyers');
   await told('exit', 'cart-abandoned');
 
-  assert.equal(await watch.locator('#facts').getByText('ada@example.com').count(), 1);
+  await watch.bringToFront();
+  await eventually('the person', async () => /ada@example.com/.test(await watch.locator('#facts').innerText()));
   assert.match(await watch.locator('#t-callbacks').innerText(), /^[1-9]/);
   assert.equal(await watch.locator('.reply.bad').count(), 0);
   assert.equal(await watch.locator('#who option').count(), 2, 'one visitor beside the automatic choice');

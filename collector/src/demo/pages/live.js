@@ -133,7 +133,8 @@ let due = false;
 function receive({ data }) {
   if (paused) return void (held.length < 2000 && held.push(data));
   take(JSON.parse(data));
-  due ||= !!requestAnimationFrame(() => ((due = false), draw()));
+  // Not an animation frame: those stand still while the page is behind another.
+  due ||= !!setTimeout(() => ((due = false), draw()), 30);
 }
 
 function pause() {
