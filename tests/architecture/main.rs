@@ -52,6 +52,18 @@ fn modules_keep_to_their_side() {
 }
 
 #[test]
+fn only_the_command_line_knows_the_wiring() {
+    for file in rust_files(&root().join("collector/src")) {
+        let name = file.display().to_string();
+        let knows = hidden_from_tests(&read(&file)).contains("crate::app");
+        assert!(
+            !knows || name.contains("/app/") || name.contains("/cli/"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn only_the_clock_reads_a_clock() {
     for file in rust_files(&root()) {
         // The journal times its syncs on the real side of its storage trait.
