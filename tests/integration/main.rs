@@ -3,6 +3,8 @@
 //!
 //! `cargo build` comes first; `TIDEGATE_LONG=1` runs the long forms.
 
+#![expect(clippy::unwrap_used, reason = "a failed test says it that way")]
+
 mod ack_is_durable;
 mod apply_live;
 mod bad_input;

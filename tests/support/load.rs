@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::Method;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -115,7 +117,7 @@ impl Load {
 async fn visit(shared: Arc<Shared>, visitor: usize) {
     let path = format!("/v1/events?writeKey={WEB_KEY}");
     let headers = [("content-type", "application/json")];
-    let run: u32 = rand::random();
+    let run: u32 = StdRng::from_os_rng().random();
     let mut connection = None;
     let mut n = 0_u64;
     while !shared.stop.load(Ordering::Relaxed) {

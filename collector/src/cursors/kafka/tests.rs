@@ -264,7 +264,9 @@ fn records_refused_by_themselves_become_dead_letters_and_the_cursor_moves_on() {
     world.append(20, 100);
     // More than both sessions send, so that each message sent by itself is refused too.
     let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-    world.cluster.request_errors(RDKafkaApiKey::Produce, &[refusal; 60]);
+    world
+        .cluster
+        .request_errors(RDKafkaApiKey::Produce, &[refusal; 60]);
     let sink = world.start();
     world.wait_acked(&sink, 20);
     let dead = world.dead_letters();

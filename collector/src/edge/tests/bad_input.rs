@@ -23,6 +23,7 @@ fn nested(levels: usize) -> String {
 /// What a body must lead to: status, outcome, bad rows kept.
 type Case = (&'static str, Vec<u8>, u16, Outcome, usize);
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
     use Outcome::{Accepted, Invalid, TooLarge};
     let huge = format!(r#"{{"type":"track","event":"{}"}}"#, "x".repeat(10 << 20));
