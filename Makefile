@@ -32,8 +32,11 @@ bench-edge: ## CPU per request of the whole gateway beside nginx
 	@tests/setup.sh build bench
 	benches/edge.sh
 
-fuzz: ## Property tests with many more cases (CASES=20000)
+fuzz: ## Property tests with many more cases (CASES=20000), then cargo-fuzz where it is installed
 	PROPTEST_CASES=$(or $(CASES),20000) cargo test --locked --workspace --lib
+	@if command -v cargo-fuzz >/dev/null; then \
+	  cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . decode -- -max_total_time=60; \
+	else echo "cargo-fuzz is not installed: its targets in tests/fuzz were not run"; fi
 
 sdk: ## Build the tag and test it
 	@tests/setup.sh test
