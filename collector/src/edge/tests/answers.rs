@@ -184,7 +184,7 @@ async fn a_pixel_is_an_image_whatever_happens() {
         (plain.as_str(), 200),
         (packed.as_str(), 200),
         ("/v1/pixel.gif?type=track", 401),
-        ("/v1/pixel.gif", 401),
+        ("/v1/pixel.gif", 400),
         ("/v1/pixel.gif?writeKey=shop-key&type=track", 400),
         ("/v1/pixel.gif?writeKey=shop-key&data=%21%21", 400),
     ] {

@@ -115,7 +115,8 @@ async fn who_sends_no_whole_request_in_time_is_cut_off() {
 async fn headers_over_their_limit_are_refused() {
     let served = Served::start().await;
     let mut client = Client::to(served.address).await;
-    let long = format!("x-long: {}", "x".repeat(60_000));
+    // hyper looks at the limit between reads, so it is not exact.
+    let long = format!("x-long: {}", "x".repeat(400_000));
     client.send_what_it_takes(&get("/healthz", &[&long])).await;
     assert_eq!(client.answer().await.status, 431);
 }
