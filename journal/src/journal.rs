@@ -300,7 +300,7 @@ impl fmt::Debug for Journal {
 /// # Errors
 /// [`OpenError::Locked`] with the holder's process id, or those of the storage.
 pub(crate) fn lock_dir(storage: &dyn Storage, dir: &Path) -> Result<Box<dyn LockGuard>, OpenError> {
-    let path = dir.join("LOCK");
+    let path = dir.join(crate::LOCK_FILE);
     storage.lock(&path).map_err(|error| match error {
         LockError::Held { pid } => OpenError::Locked {
             dir: dir.to_owned(),

@@ -53,6 +53,9 @@ pub use storage::{RealStorage, Storage};
 pub use ticket::{Reservation, ReserveWait, Ticket};
 pub use wait::{OnFatal, WaitDurable, WaitPast};
 
+/// In the data directory; locked by the process that owns it, and holding its pid.
+const LOCK_FILE: &str = "LOCK";
+
 /// Where in a data directory the segments are.
 fn journal_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("journal")

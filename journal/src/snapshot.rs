@@ -1,13 +1,17 @@
 //! The journal as another process may see it: no lock is taken and nothing is written.
 //!
 //! Shows what lies below the durable mark that the batch headers tell. A running gateway writes
-//! the mark down with each batch and 50 ms after the last one, so that is how far this lags; after
-//! a kill the very last batch is seen only once a start has recovered it.
+//! the mark down with each batch and 50 ms after the last one, so that is how far this lags. Where
+//! the process that held the directory is gone, everything intact is shown, as its next start
+//! would recover it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::cursor::{CursorInfo, CursorTable};
 use crate::error::{At, Corruption, CursorError, ReadError};
@@ -159,13 +163,39 @@ fn look_once(storage: &dyn Storage, data_dir: &Path, dir: &Path) -> Result<View,
     let mut walker = Walker::new(file, header.salt, header.base, bytes);
     // Jumping over every batch reads the headers only.
     while walker.step(u64::MAX).at("read", &path)? == Step::Mark {}
-    let durable = walker.durable().max(header.base);
-    let log = Log::new(segments, walker.durable_position());
+    let mut end = (walker.durable().max(header.base), walker.durable_position());
+    if is_abandoned(storage, data_dir) {
+        let file = storage.open_read(&path).at("open", &path)?;
+        let mut walker = Walker::new(file, header.salt, header.base, bytes);
+        while let Step::Frame { .. } | Step::Mark = walker.step(end.0).at("read", &path)? {
+            if walker.at_boundary() {
+                end = end.max((walker.next(), walker.position()));
+            }
+        }
+    }
+    let (durable, position) = end;
     Ok(View {
         journal: header.journal,
-        log,
+        log: Log::new(segments, position),
         durable,
     })
+}
+
+/// Whether the process that last held the directory has ended without letting go. Where that
+/// cannot be told it is taken to run: then only what it marked is shown.
+fn is_abandoned(storage: &dyn Storage, data_dir: &Path) -> bool {
+    let holder = || {
+        let file = storage.open_read(&data_dir.join(crate::LOCK_FILE)).ok()?;
+        let mut text = [0; 16];
+        let read = read_full(file.as_ref(), &mut text, 0).ok()?;
+        let pid = std::str::from_utf8(&text[..read])
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
+        Pid::from_raw(pid)
+    };
+    holder().is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 fn read_header(file: &dyn StorageFile, path: &Path, base: u64) -> Result<SegmentHeader, ReadError> {
@@ -183,5 +213,59 @@ fn read_header(file: &dyn StorageFile, path: &Path, base: u64) -> Result<Segment
             offset: base,
         }
         .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tidegate_event::Timestamp;
+
+    use super::*;
+    use crate::{Journal, RealStorage, Settings};
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+
+    /// A process id that nobody has any more.
+    fn gone() -> u32 {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id()
+    }
+
+    #[test]
+    fn what_a_killed_process_acknowledged_last_is_shown_before_any_restart() {
+        let (running, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let settings = Settings {
+            segment_bytes: 4 << 20,
+            ..Settings::default()
+        };
+        let journal = Journal::open(running.path(), Arc::new(RealStorage), settings).unwrap();
+        for payload in [b"one", b"two"] {
+            let mut reservation = journal.reserve(64, 1).unwrap();
+            reservation.ticket(Timestamp(1)).fill(payload.to_vec());
+        }
+        while journal.durable() < 2 {
+            std::thread::yield_now();
+        }
+        copy(running.path(), killed.path());
+        fs::write(killed.path().join(crate::LOCK_FILE), gone().to_string()).unwrap();
+        let snapshot = Snapshot::open(killed.path(), Arc::new(RealStorage)).unwrap();
+        assert_eq!(snapshot.durable(), 2);
+        let mut reader = snapshot.reader(0).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().payload, b"one");
+        assert_eq!(reader.next().unwrap().unwrap().payload, b"two");
+        assert!(reader.next().unwrap().is_none());
     }
 }
