@@ -1,6 +1,6 @@
 //! Sessions of one visitor: what is kept, and how an event or an end changes it.
 //!
-//! [`assign`] reads only and says where an event belongs; the fold applies what the journal says
+//! [`assign()`] reads only and says where an event belongs; the fold applies what the journal says
 //! was decided. Neither knows rules, storage or the clock.
 
 pub mod assign;

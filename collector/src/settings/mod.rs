@@ -1,6 +1,6 @@
 //! `tidegate.toml` as used: checked, with defaults filled in.
 //!
-//! [`file`] reads the keys, [`check`] weighs them against each other, [`keys`] describes them for
+//! [`mod@file`] reads the keys, [`check`] weighs them against each other, [`keys`] describes them for
 //! people; [`load`] alone opens a file. Nothing here reads the process's environment.
 
 pub mod keys;
