@@ -131,7 +131,7 @@ impl Drop for Process {
 /// Runs a command to its end; its stdout.
 ///
 /// # Errors
-/// Its stderr, where it fails.
+/// What it said on stderr and stdout, where it fails.
 ///
 /// # Panics
 /// Where it cannot be started.
@@ -142,7 +142,8 @@ pub fn run(command: &mut Command) -> Result<String, String> {
     if output.status.success() {
         Ok(text(output.stdout))
     } else {
-        Err(format!("{}: {}", output.status, text(output.stderr)))
+        let (errors, rest) = (text(output.stderr), text(output.stdout));
+        Err(format!("{}: {errors}{rest}", output.status))
     }
 }
 

@@ -159,7 +159,7 @@ fn calls(trace: &str) -> Vec<Call<'_>> {
 /// `head` names the call and its arguments, `end` its result.
 fn call<'a>(begun: usize, ended: usize, head: &'a str, end: &'a str) -> Option<Call<'a>> {
     let (name, arguments) = head.split_once('(')?;
-    let on = arguments.split([',', ')']).next()?;
+    let on = arguments.split([',', ')']).next()?.trim_end();
     // Only syncs are judged by their result, only writes by their arguments.
     let text = if name.contains("sync") { end } else { head };
     Some(Call {
