@@ -200,7 +200,7 @@ pub const KEYS: &[Key] = &[
     ),
     unset(
         "kafka.properties",
-        "{ \"security.protocol\" = \"ssl\" }",
+        "{ \"compression.type\" = \"lz4\" }",
         "Further librdkafka properties, as they are. Those that the promises rest on (`acks`, idempotence, timeouts) are refused.",
     ),
     unset(

@@ -86,7 +86,7 @@ fn every_sample_is_a_legal_value() {
     assert_eq!(
         kafka,
         Kafka {
-            properties: vec![("security.protocol".to_owned(), "ssl".to_owned())],
+            properties: vec![("compression.type".to_owned(), "lz4".to_owned())],
             ..Kafka::with_brokers("127.0.0.1:9092".to_owned())
         }
     );
