@@ -1,1 +1,11 @@
-//! placeholder
+//! What the benches share: the workload, the segments, the processes they measure and the load
+//! they put on them. Measures from outside; nothing here is part of the gateway.
+
+pub mod segments;
+pub mod workload;
+pub mod connection;
+pub mod load;
+pub mod process;
+pub mod nginx;
+pub mod gateway;
+pub mod disk;

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# CPU of the whole gateway beside nginx: servers on core 0, load on core 1.
+# Usage: edge.sh [--kafka HOST:PORT] [--rounds N] ...   (see `edge --help`)
+# With TIDEGATE_BENCH_KAFKA=1 a broker is started (tests/kafka/start.sh) and forwarding measured too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+dir=${TIDEGATE_BENCH_DIR:-$target/bench}
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+cargo build --locked --release -p tidegate-collector -p tidegate-benches --bins
+exec taskset -c 1 "$target/release/edge" --program "$target/release/tidegate" --dir "$dir" "$@"

@@ -1,0 +1,197 @@
+//! `make bench-scale`: memory of a live visitor, what many of them cost, and how long a restart
+//! after kill -9 takes.
+
+use std::error::Error;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use clap::Parser;
+use tidegate_benches::gateway::{Gateway, Options};
+use tidegate_benches::load::{self, Plan};
+use tidegate_benches::segments::{aggregate_segments, segments};
+use tidegate_benches::workload::{Request, Shape, batches, single};
+use tidegate_collector::clock::{Clock, SystemClock};
+
+const CONNECTIONS: usize = 64;
+const FEW_VISITORS: usize = 1_000;
+const BATCH: usize = 50;
+const MIB: f64 = 1_048_576.0;
+
+/// Memory, cost and restart with many visitors.
+#[derive(Parser)]
+struct Arguments {
+    /// The binary to measure.
+    #[arg(long)]
+    program: PathBuf,
+    /// Where the gateway keeps its files.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Live visitors.
+    #[arg(long, default_value_t = 1_000_000)]
+    visitors: usize,
+    /// Records in the journal's tail at the kill; the checkpoint's default lag.
+    #[arg(long, default_value_t = 5_000_000)]
+    tail_records: usize,
+    /// Only these parts: idle, visitors, restart.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Fallible<()> {
+    let arguments = Arguments::parse();
+    std::fs::create_dir_all(&arguments.dir)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure(&arguments))
+}
+
+async fn measure(arguments: &Arguments) -> Fallible<()> {
+    let mut out = stdout().lock();
+    if arguments.wants("idle") {
+        idle(&mut out, arguments)?;
+    }
+    if arguments.wants("visitors") {
+        let many = visitors(&mut out, arguments, arguments.visitors).await?;
+        let few = visitors(&mut out, arguments, FEW_VISITORS).await?;
+        writeln!(
+            out,
+            "CPU per event, {} visitors to {FEW_VISITORS}: {:.2}x",
+            arguments.visitors,
+            many / few
+        )?;
+    }
+    if arguments.wants("restart") {
+        restart(&mut out, arguments).await?;
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
+    fn fresh(&self, name: &str) -> Fallible<PathBuf> {
+        let dir = self.dir.join(name);
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        Ok(dir)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            program: self.program.clone(),
+            segments: aggregate_segments(),
+            kafka: None,
+            lag_records: None,
+            disk_budget: "24GiB",
+        }
+    }
+}
+
+fn idle(out: &mut impl Write, arguments: &Arguments) -> Fallible<()> {
+    for count in [0, 100] {
+        let options = Options {
+            segments: segments(count),
+            ..arguments.options()
+        };
+        let gateway = Gateway::start(&arguments.fresh("idle")?, &options)?;
+        let rss = gateway.server.rss_bytes()? as f64 / MIB;
+        writeln!(out, "idle with {count} segments: {rss:.1} MiB resident")?;
+        gateway.server.stop()?;
+    }
+    Ok(())
+}
+
+/// Brings the visitors to life, then measures one more event of each (of few: as many events) in
+/// a run that writes every profile once. Gives the CPU microseconds per event.
+async fn visitors(out: &mut impl Write, arguments: &Arguments, count: usize) -> Fallible<f64> {
+    let shape = Shape {
+        visitors: count,
+        ..Shape::default()
+    };
+    let options = Options {
+        lag_records: Some(arguments.visitors as u64 / 2),
+        ..arguments.options()
+    };
+    let gateway = Gateway::start(&arguments.fresh("visitors")?, &options)?;
+    let idle = gateway.server.rss_bytes()?;
+    let requests = single(shape, count.max(8 * FEW_VISITORS));
+    let events = arguments.visitors;
+    let born = round(&gateway, &requests, events, 0).await?;
+    memory(out, &gateway, idle, count, "one event each")?;
+    let cost = round(&gateway, &requests, events, 1).await?;
+    memory(out, &gateway, idle, count, "two events each")?;
+    let written = gateway.metric("tidegate_checkpoint_profiles_total")?;
+    writeln!(
+        out,
+        "{count} visitors: {born:.2} us CPU for a first event, {cost:.2} us for a further one, {written} profiles written"
+    )?;
+    gateway.server.stop()?;
+    Ok(cost)
+}
+
+async fn round(
+    gateway: &Gateway,
+    requests: &[Request],
+    events: usize,
+    round: u64,
+) -> Fallible<f64> {
+    let plan = Plan {
+        address: gateway.edge,
+        connections: CONNECTIONS,
+        requests: events,
+        round,
+    };
+    let before = gateway.server.cpu_seconds()?;
+    let done = load::closed(plan, requests).await?;
+    Ok((gateway.server.cpu_seconds()? - before) * 1e6 / done.events as f64)
+}
+
+fn memory(
+    out: &mut impl Write,
+    gateway: &Gateway,
+    idle: u64,
+    count: usize,
+    when: &str,
+) -> Fallible<()> {
+    let rss = gateway.server.rss_bytes()?;
+    writeln!(
+        out,
+        "{count} visitors, {when}: {:.1} MiB resident, {:.0} bytes a visitor over idle",
+        rss as f64 / MIB,
+        rss.saturating_sub(idle) as f64 / count as f64
+    )?;
+    Ok(())
+}
+
+/// Fills the journal up to the checkpoint's lag, kills the gateway, and times the next start.
+async fn restart(out: &mut impl Write, arguments: &Arguments) -> Fallible<()> {
+    let dir = arguments.fresh("restart")?;
+    let gateway = Gateway::start(&dir, &arguments.options())?;
+    let visitors = (arguments.tail_records / BATCH).min(arguments.visitors);
+    let shape = Shape {
+        visitors,
+        ..Shape::default()
+    };
+    let prepared = visitors.min(20_000);
+    let requests = batches(shape, prepared, BATCH);
+    round(&gateway, &requests, arguments.tail_records / BATCH, 0).await?;
+    gateway.server.kill()?;
+    let clock = SystemClock::default();
+    let gateway = Gateway::start(&dir, &arguments.options())?;
+    let seconds = clock.monotonic_us() as f64 / 1e6;
+    let records = gateway.metric("tidegate_recovery_records")?;
+    writeln!(
+        out,
+        "restart after kill -9: ready in {seconds:.1} s, {} events since the checkpoint ({records} records), {:.0} records a second",
+        arguments.tail_records,
+        (arguments.tail_records as f64).max(records) / seconds
+    )?;
+    gateway.server.stop()?;
+    Ok(())
+}
