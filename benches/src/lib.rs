@@ -3,6 +3,8 @@
 
 pub mod segments;
 pub mod workload;
+pub mod hits;
+pub mod nowhere;
 pub mod connection;
 pub mod load;
 pub mod process;

@@ -164,7 +164,8 @@ impl Lane {
             self.connection.exchange(bytes).await?;
             if let Some(due) = due {
                 let us = due.elapsed().as_micros();
-                done.latencies_us.push(u64::try_from(us).unwrap_or(u64::MAX));
+                done.latencies_us
+                    .push(u64::try_from(us).unwrap_or(u64::MAX));
             }
             done.requests += 1;
             done.events += events;

@@ -20,7 +20,12 @@ pub fn start(dir: &Path) -> Result<(Server, SocketAddr)> {
     let config = dir.join("nginx.conf");
     fs::write(&config, text(dir, address))?;
     let log = dir.join("nginx.log");
-    let arguments = ["-p", &dir.to_string_lossy(), "-c", &config.to_string_lossy()];
+    let arguments = [
+        "-p",
+        &dir.to_string_lossy(),
+        "-c",
+        &config.to_string_lossy(),
+    ];
     let mut server = Server::start(Path::new(program()), &arguments, &log)?;
     server.wait_until(|| TcpStream::connect(address).is_ok())?;
     Ok((server, address))
@@ -29,7 +34,11 @@ pub fn start(dir: &Path) -> Result<(Server, SocketAddr)> {
 /// Debian keeps it where only root's PATH leads.
 fn program() -> &'static str {
     const SBIN: &str = "/usr/sbin/nginx";
-    if Path::new(SBIN).exists() { SBIN } else { "nginx" }
+    if Path::new(SBIN).exists() {
+        SBIN
+    } else {
+        "nginx"
+    }
 }
 
 fn text(dir: &Path, address: SocketAddr) -> String {

@@ -167,7 +167,10 @@ mod tests {
     #[test]
     fn a_process_is_measured_and_ended() {
         let log = std::env::temp_dir().join(format!("tidegate-bench-{}", std::process::id()));
-        let spin = ["-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; sleep 60"];
+        let spin = [
+            "-c",
+            "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; sleep 60",
+        ];
         let mut server = Server::start(Path::new("/bin/sh"), &spin, &log).unwrap();
         let pid = server.pid();
         server

@@ -138,7 +138,9 @@ pub fn segments(count: usize) -> Vec<Segment> {
 #[must_use]
 pub fn aggregate_segments() -> Vec<Segment> {
     let numbered = AGGREGATES.iter().enumerate();
-    numbered.map(|(kind, when)| segment(0, kind, when)).collect()
+    numbered
+        .map(|(kind, when)| segment(0, kind, when))
+        .collect()
 }
 
 /// The segments as a `catalog.toml`, with one web source of this name and key.
@@ -183,13 +185,21 @@ mod tests {
                 })
                 .collect();
             let compiled = compile(&sources).unwrap_or_else(|errors| panic!("{errors:?}"));
-            assert_eq!(compiled.plan.segments.len(), count);
+            assert_eq!(compiled.plan().segments.len(), count);
         }
     }
 
     #[test]
     fn thirty_of_a_hundred_read_aggregates() {
-        let words = ["count(", "sum(", "distinct(", "last(", "first(", "absent(", "then("];
+        let words = [
+            "count(",
+            "sum(",
+            "distinct(",
+            "last(",
+            "first(",
+            "absent(",
+            "then(",
+        ];
         let aggregate = |segment: &&Segment| words.iter().any(|word| segment.when.contains(word));
         let hundred = segments(100);
         assert_eq!(hundred.iter().filter(aggregate).count(), 30);

@@ -48,6 +48,13 @@ pub struct Request {
 }
 
 impl Request {
+    fn of(text: String) -> Self {
+        Self {
+            serials: text.match_indices(SERIAL).map(|(found, _)| found).collect(),
+            bytes: text.into_bytes(),
+        }
+    }
+
     /// The bytes, with fresh message ids: `serial` counts up by the number of events.
     pub fn stamped(&mut self, serial: &mut u64) -> &[u8] {
         for at in &self.serials {
@@ -88,6 +95,14 @@ pub fn batches(shape: Shape, requests: usize, events: usize) -> Vec<Request> {
         .collect()
 }
 
+/// The bodies of [`single`] without their HTTP heads.
+#[must_use]
+pub fn bodies(shape: Shape, count: usize) -> Vec<Request> {
+    (0..count)
+        .map(|at| Request::of(event(at % shape.visitors, at)))
+        .collect()
+}
+
 /// `GET path` with the same headers.
 #[must_use]
 pub fn gets(shape: Shape, requests: usize, path: &str) -> Vec<Request> {
@@ -105,10 +120,7 @@ fn post(shape: Shape, at: usize, body: &str) -> Request {
         headers(shape, at),
         body.len()
     );
-    Request {
-        serials: text.match_indices(SERIAL).map(|(found, _)| found).collect(),
-        bytes: text.into_bytes(),
-    }
+    Request::of(text)
 }
 
 /// What a browser behind a CDN sends; the cookie is the one it was given on its first visit.
@@ -135,10 +147,18 @@ pub fn address(at: usize) -> Ipv4Addr {
 pub fn user_agent(at: usize) -> String {
     let version = 120 + at / 4;
     match at % 4 {
-        0 => format!("Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Mobile Safari/537.36"),
-        1 => format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36"),
-        2 => format!("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.{version} Mobile/15E148 Safari/604.1"),
-        _ => format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:{version}.0) Gecko/20100101 Firefox/{version}.0"),
+        0 => format!(
+            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Mobile Safari/537.36"
+        ),
+        1 => format!(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36"
+        ),
+        2 => format!(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.{version} Mobile/15E148 Safari/604.1"
+        ),
+        _ => format!(
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:{version}.0) Gecko/20100101 Firefox/{version}.0"
+        ),
     }
 }
 
@@ -146,7 +166,14 @@ pub fn user_agent(at: usize) -> String {
 #[must_use]
 pub fn event(visitor: usize, at: usize) -> String {
     const PATHS: [&str; 8] = [
-        "/", "/shoes", "/pricing", "/blog/post", "/sale", "/support", "/bags", "/checkout",
+        "/",
+        "/shoes",
+        "/pricing",
+        "/blog/post",
+        "/sale",
+        "/support",
+        "/bags",
+        "/checkout",
     ];
     const CATEGORIES: [&str; 3] = ["shoes", "boots", "bags"];
     let roll = (scattered(at) >> 100) % 10;
@@ -161,14 +188,20 @@ pub fn event(visitor: usize, at: usize) -> String {
         0..6 => format!(r#""type":"page","name":"Shop","properties":{{"path":"{path}"}}"#),
         6 | 7 => track("Product Viewed", &product),
         8 => track("Product Added", &product),
-        _ => track("Order Completed", &format!(r#""revenue":{price}.5,"currency":"EUR""#)),
+        _ => track(
+            "Order Completed",
+            &format!(r#""revenue":{price}.5,"currency":"EUR""#),
+        ),
     };
     let text = format!(
         r#"{{{what},"writeKey":"{WRITE_KEY}","anonymousId":"{}","messageId":"ajs-next-{SERIAL}","timestamp":"2026-11-22T11:59:59.172Z","sentAt":"2026-11-22T11:59:59.179Z","context":{{"page":{{"url":"https://shop.example.com{path}?utm_source=mail&utm_campaign=spring","path":"{path}","search":"?utm_source=mail&utm_campaign=spring","title":"{PADDING}","referrer":"https://news.example.com/"}},"locale":"en-GB","library":{{"name":"tidegate-tag","version":"0.1.0"}}}}}}"#,
         anonymous_id(visitor)
     );
     let padding = (EVENT_BYTES + PADDING.len()).saturating_sub(text.len());
-    text.replace(PADDING, &"Shoes and bags, boots and more; ".repeat(8)[..padding.min(256)])
+    text.replace(
+        PADDING,
+        &"Shoes and bags, boots and more; ".repeat(8)[..padding.min(256)],
+    )
 }
 
 fn track(name: &str, properties: &str) -> String {
@@ -219,8 +252,16 @@ mod tests {
         let first = requests[0].stamped(&mut serial).to_vec();
         let second = requests[1].stamped(&mut serial).to_vec();
         assert_eq!((serial, requests[0].events()), (199, 50));
-        assert!(String::from_utf8(first).unwrap().contains("0000000000000099"));
-        assert!(String::from_utf8(second).unwrap().contains("0000000000000149"));
+        assert!(
+            String::from_utf8(first)
+                .unwrap()
+                .contains("0000000000000099")
+        );
+        assert!(
+            String::from_utf8(second)
+                .unwrap()
+                .contains("0000000000000149")
+        );
         let ids: BTreeSet<String> = (0..10_000).map(anonymous_id).collect();
         assert_eq!(ids.len(), 10_000);
     }

@@ -92,7 +92,11 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
     for round in 0..=arguments.rounds {
         for subject in &mut subjects {
             // The first round warms up and is a tenth as long.
-            let count = if round == 0 { subject.count / 10 } else { subject.count };
+            let count = if round == 0 {
+                subject.count / 10
+            } else {
+                subject.count
+            };
             let (cost, done) = subject.round(round, count).await?;
             if round > 0 {
                 subject.cost_us.push(cost);
@@ -226,10 +230,17 @@ impl Subject {
 
 fn summary(out: &mut impl Write, subjects: &[Subject]) -> Fallible<()> {
     let nginx = subjects.iter().find(|subject| subject.name == "nginx");
-    writeln!(out, "\nCPU s per million, best of all rounds (ratio to nginx)")?;
+    writeln!(
+        out,
+        "\nCPU s per million, best of all rounds (ratio to nginx)"
+    )?;
     for subject in subjects {
         let ratio = nginx.map_or(f64::NAN, |nginx| subject.best() / nginx.best());
-        let all: Vec<String> = subject.cost_us.iter().map(|us| format!("{us:.2}")).collect();
+        let all: Vec<String> = subject
+            .cost_us
+            .iter()
+            .map(|us| format!("{us:.2}"))
+            .collect();
         writeln!(
             out,
             "{:<8} {:7.2}  ({ratio:.2}x)  all: {}",
@@ -253,7 +264,10 @@ async fn latency(out: &mut impl Write, arguments: &Arguments, subject: &Subject)
     let disk = disk::fdatasync_us(&arguments.dir, 2_000)?;
     let done = load::open(plan, &subject.requests, rate).await?;
     let after = disk::fdatasync_us(&arguments.dir, 2_000)?;
-    writeln!(out, "\ndurable ack at {rate:.0} requests a second, open loop, in ms")?;
+    writeln!(
+        out,
+        "\ndurable ack at {rate:.0} requests a second, open loop, in ms"
+    )?;
     let mut line = |name: &str, sorted: &[u64]| {
         writeln!(
             out,

@@ -1,0 +1,92 @@
+//! The workload's events on their way through steps 1 to 4, for benches that begin behind them.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use tidegate_collector::geo::GeoDatabases;
+use tidegate_collector::pipeline::consent::{Signals, resolve};
+use tidegate_collector::pipeline::decode::{Limits, native};
+use tidegate_collector::pipeline::enrich::{RequestFacts, enrich};
+use tidegate_collector::pipeline::identify::{CookieFacts, identify};
+use tidegate_collector::settings::Geoip;
+use tidegate_event::{Enriched, Timestamp};
+
+use crate::workload::{SOURCE, WRITE_KEY, address, user_agent};
+
+/// The gateway's own bounds.
+pub const LIMITS: Limits = Limits {
+    event_bytes_max: 32 << 10,
+    batch_events_max: 2_500,
+};
+
+/// Everything that steps 1 to 4 need beside the body.
+#[derive(Debug)]
+pub struct Steps {
+    source: Source,
+    geo: GeoDatabases,
+    user_agents: Vec<String>,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/geoip");
+        let geo = GeoDatabases::load(&Geoip {
+            city: Some(fixtures.join("GeoLite2-City-Test.mmdb")),
+            asn: Some(fixtures.join("GeoLite2-ASN-Test.mmdb")),
+        });
+        Self {
+            source: source(),
+            geo: geo.expect("the fixtures are good"),
+            user_agents: (0..64).map(user_agent).collect(),
+        }
+    }
+}
+
+impl Steps {
+    /// The one source.
+    #[must_use]
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Decodes a body with one event and takes it through consent, identify and enrich; `at`
+    /// chooses user agent and address.
+    #[must_use]
+    pub fn take<'a>(&'a self, body: &'a [u8], at: usize, now: Timestamp) -> Enriched<'a> {
+        let mut envelope = native::read(body, &LIMITS).expect("the workload is JSON");
+        let event = envelope.events.pop().expect("one event");
+        let hit = event.hit.expect("the workload is good");
+        let consented = resolve(hit, &Signals::default(), &self.source).expect("granted");
+        let cookie = CookieFacts {
+            brought: Some("00112233445566778899aabbccddeeff"),
+            // More than one: the cookie stays apart from the anonymousId.
+            distinct_anonymous_ids_in_request: 2,
+            allowed: true,
+        };
+        let (identified, _) = identify(consented, &cookie, &mut || 7);
+        let facts = RequestFacts {
+            received_at: now,
+            client_ip: Some(IpAddr::V4(address(at % 1_000))),
+            user_agent: Some(&self.user_agents[at % self.user_agents.len()]),
+            referer: Some("https://shop.example.com/"),
+        };
+        enrich(identified, &facts, &self.geo)
+    }
+}
+
+/// The benches' web source.
+#[must_use]
+pub fn source() -> Source {
+    Source {
+        name: SOURCE.to_owned(),
+        write_key: WRITE_KEY.to_owned(),
+        kind: SourceKind::Web,
+        origins: Vec::new(),
+        session_gap_ms: 1_800_000,
+        consent_default: ConsentDefault::Granted,
+        gpc: GpcPolicy::Anonymous,
+        dnt: false,
+        conversions: vec!["Order Completed".to_owned()],
+    }
+}
