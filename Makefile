@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test sim bench bench-edge fuzz sdk deny
+.PHONY: help setup demo check test sim bench bench-edge bench-scale fuzz sdk deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,11 @@ bench: ## Criterion benches, one step at a time
 
 bench-edge: ## CPU per request of the whole gateway beside nginx
 	@tests/setup.sh build bench
-	benches/edge.sh
+	benches/edge.sh $(ARGS)
+
+bench-scale: ## Memory, cost and restart with a million visitors
+	@tests/setup.sh build
+	benches/scale.sh $(ARGS)
 
 fuzz: ## Property tests with many more cases (CASES=20000), then cargo-fuzz where it is installed
 	PROPTEST_CASES=$(or $(CASES),20000) cargo test --locked --workspace --lib

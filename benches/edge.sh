@@ -9,4 +9,9 @@ dir=${TIDEGATE_BENCH_DIR:-$target/bench}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 cargo build --locked --release -p tidegate-collector -p tidegate-benches --bins
+if [ "${TIDEGATE_BENCH_KAFKA:-}" = 1 ]; then
+  # It ends with this process, which exec below does not change.
+  brokers=$(KAFKA_OWNER_PID=$$ taskset -c 1 tests/kafka/start.sh "$dir/broker")
+  set -- --kafka "$brokers" "$@"
+fi
 exec taskset -c 1 "$target/release/edge" --program "$target/release/tidegate" --dir "$dir" "$@"
