@@ -161,6 +161,10 @@ impl<'a> HandIn<'a> {
     }
 
     fn finish(mut self, next_offset: u64) -> Result<(), StoreError> {
+        if self.queued.is_empty() && self.buried.is_empty() {
+            // Nobody wanted any of it: the journal's own cursor remembers how far this went.
+            return Ok(());
+        }
         self.write.set_cursor(next_offset);
         self.write
             .commit_synced()

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tidegate_activation::{Activation, Intent};
 use tidegate_event::record::{Record, RecordView, TransitionRef};
@@ -21,6 +22,9 @@ pub const CURSOR: &str = "activation";
 const BATCH_INTENTS: usize = 1_000;
 /// Records read between two hand-ins, when they dispatch little.
 const BATCH_RECORDS: usize = 10_000;
+/// Once there is something new it waits this long for more: under load one wake-up, and one fsync
+/// of the outbox, then serve many of the journal's batches.
+const GATHER: Duration = Duration::from_millis(5);
 /// How often an idle cursor looks by itself, in milliseconds.
 const IDLE_MS: u64 = 1_000;
 /// Breath between two looks at a journal that has nothing and may have ended, in milliseconds.
@@ -121,6 +125,7 @@ impl Follower {
             if caught_up {
                 let past = self.journal.wait_past(durable);
                 self.pace.until(past, IDLE_MS);
+                std::thread::sleep(GATHER);
                 // A journal that has ended answers at once, for ever.
                 if self.journal.durable() == durable {
                     self.pace.pause(ENDED_MS);
