@@ -218,6 +218,8 @@ impl Core {
     /// The committer thread.
     pub(crate) fn commit_until_closed(&self) {
         loop {
+            // Where workers share this core they first fill what they have: fewer, larger batches.
+            std::thread::yield_now();
             match self.commit_step() {
                 Step::Committed => {}
                 Step::Ended => return,

@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SPARES: usize = 1;
 /// One zero-filling write, and how much is written between two syncs: a commit in between waits
 /// for little.
-const FILL_BYTES: usize = 1 << 20;
+const FILL_BYTES: usize = 64 << 10;
 const FILL_SYNC_BYTES: u64 = 4 << 20;
 
 const FILLING: &str = "filling.tmp";

@@ -111,6 +111,7 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
         }
     }
     summary(&mut out, &subjects)?;
+    journals(&mut out, &subjects)?;
     for subject in subjects {
         if subject.name == "single" && arguments.wants("latency") {
             latency(&mut out, arguments, &subject).await?;
@@ -248,6 +249,25 @@ fn summary(out: &mut impl Write, subjects: &[Subject]) -> Fallible<()> {
             subject.best(),
             all.join(" ")
         )?;
+    }
+    Ok(())
+}
+
+/// What the gateways' journals were given.
+fn journals(out: &mut impl Write, subjects: &[Subject]) -> Fallible<()> {
+    for subject in subjects {
+        if let Target::Gateway(gateway) = &subject.server {
+            let records = gateway.metric("tidegate_journal_records_total")?;
+            let batches = gateway.metric("tidegate_journal_batches_total")?;
+            let bytes = gateway.metric("tidegate_journal_bytes_total")?;
+            writeln!(
+                out,
+                "{:<8} {:.0} bytes a record, {:.1} records a batch",
+                subject.name,
+                bytes / records,
+                records / batches
+            )?;
+        }
     }
     Ok(())
 }
