@@ -90,7 +90,14 @@ pub fn batches(shape: Shape, requests: usize, events: usize) -> Vec<Request> {
         .map(|at| {
             let visitor = at % shape.visitors;
             let list: Vec<String> = (0..events).map(|n| event(visitor, at + n)).collect();
-            post(shape, at, &format!("{{\"writeKey\":\"{WRITE_KEY}\",\"batch\":[{}]}}", list.join(",")))
+            post(
+                shape,
+                at,
+                &format!(
+                    "{{\"writeKey\":\"{WRITE_KEY}\",\"batch\":[{}]}}",
+                    list.join(",")
+                ),
+            )
         })
         .collect()
 }
