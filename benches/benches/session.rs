@@ -37,12 +37,12 @@ impl World {
     /// visitors fall silent now and then, so that all ways are taken.
     fn event(&mut self, hits: &[AggregateHit]) -> u32 {
         self.next += 1;
-        self.now = self.now.plus_ms(if self.next % 200_000 == 0 {
+        self.now = self.now.plus_ms(if self.next.is_multiple_of(200_000) {
             1_900_000
         } else {
             1
         });
-        let at = if self.next % 1_000 == 0 {
+        let at = if self.next.is_multiple_of(1_000) {
             self.now.plus_ms(-600_000)
         } else {
             self.now
