@@ -71,7 +71,7 @@ fn append(criterion: &mut Criterion) {
             file.sync_data().expect("a disk");
         });
     });
-    let journal = open(&dir.path().join("disk"), Arc::new(RealStorage::default()));
+    let journal = open(&dir.path().join("disk"), Arc::new(RealStorage));
     group.bench_function("durable on disk", |bench| bench.iter(|| batch(&journal)));
     drop(journal);
     let journal = open(Path::new("/nowhere"), Arc::new(Nowhere::default()));
