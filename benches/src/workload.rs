@@ -201,7 +201,7 @@ pub fn event(visitor: usize, at: usize) -> String {
         ),
     };
     let text = format!(
-        r#"{{{what},"writeKey":"{WRITE_KEY}","anonymousId":"{}","messageId":"ajs-next-{SERIAL}","timestamp":"2026-11-22T11:59:59.172Z","sentAt":"2026-11-22T11:59:59.179Z","context":{{"page":{{"url":"https://shop.example.com{path}?utm_source=mail&utm_campaign=spring","path":"{path}","search":"?utm_source=mail&utm_campaign=spring","title":"{PADDING}","referrer":"https://news.example.com/"}},"locale":"en-GB","library":{{"name":"tidegate-tag","version":"0.1.0"}}}}}}"#,
+        r#"{{{what},"writeKey":"{WRITE_KEY}","anonymousId":"{}","messageId":"tg-{SERIAL}","timestamp":"2026-11-22T11:59:59.172Z","sentAt":"2026-11-22T11:59:59.179Z","context":{{"page":{{"url":"https://shop.example.com{path}?utm_source=mail&utm_campaign=spring","path":"{path}","search":"?utm_source=mail","title":"{PADDING}","referrer":"https://news.example.com/"}},"locale":"en-GB","library":{{"name":"tidegate-tag","version":"0.1.0"}}}}}}"#,
         anonymous_id(visitor)
     );
     let padding = (EVENT_BYTES + PADDING.len()).saturating_sub(text.len());
