@@ -410,7 +410,7 @@ async fn live_state_recovered_state_and_a_plain_fold_are_the_same() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(12);
-    for seed in 0..seeds.min(200) {
+    for seed in 0..seeds.min(64) {
         random_life(seed, 300).await;
     }
 }
