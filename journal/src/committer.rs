@@ -17,7 +17,7 @@ use crate::storage::StorageFile;
 
 /// After this long without a record the durable mark is written down, so that a reader in
 /// another process sees the last records too.
-const IDLE_MARK: Duration = Duration::from_millis(50);
+const IDLE_MARK: Duration = Duration::from_millis(5);
 /// How long a stop waits for tickets that are taken and not yet filled.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// A write buffer that grew past this for one large record is given back.

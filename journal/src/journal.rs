@@ -47,6 +47,8 @@ impl Journal {
         settings: Settings,
     ) -> Result<Self, OpenError> {
         let journal = Self::open_stepped(dir, storage, settings)?;
+        // What was recovered is synced: other processes may see it from now on.
+        journal.core().mark_step();
         journal.start("tidegate-commit", dir, Core::commit_until_closed)?;
         journal.start("tidegate-prepare", dir, Core::prepare_until_stopped)?;
         Ok(journal)

@@ -1,7 +1,7 @@
 //! The journal as another process may see it: no lock is taken and nothing is written.
 //!
 //! Shows what lies below the durable mark that the batch headers tell. A running gateway writes
-//! the mark down with each batch and 50 ms after the last one, so that is how far this lags. Where
+//! the mark down with each batch and 5 ms after the last one, so that is how far this lags. Where
 //! the process that held the directory is gone, everything intact is shown, as its next start
 //! would recover it.
 
