@@ -13,7 +13,7 @@ use crate::frame::{BATCH_HEADER_BYTES, BatchHeader, Kind, push_frame};
 use crate::log::{SegmentInfo, segment_path};
 use crate::queue::{Nothing, Taken};
 use crate::segment::{HEADER_BLOCK_BYTES, SegmentHeader};
-use crate::storage::StorageFile;
+use crate::storage::{DIRECT_BYTES, StorageFile};
 
 /// After this long without a record the durable mark is written down, so that a reader in
 /// another process sees the last records too.
@@ -29,6 +29,7 @@ pub(crate) struct Writer {
     pub(crate) file: Arc<dyn StorageFile>,
     pub(crate) base: u64,
     pub(crate) salt: u64,
+    pub(crate) bytes: u64,
     pub(crate) position: u64,
     /// The durable mark last written down.
     pub(crate) marked: u64,
@@ -99,6 +100,11 @@ impl Core {
         };
         buffer[..BATCH_HEADER_BYTES].copy_from_slice(&header.encode(writer.salt));
         let path = segment_path(&self.dir, writer.base);
+        let end = writer.position + buffer.len() as u64;
+        // A block that is written in part and not in the cache would first be read from the disk.
+        let whole = end.next_multiple_of(DIRECT_BYTES as u64).min(writer.bytes);
+        let padding = usize::try_from(whole - end).expect("below a block");
+        buffer.resize(buffer.len() + padding, 0);
         writer
             .file
             .write_at(&buffer, writer.position)
@@ -106,10 +112,10 @@ impl Core {
         let started = self.storage.monotonic_us();
         self.sync(writer).at("sync", &path)?;
         let sync_us = self.storage.monotonic_us().saturating_sub(started);
-        writer.position += buffer.len() as u64;
+        let written = end - writer.position;
+        writer.position = end;
         writer.marked = first;
-        self.counters
-            .batch(next - first, buffer.len() as u64, sync_us);
+        self.counters.batch(next - first, written, sync_us);
         if buffer.capacity() <= BUFFER_KEPT_BYTES {
             writer.buffer = buffer;
         }
@@ -162,6 +168,7 @@ impl Core {
         writer.file = spare.file;
         writer.base = base;
         writer.salt = spare.salt;
+        writer.bytes = spare.bytes;
         writer.position = HEADER_BLOCK_BYTES;
         let info = SegmentInfo {
             base,

@@ -339,6 +339,7 @@ fn assemble(
         file: active.file,
         base: active.header.base,
         salt: active.header.salt,
+        bytes: active.bytes,
         position: tail.position,
         marked: tail.marked,
         buffer: Vec::new(),

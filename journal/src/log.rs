@@ -34,6 +34,8 @@ pub(crate) struct Log {
     pub(crate) tail: u64,
     /// Retired, its file perhaps not yet gone.
     pub(crate) leaving: Option<SegmentInfo>,
+    /// Segments below this base were said not to be read soon.
+    cold: u64,
 }
 
 impl Log {
@@ -42,7 +44,18 @@ impl Log {
             segments,
             tail,
             leaving: None,
+            cold: 0,
         }
+    }
+
+    /// The oldest segment that cursors keeping up have left behind, once: beside the active
+    /// segment they may still be in the one before it.
+    pub(crate) fn next_cold(&mut self) -> Option<u64> {
+        let warm = self.segments.len().saturating_sub(2);
+        let mut sealed = self.segments.iter().take(warm);
+        let base = sealed.find(|segment| segment.base >= self.cold)?.base;
+        self.cold = base + 1;
+        Some(base)
     }
 
     /// The oldest offset that can be read.
@@ -126,6 +139,12 @@ mod tests {
             [25, 29, 30, 99].map(base),
             [Some(25), Some(25), Some(30), Some(30)]
         );
+    }
+
+    #[test]
+    fn a_segment_turns_cold_once_two_newer_ones_exist() {
+        let mut log = log();
+        assert_eq!([log.next_cold(), log.next_cold()], [Some(10), None]);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::error::{At, FileError, FullReason};
+use crate::log::segment_path;
 use crate::segment::HEADER_BLOCK_BYTES;
-use crate::storage::{Storage, StorageFile};
+use crate::storage::{DIRECT_BYTES, Storage, StorageFile};
 
 /// How often the preparer looks without being rung: the lag of saved cursors, and how soon a
 /// full disk is tried again.
@@ -21,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SPARES: usize = 1;
 /// One zero-filling write, and how much is written between two syncs: a commit in between waits
 /// for little.
-const FILL_BYTES: usize = 64 << 10;
+const FILL_BYTES: usize = 256 << 10;
 const FILL_SYNC_BYTES: u64 = 4 << 20;
 
 const FILLING: &str = "filling.tmp";
@@ -46,6 +47,7 @@ impl Core {
                 .cursor_failures
                 .fetch_add(1, Ordering::Relaxed);
         }
+        self.cool();
         let shortage = match self.retire().and_then(|()| self.prepare()) {
             Ok(shortage) => shortage,
             Err(_) => {
@@ -58,6 +60,19 @@ impl Core {
         self.count_room(None, Some(shortage));
         self.work.notify_one();
         self.room.wake_all();
+    }
+
+    /// Gives the memory of segments that nobody is reading to the next ones: pages that were just
+    /// freed cost less than ones the machine has never touched.
+    fn cool(&self) {
+        loop {
+            let Some(base) = self.log.lock().next_cold() else {
+                return;
+            };
+            let path = segment_path(&self.dir, base);
+            // A hint: where it fails nothing is lost.
+            let _ = self.storage.open_read(&path).and_then(|f| f.uncache());
+        }
     }
 
     /// Tells admission how much the prepared segments can take: each all but the waste at its
@@ -147,8 +162,11 @@ fn zero_fill(
     bytes: u64,
     stop: impl Fn() -> bool,
 ) -> Result<Option<Arc<dyn StorageFile>>, FileError> {
-    let file = storage.create(path).at("create", path)?;
-    let zeros = vec![0; FILL_BYTES];
+    // Through the cache every byte of the journal would be copied twice, and the write-back of the
+    // zeros would stand in the way of commits.
+    let file = storage.create_uncached(path).at("create", path)?;
+    let zeros = vec![0; FILL_BYTES + DIRECT_BYTES];
+    let zeros = &zeros[zeros.as_ptr().align_offset(DIRECT_BYTES)..];
     let mut position = 0;
     while position < bytes {
         if stop() {
@@ -163,7 +181,7 @@ fn zero_fill(
             file.sync_data().at("sync", path)?;
         }
     }
-    Ok(Some(file))
+    storage.open(path).at("open", path).map(Some)
 }
 
 /// Turns a whole, synced file into a spare, under a name no other spare has.

@@ -11,6 +11,10 @@ use std::sync::Arc;
 
 pub use real::RealStorage;
 
+/// What address, position and length of a write around the cache are multiples of: the largest
+/// logical block of disks in use (open(2), `O_DIRECT`).
+pub const DIRECT_BYTES: usize = 4_096;
+
 /// A directory tree that can be synced.
 pub trait Storage: Send + Sync + fmt::Debug {
     /// Creates a directory and its parents, durably; fine when it exists.
@@ -23,6 +27,14 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// Those of the system.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
+    /// As [`Storage::create`], for a file that is written once and not read soon: where the system
+    /// can, writes go around its cache. Buffers and positions are multiples of [`DIRECT_BYTES`].
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create_uncached(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.create(path)
+    }
     /// Opens an existing file for reading and writing.
     ///
     /// # Errors
@@ -89,6 +101,13 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// Those of the system.
     fn len(&self) -> io::Result<u64>;
+    /// A hint that the content is not read soon: its memory may go to other files.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn uncache(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Whether the length is 0.
     ///
     /// # Errors

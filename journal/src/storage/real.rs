@@ -2,12 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Advice, FlockOperation, OFlags, fadvise, fcntl_getfl, fcntl_setfl, flock};
 
 use super::{LockError, LockGuard, Storage, StorageFile};
 
@@ -17,6 +17,10 @@ pub struct RealStorage;
 
 #[derive(Debug)]
 struct RealFile(File);
+
+/// Writes around the page cache until the file system says that it cannot.
+#[derive(Debug)]
+struct UncachedFile(RealFile);
 
 #[derive(Debug)]
 struct RealLock(#[expect(dead_code, reason = "the lock lives as long as the descriptor")] File);
@@ -38,13 +42,16 @@ impl Storage for RealStorage {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile(created().open(path)?)))
+    }
+
+    fn create_uncached(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        let flags = OFlags::DIRECT.bits().cast_signed();
+        match created().custom_flags(flags).open(path) {
+            Ok(file) => Ok(Arc::new(UncachedFile(RealFile(file)))),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => self.create(path),
+            Err(error) => Err(error),
+        }
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
@@ -141,11 +148,57 @@ impl StorageFile for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn uncache(&self) -> io::Result<()> {
+        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+}
+
+impl StorageFile for UncachedFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, position)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        match self.0.write_at(bytes, position) {
+            // Some file systems open with O_DIRECT and then refuse the write.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let flags = fcntl_getfl(&self.0.0)?;
+                fcntl_setfl(&self.0.0, flags.difference(OFlags::DIRECT))?;
+                self.0.write_at(bytes, position)
+            }
+            result => result,
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+}
+
+fn created() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true);
+    options
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_written_around_the_cache_reads_back_also_where_a_write_is_not_aligned() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("uncached");
+        let file = RealStorage.create_uncached(&path).unwrap();
+        file.write_at(&[7; 100], 0).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 100]);
+    }
 
     #[test]
     fn a_second_lock_is_refused_with_the_pid_of_the_holder() {
