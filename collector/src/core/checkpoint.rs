@@ -6,7 +6,7 @@
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::Core;
-use crate::profile::live::Shared;
+use crate::profile::live::{DueIndex, Shared};
 use crate::profile::store::{DedupRows, ProfileWrite, StoreError};
 
 /// Profiles in one atomic batch.
@@ -42,7 +42,8 @@ impl Core {
         let mut dedup = self.dedup_rows(durable);
         loop {
             let ids = self.next_batch(extent, durable);
-            let wrote = self.write_batch(&ids, durable, &std::mem::take(&mut dedup))?;
+            let wrote =
+                self.write_batch(&ids, durable, &std::mem::take(&mut dedup), DueIndex::Lazy)?;
             written += wrote;
             if wrote == 0 || ids.len() < BATCH {
                 break;
@@ -97,6 +98,7 @@ impl Core {
         ids: &[ProfileId],
         durable: u64,
         dedup: &[DedupRows],
+        index: DueIndex,
     ) -> Result<usize, StoreError> {
         let mut rows: Vec<ProfileWrite> = Vec::with_capacity(ids.len());
         let mut taken: Vec<Taken> = Vec::with_capacity(ids.len());
@@ -109,7 +111,7 @@ impl Core {
             if live.profile.applied_offset > durable {
                 continue;
             }
-            let row = live.write()?;
+            let row = live.write(index)?;
             let (applied, identifiers) =
                 (live.profile.applied_offset, live.profile.identifiers.len());
             drop(live);
@@ -191,7 +193,7 @@ impl Core {
         }
         seen.sort_unstable();
         let ids: Vec<ProfileId> = seen.into_iter().take(surplus).map(|(_, id)| id).collect();
-        let written = self.write_batch(&ids, self.0.journal.durable(), &[])?;
+        let written = self.write_batch(&ids, self.0.journal.durable(), &[], DueIndex::Exact)?;
         for id in ids {
             if self.0.profiles.evict(id) {
                 self.0.metrics.evictions.inc();

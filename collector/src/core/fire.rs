@@ -45,11 +45,11 @@ impl Core {
     /// [`Refused::Store`]
     pub fn look_ahead(&self) -> Result<(), Refused> {
         let until = self.0.clock.now().plus_ms(AHEAD_MS);
-        let rows = self.0.profiles.store().due_until(until, AHEAD_ROWS_MAX);
+        let profiles = &self.0.profiles;
+        let at_rest = |id| !profiles.is_live(id);
+        let rows = profiles.store().due_until(until, AHEAD_ROWS_MAX, at_rest);
         for (due, id) in rows.map_err(|_| Refused::Store)? {
-            if !self.0.profiles.is_live(id) {
-                self.0.timers.schedule(id, due);
-            }
+            self.0.timers.schedule(id, due);
         }
         Ok(())
     }

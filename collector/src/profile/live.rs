@@ -12,7 +12,7 @@ use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::Profile;
-use super::store::{ProfileWrite, Store, StoreError};
+use super::store::{ProfileWrite, Store, StoreError, Stored, row};
 
 /// Loads and evictions of one id are serialised by its stripe; nothing else takes it.
 const STRIPES: usize = 256;
@@ -31,8 +31,8 @@ pub struct Live {
     pub first_dirty: u64,
     /// So many of its identifiers are in the store's index.
     edges_saved: usize,
-    /// The due time in the store's index.
-    due_saved: Option<Timestamp>,
+    /// The due time in the store's index; what is due is never earlier.
+    due_indexed: Option<Timestamp>,
     /// The earliest time the timers will look at it; `i64::MAX` where they will not.
     pub scheduled: Timestamp,
 }
@@ -44,12 +44,32 @@ pub type Shared = Arc<Mutex<Live>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IdentityKey(u128);
 
+/// How the due index follows a written profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueIndex {
+    /// An earlier time may stay: whoever looks then finds the profile in memory, or learns the
+    /// true time from its row. Most events only put the session's end off, which so costs nothing.
+    Lazy,
+    /// The true time: the profile leaves memory.
+    Exact,
+}
+
 impl Live {
-    fn new(profile: Profile, stored: bool) -> Self {
+    fn new(id: ProfileId) -> Self {
         Self {
-            edges_saved: if stored { profile.identifiers.len() } else { 0 },
-            due_saved: if stored { profile.due() } else { None },
-            profile,
+            profile: Profile::new(id),
+            edges_saved: 0,
+            due_indexed: None,
+            first_dirty: CLEAN,
+            scheduled: Timestamp(i64::MAX),
+        }
+    }
+
+    fn loaded(stored: Stored) -> Self {
+        Self {
+            edges_saved: stored.profile.identifiers.len(),
+            due_indexed: stored.due_indexed,
+            profile: stored.profile,
             first_dirty: CLEAN,
             scheduled: Timestamp(i64::MAX),
         }
@@ -59,7 +79,11 @@ impl Live {
     ///
     /// # Errors
     /// [`StoreError::Row`] cannot happen for a state that the fold made.
-    pub fn write(&self) -> Result<ProfileWrite, StoreError> {
+    pub fn write(&self, index: DueIndex) -> Result<ProfileWrite, StoreError> {
+        let due = self.profile.due();
+        let stays = index == DueIndex::Lazy
+            && due.is_some_and(|due| self.due_indexed.is_some_and(|indexed| indexed <= due));
+        let due = if stays { self.due_indexed } else { due };
         let unsaved = self
             .profile
             .identifiers
@@ -73,13 +97,13 @@ impl Live {
         };
         Ok(ProfileWrite {
             id: self.profile.id,
-            row: postcard::to_stdvec(&self.profile).map_err(|_| StoreError::Row)?,
+            row: row(&self.profile, due)?,
             edges: unsaved
                 .iter()
                 .map(|id| (id.namespace, id.value.clone()))
                 .collect(),
-            due_before: self.due_saved,
-            due: self.profile.due(),
+            due_before: self.due_indexed,
+            due,
         })
     }
 
@@ -87,7 +111,7 @@ impl Live {
     /// taken. Changes since then stay dirty. True where it is clean now.
     pub fn written(&mut self, applied: u64, identifiers: usize, due: Option<Timestamp>) -> bool {
         self.edges_saved = identifiers;
-        self.due_saved = due;
+        self.due_indexed = due;
         self.first_dirty = if self.profile.applied_offset == applied {
             CLEAN
         } else {
@@ -171,16 +195,17 @@ impl Profiles {
         if let Some(found) = self.live.get(&id) {
             return Ok(Some(Arc::clone(&found)));
         }
-        let Some(profile) = self.store.profile(id)? else {
+        let Some(stored) = self.store.profile(id)? else {
             return Ok(None);
         };
+        let profile = &stored.profile;
         if profile.alias_of.is_none() {
             for identifier in &profile.identifiers {
                 let key = self.key(identifier.namespace, &identifier.value);
                 self.index.entry(key).or_insert(id);
             }
         }
-        let shared = Arc::new(Mutex::new(Live::new(profile, true)));
+        let shared = Arc::new(Mutex::new(Live::loaded(stored)));
         self.live.insert(id, Arc::clone(&shared));
         Ok(Some(shared))
     }
@@ -206,7 +231,7 @@ impl Profiles {
     /// Adds a profile that nobody knows yet.
     #[must_use]
     pub fn create(&self, id: ProfileId) -> Shared {
-        let shared = Arc::new(Mutex::new(Live::new(Profile::new(id), false)));
+        let shared = Arc::new(Mutex::new(Live::new(id)));
         self.live.insert(id, Arc::clone(&shared));
         shared
     }
@@ -297,5 +322,40 @@ impl Profiles {
     fn stripe(&self, id: ProfileId) -> &Mutex<()> {
         let lowest = usize::from(id.0.to_le_bytes()[0]);
         &self.stripes[lowest % STRIPES]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(due: i64, indexed: Option<i64>) -> Live {
+        let mut live = Live::new(ProfileId(1));
+        live.profile.wake_up = Some(Timestamp(due));
+        live.due_indexed = indexed.map(Timestamp);
+        live
+    }
+
+    fn written(live: &Live, index: DueIndex) -> Option<i64> {
+        live.write(index).unwrap().due.map(|due| due.0)
+    }
+
+    #[test]
+    fn a_due_time_that_is_put_off_leaves_the_index_as_it_is_until_the_profile_leaves_memory() {
+        assert_eq!(written(&live(9, Some(5)), DueIndex::Lazy), Some(5));
+        assert_eq!(written(&live(9, Some(5)), DueIndex::Exact), Some(9));
+    }
+
+    #[test]
+    fn the_index_is_never_later_than_what_is_due() {
+        assert_eq!(written(&live(3, Some(5)), DueIndex::Lazy), Some(3));
+        assert_eq!(written(&live(3, None), DueIndex::Lazy), Some(3));
+    }
+
+    #[test]
+    fn a_profile_with_nothing_due_leaves_the_index() {
+        let mut live = live(9, Some(5));
+        live.profile.wake_up = None;
+        assert_eq!(written(&live, DueIndex::Lazy), None);
     }
 }
