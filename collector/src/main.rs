@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Records are made by workers and freed by the committer: glibc's allocator takes a lock for each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Names or values that are not UTF-8 cannot be settings.
     let environment = std::env::vars_os()
