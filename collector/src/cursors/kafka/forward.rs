@@ -20,9 +20,9 @@ use crate::settings::Kafka;
 
 /// Records between two looks at the answers.
 const ROUND_RECORDS: usize = 1_000;
-/// How long one look may last while answers are awaited, in milliseconds. Records that arrive
-/// meanwhile wait as long: less than librdkafka's own linger would add.
-const POLL_MS: u64 = 5;
+/// How long records and answers gather between two looks, in milliseconds: less than librdkafka's
+/// own linger would add.
+const GATHER_MS: u64 = 5;
 /// How often an idle sink looks for errors of its connection, in milliseconds.
 const IDLE_MS: u64 = 500;
 /// Breath between two looks at a journal that has nothing and may have ended, in milliseconds.
@@ -172,12 +172,10 @@ impl Forwarder {
             Err(end) => return Some(end),
         };
         let idle = sent == Sent::Nothing && session.answers().state().window.in_flight() == 0;
-        let poll_ms = if idle || sent == Sent::Round {
-            0
-        } else {
-            POLL_MS
-        };
-        session.producer.poll(Duration::from_millis(poll_ms));
+        if !idle && sent != Sent::Round {
+            self.parts.pace.pause(GATHER_MS);
+        }
+        session.take_answers();
         if matches!(sent, Sent::Nothing | Sent::All) {
             let read = durable.min(session.limit());
             session.answers().state().window.skip_to(read);
@@ -319,6 +317,19 @@ impl Forwarder {
 }
 
 impl Session {
+    /// Takes in the answers that are there, without waiting: a wait inside `poll` ends in a spin,
+    /// because librdkafka counts what is left of it in whole milliseconds.
+    fn take_answers(&self) {
+        let in_flight = || self.answers().state().window.in_flight();
+        loop {
+            let before = in_flight();
+            self.producer.poll(Duration::ZERO);
+            if in_flight() == before {
+                return;
+            }
+        }
+    }
+
     fn answers(&self) -> &Answers {
         self.producer.context()
     }
