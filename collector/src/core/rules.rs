@@ -91,6 +91,8 @@ pub struct Rules {
     pub aggregates: Vec<(CellKey, AggregateSpec)>,
     /// For each of [`Rules::aggregates`]: the slot that shows it, and its index in the plan.
     pub aggregate_slots: Vec<(Option<usize>, usize)>,
+    /// Positions, ordered by the segment's key.
+    by_id: Vec<(SegmentId, usize)>,
     slots: usize,
     workers: Box<[Mutex<Worker>]>,
     next: AtomicUsize,
@@ -144,9 +146,14 @@ impl Rules {
             .map(|(_, index)| (plan.slot(&Field::Aggregate(*index)), *index))
             .collect();
         let fields = || plan.fields.iter().cloned().enumerate();
+        let segments = segments(plan, catalog)?;
+        let ids = segments.iter().map(|segment| segment.id);
+        let mut by_id: Vec<_> = ids.zip(0..).collect();
+        by_id.sort_unstable();
         let rules = Self {
             generation,
-            segments: segments(plan, catalog)?,
+            segments,
+            by_id,
             event_slots: fields().filter(|(_, f)| f.is_event_field()).collect(),
             state_slots: fields()
                 .filter(|(_, f)| !f.is_event_field() && !matches!(f, Field::Aggregate(_)))
@@ -176,10 +183,24 @@ impl Rules {
         self.workers[next % self.workers.len()].lock()
     }
 
-    /// Position of the segment with this key.
+    /// The segment with this key.
     #[must_use]
     pub fn segment(&self, id: SegmentId) -> Option<&RuleSegment> {
-        self.segments.iter().find(|segment| segment.id == id)
+        self.position(id).map(|position| &self.segments[position])
+    }
+
+    /// Position of the segment with this key.
+    #[must_use]
+    pub fn position(&self, id: SegmentId) -> Option<usize> {
+        let found = self.by_id.binary_search_by_key(&id, |(id, _)| *id);
+        found.ok().map(|found| self.by_id[found].1)
+    }
+
+    /// True where the event carries every event field that the segment at `position` reads.
+    #[must_use]
+    pub fn is_evaluated(&self, position: usize, present: &SlotSet) -> bool {
+        let needs = self.segments[position].needs.as_ref();
+        needs.is_none_or(|needs| present.contains_all(needs))
     }
 
     /// Upper bound of the bytes that one record's transitions can take, head and JSON together.

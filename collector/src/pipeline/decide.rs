@@ -1,6 +1,7 @@
 //! Step 6: which segments the profile is in now. Fills the rules' record, asks them, and derives
 //! enter and exit from the verdicts (level semantics). Changes no state.
 
+use smallvec::SmallVec;
 use tidegate_event::record::TransitionRef;
 use tidegate_event::{AggregateHit, Change, Enriched, Json, Timestamp};
 use tidegate_rules_wasm::{
@@ -69,47 +70,45 @@ pub fn decide<'r>(rules: &'r Rules, worker: &mut Worker, moment: Moment<'_>) -> 
     fill_state(rules, evaluator.record(), readings, moment);
     let mut decided = Decided::default();
     if let Ok(verdicts) = evaluator.segments() {
-        for (position, verdict) in verdicts.iter().enumerate() {
-            if let Some((change, epoch)) = change(rules, position, *verdict, present, moment) {
-                decided
-                    .transitions
-                    .push(rules.transition(position, change, epoch));
-            }
-        }
+        decided.transitions = transitions(rules, verdicts, present, moment.profile);
     }
     decided.wake_up = wake_up(rules, readings, moment);
     decided
 }
 
-/// What a verdict changes, where the segment is to be evaluated at all.
-fn change(
-    rules: &Rules,
-    position: usize,
-    verdict: Verdict,
+/// What the verdicts change, in catalog order. A profile is in few of the segments there are: a
+/// verdict of false matters only where it is a member.
+fn transitions<'r>(
+    rules: &'r Rules,
+    verdicts: &[Verdict],
     present: &SlotSet,
-    moment: Moment<'_>,
-) -> Option<(Change, u32)> {
-    let segment = &rules.segments[position];
-    let member = match verdict {
-        Verdict::Unknown => return None,
-        Verdict::False if moment.profile.memberships.is_empty() => return None,
-        Verdict::False => false,
-        Verdict::True => true,
-    };
-    if segment
-        .needs
-        .as_ref()
-        .is_some_and(|needs| !present.contains_all(needs))
-    {
-        return None;
+    profile: &Profile,
+) -> Vec<TransitionRef<'r>> {
+    let mut changed: SmallVec<[(usize, Change, u32); 8]> = SmallVec::new();
+    for (position, verdict) in verdicts.iter().enumerate() {
+        if *verdict == Verdict::True && rules.is_evaluated(position, present) {
+            let was = profile.memberships.get(rules.segments[position].id);
+            if !was.member {
+                changed.push((position, Change::Enter, was.epoch));
+            }
+        }
     }
-    let was = moment.profile.memberships.get(segment.id);
-    (was.member != member).then(|| {
-        (
-            if member { Change::Enter } else { Change::Exit },
-            was.epoch.saturating_add(1),
-        )
-    })
+    for (segment, was) in profile.memberships.iter().filter(|(_, was)| was.member) {
+        // A segment that left the catalog has no verdict: its members stay as they are.
+        let Some(position) = rules.position(segment) else {
+            continue;
+        };
+        if verdicts[position] == Verdict::False && rules.is_evaluated(position, present) {
+            changed.push((position, Change::Exit, was.epoch));
+        }
+    }
+    changed.sort_unstable_by_key(|(position, ..)| *position);
+    changed
+        .into_iter()
+        .map(|(position, change, epoch)| {
+            rules.transition(position, change, epoch.saturating_add(1))
+        })
+        .collect()
 }
 
 /// At a session's end every segment that reads `session.*` becomes false.
