@@ -219,7 +219,7 @@ impl Profiles {
             let Some(shared) = self.get(id)? else {
                 return Ok(None);
             };
-            let alias_of = shared.lock().profile.alias_of;
+            let alias_of = shared.lock().profile.alias_of.as_deref().copied();
             match alias_of {
                 None => return Ok(Some(shared)),
                 Some(winner) => id = winner,

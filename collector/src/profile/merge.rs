@@ -49,7 +49,7 @@ pub fn absorb(winner: &mut Profile, loser: &Profile, now: Timestamp) {
 
 /// Makes the loser an alias of the winner, its state kept as it is.
 pub fn retire(loser: &mut Profile, winner: ProfileId, offset: u64) {
-    loser.alias_of = Some(winner);
+    loser.alias_of = Some(Box::new(winner));
     loser.applied_offset = offset + 1;
 }
 

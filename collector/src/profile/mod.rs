@@ -40,8 +40,8 @@ pub struct Profile {
     /// Every record of this profile below this offset is folded in.
     pub applied_offset: u64,
     /// The profile it was merged into. Its own state then stays as it was at the merge: a replay
-    /// that reaches the merge again needs it.
-    pub alias_of: Option<ProfileId>,
+    /// that reaches the merge again needs it. Boxed: few profiles have one, all pay for its room.
+    pub alias_of: Option<Box<ProfileId>>,
     /// Newest last.
     pub identifiers: Vec<Identifier>,
     /// Each visitor's latest session index.
@@ -158,5 +158,19 @@ impl Profile {
             .map(|s| s.due)
             .chain(self.wake_up)
             .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_profile_takes_at_most_288_bytes_beside_what_it_points_to() {
+        assert!(
+            size_of::<live::Live>() <= 288,
+            "{}",
+            size_of::<live::Live>()
+        );
     }
 }
