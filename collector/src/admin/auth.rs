@@ -1,5 +1,7 @@
 //! Who may talk to the admin listener: the bearer of its token, or, on loopback without a token,
 //! programs of this machine but no web page.
+//!
+//! A token is random, so one SHA-256 is enough to keep it at rest: there is no word to guess.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,6 +14,13 @@ use subtle::ConstantTimeEq as _;
 
 /// Characters that a token has at least.
 pub const TOKEN_CHARS_MIN: usize = 16;
+
+/// What stands in a token file before the digest of a token.
+const DIGEST: &str = "sha256:";
+
+/// How to make a token and the file that keeps only its digest; ends what every [`TokenError`] says.
+const MAKE: &str = "make one with: openssl rand -hex 32 > admin.secret; \
+    printf 'sha256:%s\\n' \"$(tr -d '\\n' < admin.secret | sha256sum | cut -d ' ' -f 1)\" > admin.token";
 
 /// The admin token. Kept as a digest, so that neither Debug nor a comparison's time tells it.
 #[derive(Clone)]
@@ -27,7 +36,7 @@ impl fmt::Debug for Token {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("cannot read admin.token_file {}: {source}; make one with: openssl rand -hex 32", path.display())]
+    #[error("cannot read admin.token_file {}: {source}; {MAKE}", path.display())]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -35,20 +44,42 @@ pub enum TokenError {
         source: std::io::Error,
     },
     /// Too short to keep anyone out, or not printable.
-    #[error("the token in {} is not one line of at least {TOKEN_CHARS_MIN} visible characters; make one with: openssl rand -hex 32", path.display())]
+    #[error("the token in {} is not one line of at least {TOKEN_CHARS_MIN} visible characters; {MAKE}", path.display())]
     Weak {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Meant as a digest, but it is none.
+    #[error("{} begins with {DIGEST} but not with 64 hex digits after it; {MAKE}", path.display())]
+    Digest {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// It keeps only the digest, which opens nothing.
+    #[error("{} keeps only the token's digest; name the file with the token itself: --token-file admin.secret", path.display())]
+    Hashed {
         /// Which file.
         path: PathBuf,
     },
 }
 
 impl Token {
-    /// Takes the one line of a file.
+    /// Takes the one line of a file: a token, or `sha256:` and the token's digest in hex.
     ///
     /// # Errors
-    /// [`TokenError`]
+    /// [`TokenError`], but never [`TokenError::Hashed`].
     pub fn load(path: &Path) -> Result<Self, TokenError> {
-        read_token(path).map(|text| Self::new(&text))
+        let line = read_line(path)?;
+        let Some(digest) = line.strip_prefix(DIGEST) else {
+            return Ok(Self::new(&line));
+        };
+        let mut bytes = [0; 32];
+        match hex::decode_to_slice(digest, &mut bytes) {
+            Ok(()) => Ok(Self(bytes)),
+            Err(_) => Err(TokenError::Digest {
+                path: path.to_owned(),
+            }),
+        }
     }
 
     /// This text as a token.
@@ -68,6 +99,16 @@ impl Token {
 /// # Errors
 /// [`TokenError`]
 pub fn read_token(path: &Path) -> Result<String, TokenError> {
+    let line = read_line(path)?;
+    if line.starts_with(DIGEST) {
+        return Err(TokenError::Hashed {
+            path: path.to_owned(),
+        });
+    }
+    Ok(line)
+}
+
+fn read_line(path: &Path) -> Result<String, TokenError> {
     let text = std::fs::read_to_string(path).map_err(|source| TokenError::Unreadable {
         path: path.to_owned(),
         source,

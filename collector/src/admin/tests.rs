@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::auth::{Denied, Token, admit, read_token};
 use super::fake::Fake;
@@ -305,6 +306,59 @@ fn a_token_file_is_one_line_that_is_long_enough() {
         .to_string();
     assert!(absent.contains("openssl rand"), "{absent}");
     assert_eq!(format!("{:?}", Token::new("secret")), "Token(***)");
+}
+
+#[test]
+fn a_token_file_may_keep_only_the_digest() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    let digest = hex::encode(Sha256::digest(TOKEN.as_bytes()));
+    std::fs::write(&path, format!("sha256:{digest}\n")).unwrap();
+    let token = Token::load(&path).unwrap();
+    let listen = "10.0.0.1".parse().unwrap();
+    for (given, expected) in [(TOKEN, Ok(())), (&*digest, Err(Denied::Token))] {
+        let bearer = format!("Bearer {given}");
+        let request = request(Method::GET, "/", &[("authorization", &bearer)], "");
+        let admitted = admit(request.headers(), request.uri(), Some(&token), listen);
+        assert_eq!(admitted, expected, "{given}");
+    }
+    let unsendable = read_token(&path).unwrap_err().to_string();
+    assert!(unsendable.contains("--token-file"), "{unsendable}");
+    for wrong in [
+        "sha256:0123456789abcdef",
+        "sha256:",
+        &format!("sha256:{digest}00"),
+    ] {
+        std::fs::write(&path, wrong).unwrap();
+        assert!(Token::load(&path).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_lets_a_web_page_read_it() {
+    let desk = Desk::open(None);
+    for (method, path) in [
+        (Method::GET, "/healthz"),
+        (Method::GET, "/metrics"),
+        (Method::GET, "/admin/v1/stats"),
+        (Method::OPTIONS, "/admin/v1/catalog"),
+    ] {
+        let headers = [
+            ("host", "127.0.0.1:9180"),
+            ("origin", "https://evil.example"),
+            ("access-control-request-method", "POST"),
+        ];
+        let reply = desk
+            .admin
+            .answer(request(method.clone(), path, &headers, ""))
+            .await;
+        let shared = |name: &http::HeaderName| name.as_str().starts_with("access-control-");
+        assert!(!reply.headers().keys().any(shared), "{method} {path}");
+        assert!(
+            path == "/healthz" || reply.status() == StatusCode::FORBIDDEN,
+            "{method} {path}"
+        );
+    }
 }
 
 #[tokio::test]

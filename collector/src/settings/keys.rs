@@ -156,7 +156,7 @@ pub const KEYS: &[Key] = &[
     unset(
         "admin.token_file",
         "\"admin.token\"",
-        "File with the bearer token, at least 16 characters. Required where `listen` is not loopback.",
+        "File with the bearer token, at least 16 characters, or with `sha256:` and its SHA-256 in hex. Required where `listen` is not loopback.",
     ),
     set(
         "admin.body_bytes_max",
