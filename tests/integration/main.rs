@@ -15,4 +15,5 @@ mod kafka_never;
 mod kafka_outage;
 mod kafka_refuses;
 mod shutdown;
+mod edge_is_not_admin;
 mod webhook;
