@@ -27,6 +27,7 @@ struct Parts {
     activation: Activation,
     bad_rows: BadRows,
     clock: Arc<SystemClock>,
+    disk_budget: u64,
 }
 
 impl Figures {
@@ -36,12 +37,14 @@ impl Figures {
         activation: &Activation,
         bad_rows: &BadRows,
         clock: &Arc<SystemClock>,
+        disk_budget: u64,
     ) -> Self {
         let figures = Self(Arc::new(Parts {
             core: core.clone(),
             activation: activation.clone(),
             bad_rows: bad_rows.clone(),
             clock: Arc::clone(clock),
+            disk_budget,
         }));
         registry.register_collector(Box::new(figures.clone()));
         figures
@@ -54,6 +57,7 @@ impl Figures {
             activation,
             bad_rows,
             clock,
+            disk_budget: _,
         } = &*self.0;
         let journal = core.journal().stats();
         let state = core.gauges(clock.now());
@@ -116,6 +120,11 @@ impl Figures {
                 "tidegate_journal_charged_bytes",
                 "Bytes of outbox and bad rows that count in the disk budget",
                 stats.charged_bytes,
+            ),
+            (
+                "tidegate_journal_disk_budget_bytes",
+                "What segments and charged bytes may take together",
+                self.0.disk_budget,
             ),
             (
                 "tidegate_journal_reserved_bytes",

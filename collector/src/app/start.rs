@@ -175,7 +175,9 @@ impl Gateway {
         ));
         let activation_cursor = ActivationCursor::start(&journal, &activation, Handle::current())?;
         let kafka = start_kafka(&settings, &journal, &clock, &core, &mut registry)?;
-        let figures = Figures::register(&mut registry, &core, &activation, &bad_rows, &clock);
+        let budget = settings.journal.disk_budget;
+        let figures =
+            Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
         let (stop, stopping) = watch::channel(false);
 
         let (http, http_addr) = listen("edge.http", settings.edge.http).await?;
