@@ -64,6 +64,15 @@ pub enum CliError {
     /// A test callback that was not taken.
     #[error("the destination did not take the test callback; see its answer above")]
     NotDelivered,
+    /// A host on the command line.
+    #[error(transparent)]
+    Host(#[from] super::doctor::host::NotAUrl),
+    /// The doctor found what will not do; it is printed already.
+    #[error("{count} of these will not do; mend what is marked fail and run it again")]
+    Unfit {
+        /// How many.
+        count: usize,
+    },
     /// The part of the gateway that a command starts.
     #[error("cannot start: {source}")]
     Start {

@@ -11,6 +11,7 @@ pub mod apply;
 pub mod rules;
 pub mod destinations;
 pub mod journal;
+pub mod doctor;
 
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,8 @@ enum Command {
     Destinations(destinations::Arguments),
     /// Read the journal, see who follows it, repair it
     Journal(journal::Arguments),
+    /// Look at this machine: disk, limits, clock, ports, certificate, Safari's cookie lifetime
+    Doctor(doctor::Arguments),
 }
 
 /// What a command may use of the process.
@@ -141,5 +144,6 @@ fn dispatch(cli: Cli, mut process: Process<'_>) -> Result<(), CliError> {
         Command::Rules(arguments) => rules::run(&arguments, &mut process),
         Command::Destinations(arguments) => destinations::run(&arguments, &mut process),
         Command::Journal(arguments) => journal::run(&arguments, &mut process),
+        Command::Doctor(arguments) => doctor::run(&arguments, &mut process),
     }
 }

@@ -110,6 +110,7 @@ fn the_commands_are_those_that_people_were_promised() {
         &["journal", "cursors", "list"],
         &["journal", "cursors", "drop"],
         &["journal", "repair"],
+        &["doctor"],
     ] {
         let words: Vec<&str> = words.iter().copied().chain(["--help"]).collect();
         let (_, help) = bad(&words);
@@ -119,6 +120,33 @@ fn the_commands_are_those_that_people_were_promised() {
             "{help}"
         );
     }
+}
+
+#[test]
+fn the_doctor_reports_every_check_and_fails_where_one_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (screen, _) = tidegate(&["doctor", "--data-dir", path(&data), "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&screen).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    for check in [
+        "file system",
+        "disk space",
+        "disk sync",
+        "open files",
+        "port",
+        "clock",
+    ] {
+        let found = findings.iter().any(|finding| finding["check"] == check);
+        assert!(found, "{check}: {screen}");
+    }
+    assert!(!data.exists(), "it looks, and makes nothing");
+    let cert = directory.path().join("none.pem");
+    let (screen, error) = bad(&["doctor", "--data-dir", path(&data), "--cert", path(&cert)]);
+    assert!(screen.contains("fail     certificate"), "{screen}");
+    assert!(error.contains("will not do"), "{error}");
+    let (_, error) = bad(&["doctor", "--site", "https://www.example.com"]);
+    assert!(error.contains("--collector"), "{error}");
 }
 
 #[test]
