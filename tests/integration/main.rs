@@ -3,12 +3,17 @@
 //!
 //! `cargo build` comes first; `TIDEGATE_LONG=1` runs the long forms.
 
-#![expect(clippy::unwrap_used, reason = "a failed test says it that way")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed test says it that way"
+)]
 
 mod ack_is_durable;
 mod apply_live;
 mod bad_input;
 mod crash;
+mod dashboards;
 mod disk_full;
 mod disk_fails;
 mod kafka_never;
