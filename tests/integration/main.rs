@@ -12,6 +12,7 @@
 mod ack_is_durable;
 mod apply_live;
 mod bad_input;
+mod behind_nginx;
 mod crash;
 mod dashboards;
 mod disk_full;
