@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Checks what stands in deploy/ with the tools of those who will read it: the chart with helm and
 # Kubernetes' own schemas, the unit with systemd, the Dockerfile with hadolint, the alert rules with
-# promtool, and every settings file with the gateway.
+# promtool, CloudFront's with cfn-lint, and every settings file with the gateway.
 # A tool that is not installed is fetched into a cache of this script's own, by the package clients
 # that are here. One that cannot be had is said, and its part is skipped.
-# Usage: check.sh [PART...]   with parts: settings chart unit image rules
+# Usage: check.sh [PART...]   with parts: settings chart unit image cdn rules
 # Exits 0 where something was checked and nothing is wrong, 77 where nothing could be checked.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,6 +18,7 @@ skip=77
 helm_version=v3.22.0
 validate_version=1.37.0
 hadolint_version=2.15.1
+cfn_lint_version=1.58.0
 kubernetes=(1.30 1.37) # the oldest and the newest that the chart is held against
 exposure_max=15        # of systemd-analyze security, in tenths
 
@@ -59,6 +60,15 @@ kubernetes_validate() {
       >"$work/log" 2>&1 && mv "$work/validate" "$dir" || return
   }
   PYTHONPATH=$dir python3 -m kubernetes_validate "$@"
+}
+
+cfn_lint() {
+  local dir=$tools/cfn-lint-$cfn_lint_version
+  [ -d "$dir" ] || {
+    python3 -m pip install -q --target "$work/cfn" "cfn-lint==$cfn_lint_version" >"$work/log" 2>&1 &&
+      mv "$work/cfn" "$dir" || return
+  }
+  PYTHONPATH=$dir python3 -c 'from cfnlint.runner.cli import main; main()' "$@"
 }
 
 part_settings() {
@@ -151,6 +161,15 @@ part_image() {
   fi
 }
 
+part_cdn() {
+  # nginx.conf is run by tests/integration/behind_nginx.rs.
+  cfn_lint --version >/dev/null 2>&1 || { skipped "cfn-lint: $(tail -n 1 "$work/log" 2>/dev/null)"; return; }
+  cfn_lint "$root/deploy/cdn/cloudfront.yaml" && echo "   cloudfront.yaml is a valid template"
+  local status=$?
+  skipped "fastly.vcl and cloudflare.tf: no checker for them that can be had here"
+  return $status
+}
+
 part_rules() {
   local promtool
   promtool=$(promtool_tool) || { skipped "no promtool, and apt-get cannot fetch it: $(tail -n 1 "$work/log" 2>/dev/null)"; return; }
@@ -158,7 +177,7 @@ part_rules() {
   "$promtool" check rules "$work/alerts.yml" && "$promtool" test rules "$work/alerts.test.yml"
 }
 
-[ $# -gt 0 ] || set -- settings chart unit image rules
+[ $# -gt 0 ] || set -- settings chart unit image cdn rules
 checked=0 broken=()
 for part in "$@"; do
   declare -F "part_$part" >/dev/null || { echo "no part $part" >&2; exit 2; }
