@@ -1,5 +1,5 @@
-//! Who may talk to the admin listener: the bearer of its token, or, on loopback without a token,
-//! programs of this machine but no web page.
+//! Who may talk to the admin listener: the bearer of its token, or without a token who has shown a
+//! certificate, or on loopback programs of this machine but no web page.
 //!
 //! A token is random, so one SHA-256 is enough to keep it at rest: there is no word to guess.
 
@@ -136,7 +136,8 @@ pub enum Denied {
     Origin,
 }
 
-/// Whether a request may be answered. `listen` is the address of the listener.
+/// Whether a request may be answered. `listen` is the address of the listener; `is_known` says that
+/// the client has shown a certificate.
 ///
 /// # Errors
 /// [`Denied`]
@@ -145,17 +146,24 @@ pub fn admit(
     uri: &Uri,
     token: Option<&Token>,
     listen: IpAddr,
+    is_known: bool,
 ) -> Result<(), Denied> {
     let host = authority(headers, uri);
     if let Some(origin) = headers.get(ORIGIN) {
-        let own = host.map(|host| format!("http://{host}"));
-        if own.is_none_or(|own| origin.as_bytes() != own.as_bytes()) {
+        let is_own = |host: &str| {
+            let schemes = ["http", "https"].map(|scheme| format!("{scheme}://{host}"));
+            schemes
+                .iter()
+                .any(|own| origin.as_bytes() == own.as_bytes())
+        };
+        if !host.is_some_and(is_own) {
             return Err(Denied::Origin);
         }
     }
     match token {
         Some(token) if bearer(headers).is_some_and(|given| token.is(given)) => Ok(()),
         Some(_) => Err(Denied::Token),
+        None if is_known => Ok(()),
         None if host.is_some_and(|host| is_own_name(host, listen)) => Ok(()),
         None => Err(Denied::Host),
     }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 use super::control::Control;
 use super::route::Admin;
@@ -20,9 +22,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long open requests may take to end once `shutdown` resolved.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Serves until `shutdown` resolves, then lets open requests end.
+/// Serves until `shutdown` resolves, then lets open requests end. With `tls`, TLS only.
 pub async fn serve<C: Control>(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     admin: Arc<Admin<C>>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
@@ -46,22 +49,37 @@ pub async fn serve<C: Control>(
                 continue;
             }
         };
-        let admin = Arc::clone(&admin);
-        let patience = Duration::from_millis(admin.settings.timeout_ms);
-        let service = service_fn(move |request| {
-            let admin = Arc::clone(&admin);
-            async move { Ok::<_, Infallible>(admin.answer(request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(patience)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let (admin, tls, watcher) = (Arc::clone(&admin), tls.clone(), graceful.watcher());
         tokio::spawn(async move {
-            // A client that went away mid-request is its own affair.
-            let _ = connection.await;
+            let patience = Duration::from_millis(admin.settings.timeout_ms);
+            match tls {
+                None => answer(stream, admin, watcher).await,
+                Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => answer(stream, admin, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "admin handshake failed"),
+                    Err(_) => tracing::debug!("admin handshake took longer than admin.timeout"),
+                },
+            }
             drop(permit);
         });
     }
     let _ = tokio::time::timeout(END_PATIENCE, graceful.shutdown()).await;
+}
+
+async fn answer<C: Control>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    admin: Arc<Admin<C>>,
+    watcher: Watcher,
+) {
+    let patience = Duration::from_millis(admin.settings.timeout_ms);
+    let service = service_fn(move |request| {
+        let admin = Arc::clone(&admin);
+        async move { Ok::<_, Infallible>(admin.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .serve_connection(TokioIo::new(stream), service);
+    // A client that went away mid-request is its own affair.
+    let _ = watcher.watch(connection).await;
 }

@@ -13,6 +13,7 @@ pub mod cursors;
 pub mod destinations;
 pub mod bad_rows;
 pub mod route;
+pub mod tls;
 pub mod listener;
 
 #[cfg(test)]
@@ -24,3 +25,4 @@ pub use auth::{Token, TokenError};
 pub use control::{Control, ControlError};
 pub use listener::serve;
 pub use route::Admin;
+pub use tls::TlsError;

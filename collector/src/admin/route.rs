@@ -61,7 +61,13 @@ impl<C: Control> Admin<C> {
             (&Method::GET | &Method::HEAD, "/readyz") => return health::readiness(&self.control),
             _ => {}
         }
-        if let Err(denied) = admit(&head.headers, &head.uri, self.token.as_ref(), self.listen) {
+        if let Err(denied) = admit(
+            &head.headers,
+            &head.uri,
+            self.token.as_ref(),
+            self.listen,
+            self.settings.is_mutual(),
+        ) {
             return reply::denied(denied);
         }
         let body = match self.read(body).await {

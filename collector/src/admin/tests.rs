@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -6,13 +7,14 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::auth::{Denied, Token, admit, read_token};
 use super::fake::Fake;
-use super::{Admin, Control};
-use crate::settings::Settings;
+use super::{Admin, Control, tls};
+use crate::settings::{AdminTls, Settings};
 
 const TOKEN: &str = "0123456789abcdef0123";
 
@@ -282,7 +284,7 @@ fn without_a_token_only_loopback_names_and_no_foreign_page_are_admitted() {
         headers.extend(origin.map(|origin| ("origin", origin)));
         let request = request(Method::GET, "/", &headers, "");
         let listen = "127.0.0.1".parse().unwrap();
-        let admitted = admit(request.headers(), request.uri(), None, listen);
+        let admitted = admit(request.headers(), request.uri(), None, listen, false);
         assert_eq!(admitted, expected, "{host} {origin:?}");
     }
 }
@@ -319,7 +321,13 @@ fn a_token_file_may_keep_only_the_digest() {
     for (given, expected) in [(TOKEN, Ok(())), (&*digest, Err(Denied::Token))] {
         let bearer = format!("Bearer {given}");
         let request = request(Method::GET, "/", &[("authorization", &bearer)], "");
-        let admitted = admit(request.headers(), request.uri(), Some(&token), listen);
+        let admitted = admit(
+            request.headers(),
+            request.uri(),
+            Some(&token),
+            listen,
+            false,
+        );
         assert_eq!(admitted, expected, "{given}");
     }
     let unsendable = read_token(&path).unwrap_err().to_string();
@@ -368,16 +376,126 @@ async fn the_listener_serves_and_ends_politely() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let admin = Arc::new(desk.admin);
-    let served = tokio::spawn(super::serve(listener, admin, async move {
+    let served = tokio::spawn(super::serve(listener, None, admin, async move {
         let _ = stopped.await;
     }));
-    let client = crate::cli::client::Client::new(&format!("http://{address}"), None).unwrap();
+    let client = crate::cli::client::Client::new(&format!("http://{address}"), None, None).unwrap();
     let stats = tokio::task::spawn_blocking(move || {
         client.ask::<Value>(Method::GET, "/admin/v1/stats", "")
     });
     assert_eq!(stats.await.unwrap().unwrap()["records"], 7);
     stop.send(()).unwrap();
     served.await.unwrap();
+}
+
+/// Somebody who signs, and files with what they signed.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    directory: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let own = params.self_signed(&key).unwrap();
+        std::fs::write(directory.path().join("ca.pem"), own.pem()).unwrap();
+        let issuer = Issuer::new(params, key);
+        Self { issuer, directory }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A certificate and its key for this name.
+    fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        let paths = (
+            self.file(&format!("{name}.pem")),
+            self.file(&format!("{name}.key")),
+        );
+        std::fs::write(&paths.0, cert.pem()).unwrap();
+        std::fs::write(&paths.1, key.serialize_pem()).unwrap();
+        paths
+    }
+}
+
+#[tokio::test]
+async fn with_a_client_ca_only_who_shows_its_certificate_is_answered() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let (cert, key) = ours.sign("127.0.0.1");
+    let mut settings = Settings::default().admin;
+    settings.tls = Some(AdminTls {
+        cert,
+        key,
+        client_ca: Some(ours.file("ca.pem")),
+    });
+    let acceptor = tls::acceptor(settings.tls.as_ref().unwrap()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let admin = Admin::new(Fake::new(), Arc::new(Registry::default()), None, settings);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let served = tokio::spawn(super::serve(
+        listener,
+        Some(acceptor),
+        Arc::new(admin),
+        async {
+            let _ = stopped.await;
+        },
+    ));
+    let (operator, stranger) = (ours.sign("operator"), theirs.sign("operator"));
+    let cases = [
+        (&ours, Some(&operator), true),
+        (&ours, Some(&stranger), false),
+        (&ours, None, false),
+        // The operator would take somebody else for the gateway.
+        (&theirs, Some(&operator), false),
+    ];
+    for (trusted, own, expected) in cases {
+        let own = own.map(|(cert, key)| (cert.as_path(), key.as_path()));
+        let tls = Arc::new(tls::client(&trusted.file("ca.pem"), own).unwrap());
+        let client = crate::cli::client::Client::new(&url, None, Some(tls)).unwrap();
+        let asked = tokio::task::spawn_blocking(move || {
+            client.ask::<Value>(Method::GET, "/admin/v1/stats", "")
+        });
+        assert_eq!(asked.await.unwrap().is_ok(), expected, "{own:?}");
+    }
+    stop.send(()).unwrap();
+    served.await.unwrap();
+}
+
+#[test]
+fn certificate_files_that_do_not_do_are_named() {
+    let ours = Authority::new();
+    let ((cert, key), (_, other)) = (ours.sign("127.0.0.1"), ours.sign("other"));
+    let good = AdminTls {
+        cert,
+        key,
+        client_ca: None,
+    };
+    assert!(tls::acceptor(&good).is_ok());
+    for wrong in [
+        AdminTls {
+            key: other,
+            ..good.clone()
+        },
+        AdminTls {
+            cert: ours.file("none.pem"),
+            ..good.clone()
+        },
+        AdminTls {
+            client_ca: Some(good.key.clone()),
+            ..good
+        },
+    ] {
+        let error = tls::acceptor(&wrong).err().unwrap().to_string();
+        assert!(error.contains(".pem") || error.contains(".key"), "{error}");
+    }
 }
 
 #[test]

@@ -109,8 +109,11 @@ pub enum StartError {
     /// The admin token.
     #[error(transparent)]
     Token(#[from] admin::TokenError),
+    /// The files of `[admin.tls]`.
+    #[error(transparent)]
+    AdminTls(#[from] admin::TlsError),
     /// `admin.listen` is reachable from elsewhere and has no token.
-    #[error("admin.listen = {0} is not loopback: set admin.token_file to a file with a secret")]
+    #[error("admin.listen = {0} is not loopback: set admin.token_file or admin.tls.client_ca")]
     TokenMissing(SocketAddr),
     /// A thread.
     #[error("cannot start a thread: {0}")]
@@ -126,6 +129,8 @@ impl Gateway {
     #[expect(clippy::too_many_lines, reason = "the wiring, read from top to bottom")]
     pub async fn start(settings: Settings, catalog: Option<&Catalog>) -> Result<Self, StartError> {
         let token = token(&settings)?;
+        let tls = settings.admin.tls.as_ref();
+        let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
         let clock: Arc<SystemClock> = Arc::new(SystemClock::default());
         let mut registry = Registry::default();
         let journal = open_journal(&settings)?;
@@ -208,7 +213,12 @@ impl Gateway {
         let gateway = Self {
             background: background::spawn(&core, &bad_rows, &settings, &stopping),
             edge_task: tokio::spawn(edge::serve(http, edge, stopped(stopping.clone()))),
-            admin_task: tokio::spawn(admin::serve(admin_listener, admin, stopped(stopping))),
+            admin_task: tokio::spawn(admin::serve(
+                admin_listener,
+                admin_tls,
+                admin,
+                stopped(stopping),
+            )),
             core,
             catalogs,
             activation,
@@ -238,7 +248,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 fn token(settings: &Settings) -> Result<Option<Token>, StartError> {
     match &settings.admin.token_file {
         Some(path) => Ok(Some(Token::load(path)?)),
-        None if settings.admin.listen.ip().is_loopback() => Ok(None),
+        None if settings.admin.listen.ip().is_loopback() || settings.admin.is_mutual() => Ok(None),
         None => Err(StartError::TokenMissing(settings.admin.listen)),
     }
 }

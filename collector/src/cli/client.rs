@@ -1,5 +1,6 @@
 //! A client of the admin API: one request, one answer, errors that say what to do next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,9 +8,13 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::admin::control::FaultView;
 
@@ -26,6 +31,22 @@ pub enum ClientError {
     Url {
         /// As given.
         url: String,
+    },
+    /// TLS, and nothing to know the gateway by.
+    #[error("{url} speaks TLS; name who signed its certificate with --admin-ca FILE")]
+    Untrusted {
+        /// Where.
+        url: String,
+    },
+    /// The handshake failed.
+    #[error(
+        "no TLS with {url}: {source}; see --admin-ca, and --admin-cert and --admin-key where it asks for a certificate"
+    )]
+    Handshake {
+        /// Where.
+        url: String,
+        /// Why.
+        source: std::io::Error,
     },
     /// Nobody listens there.
     #[error(
@@ -72,9 +93,16 @@ pub enum ClientError {
 #[derive(Debug)]
 pub struct Client {
     url: String,
+    host: String,
     authority: String,
     token: Option<String>,
+    /// TLS, where the URL says https.
+    tls: Option<Arc<ClientConfig>>,
 }
+
+/// Cleartext or TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 #[derive(Debug, Deserialize)]
 struct Refusal {
@@ -84,24 +112,37 @@ struct Refusal {
 }
 
 impl Client {
-    /// The listener at `url`, which is `http://HOST:PORT`.
+    /// The listener at `url`, which is `http://HOST:PORT` or, with `tls`, `https://HOST:PORT`.
     ///
     /// # Errors
-    /// [`ClientError::Url`]
-    pub fn new(url: &str, token: Option<String>) -> Result<Self, ClientError> {
-        let parsed = url.parse::<Uri>().ok();
-        let http = parsed.filter(|uri| uri.scheme_str() == Some("http"));
-        let authority = http.as_ref().and_then(Uri::authority);
-        let Some(authority) = authority else {
-            return Err(ClientError::Url {
-                url: url.to_owned(),
-            });
+    /// [`ClientError::Url`], [`ClientError::Untrusted`]
+    pub fn new(
+        url: &str,
+        token: Option<String>,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Self, ClientError> {
+        let wrong = || ClientError::Url {
+            url: url.to_owned(),
         };
-        let port = authority.port_u16().unwrap_or(80);
+        let parsed: Uri = url.parse().map_err(|_| wrong())?;
+        let authority = parsed.authority().ok_or_else(wrong)?;
+        let (port, tls) = match parsed.scheme_str() {
+            Some("http") => (80, None),
+            Some("https") if tls.is_some() => (443, tls),
+            Some("https") => {
+                return Err(ClientError::Untrusted {
+                    url: url.to_owned(),
+                });
+            }
+            Some(_) | None => return Err(wrong()),
+        };
+        let port = authority.port_u16().unwrap_or(port);
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
             authority: format!("{}:{port}", authority.host()),
             token,
+            tls,
         })
     }
 
@@ -141,9 +182,7 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = TcpStream::connect(&self.authority)
-            .await
-            .map_err(|source| self.unreachable(source))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|_| self.broken())?;
@@ -165,6 +204,26 @@ impl Client {
         let body = body.collect().await.map_err(|_| self.broken())?;
         connection.abort();
         Ok((status, body.to_bytes()))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, ClientError> {
+        let stream = TcpStream::connect(&self.authority)
+            .await
+            .map_err(|source| self.unreachable(source))?;
+        let Some(tls) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let name = ServerName::try_from(self.host.clone()).map_err(|_| ClientError::Url {
+            url: self.url.clone(),
+        })?;
+        let connector = TlsConnector::from(Arc::clone(tls));
+        match connector.connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(source) => Err(ClientError::Handshake {
+                url: self.url.clone(),
+                source,
+            }),
+        }
     }
 
     fn unreachable(&self, source: std::io::Error) -> ClientError {

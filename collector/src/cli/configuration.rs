@@ -1,12 +1,15 @@
 //! Which settings a command works with, and where the running gateway is.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
+use rustls::ClientConfig;
 
 use super::CliError;
 use super::client::{Client, ClientError};
 use crate::admin::auth::read_token;
+use crate::admin::tls;
 use crate::document::Environment;
 use crate::settings::Settings;
 use crate::settings::load::{LoadError, load};
@@ -45,6 +48,15 @@ pub struct Gateway {
     /// File with the admin token [default: admin.token_file of --config]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Who signed the certificate of an https --admin, PEM
+    #[arg(long, value_name = "FILE")]
+    pub admin_ca: Option<PathBuf>,
+    /// Our certificate, where the gateway asks for one (admin.tls.client_ca), PEM
+    #[arg(long, value_name = "FILE", requires_all = ["admin_key", "admin_ca"])]
+    pub admin_cert: Option<PathBuf>,
+    /// The key of --admin-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "admin_cert")]
+    pub admin_key: Option<PathBuf>,
 }
 
 impl Gateway {
@@ -54,12 +66,21 @@ impl Gateway {
     /// A bad URL, or a token file that cannot be read.
     pub fn client(&self, settings: &Settings) -> Result<Client, CliError> {
         let url = self.admin.clone();
-        let url = url.unwrap_or_else(|| format!("http://{}", settings.admin.listen));
+        let scheme = settings.admin.tls.as_ref().map_or("http", |_| "https");
+        let url = url.unwrap_or_else(|| format!("{scheme}://{}", settings.admin.listen));
         let file = self
             .token_file
             .as_ref()
             .or(settings.admin.token_file.as_ref());
         let token = file.map(|file| read_token(file)).transpose()?;
-        Client::new(&url, token).map_err(|error: ClientError| error.into())
+        Client::new(&url, token, self.tls()?).map_err(|error: ClientError| error.into())
+    }
+
+    fn tls(&self) -> Result<Option<Arc<ClientConfig>>, CliError> {
+        let Some(ca) = &self.admin_ca else {
+            return Ok(None);
+        };
+        let own = self.admin_cert.as_deref().zip(self.admin_key.as_deref());
+        Ok(Some(Arc::new(tls::client(ca, own)?)))
     }
 }

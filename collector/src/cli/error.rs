@@ -27,6 +27,9 @@ pub enum CliError {
     /// The admin token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The certificates of the command line.
+    #[error(transparent)]
+    AdminTls(#[from] crate::admin::TlsError),
     /// The running gateway.
     #[error(transparent)]
     Client(#[from] ClientError),

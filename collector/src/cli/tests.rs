@@ -404,7 +404,7 @@ impl Gateway {
                 tell.send(listener.local_addr().unwrap()).unwrap();
                 let registry = Arc::new(Registry::default());
                 let admin = Admin::new(Fake::new(), registry, token, Settings::default().admin);
-                crate::admin::serve(listener, Arc::new(admin), async {
+                crate::admin::serve(listener, None, Arc::new(admin), async {
                     let _ = stopped.await;
                 })
                 .await;
@@ -533,8 +533,13 @@ fn without_a_gateway_the_error_says_how_to_start_one() {
         error.contains("tidegate serve") && error.contains("--admin URL"),
         "{error}"
     );
-    let (_, error) = bad(&["destinations", "list", "--admin", "https://x"]);
-    assert!(error.contains("is not an admin address"), "{error}");
+    for (url, word) in [
+        ("ftp://x", "is not an admin address"),
+        ("https://x", "--admin-ca"),
+    ] {
+        let (_, error) = bad(&["destinations", "list", "--admin", url]);
+        assert!(error.contains(word), "{error}");
+    }
 }
 
 #[test]

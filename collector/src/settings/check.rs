@@ -82,11 +82,12 @@ fn host_cookie(settings: &Settings, cookie: &Section<'_>) {
 
 fn listeners(settings: &Settings, root: &Section<'_>) {
     let admin = root.section("admin");
-    if !settings.admin.listen.ip().is_loopback() && settings.admin.token_file.is_none() {
+    let own = &settings.admin;
+    if !own.listen.ip().is_loopback() && own.token_file.is_none() && !own.is_mutual() {
         admin.fault(
             "listen",
             Reason::Needs {
-                needs: "admin.token_file where it is not loopback",
+                needs: "admin.token_file or admin.tls.client_ca where it is not loopback",
                 remedy: "add token_file = \"admin.token\", or listen on 127.0.0.1:9180",
             },
         );

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::form::{is_broker, is_cookie_name, is_domain, is_path_prefix, is_topic};
-use super::{Ack, Cidr, Kafka, Settings, check};
+use super::{Ack, AdminTls, Cidr, Kafka, Settings, check};
 use crate::document::{Document, Environment, Faults, Found, Reader, Reason, Section};
 
 const SECOND: u64 = 1_000;
@@ -157,7 +157,40 @@ fn admin(section: Section<'_>, admin: &mut super::Admin, base: &Path) {
     );
     section.number("connections_max", &mut admin.connections_max, 1..=10_000);
     section.duration("timeout", &mut admin.timeout_ms, 100..=10 * MINUTE);
+    admin.tls = admin_tls(section.section("tls"), base);
     section.finish();
+}
+
+fn admin_tls(section: Section<'_>, base: &Path) -> Option<AdminTls> {
+    let (mut cert, mut key, mut client_ca) = (None, None, None);
+    optional_path(&section, "cert", &mut cert, base);
+    optional_path(&section, "key", &mut key, base);
+    optional_path(&section, "client_ca", &mut client_ca, base);
+    let tls = match (cert, key) {
+        (Some(cert), Some(key)) => Some(AdminTls {
+            cert,
+            key,
+            client_ca,
+        }),
+        (None, None) if client_ca.is_none() => None,
+        (Some(_), None) => {
+            let remedy = "add key = \"admin-key.pem\"";
+            section.fault("cert", needs("admin.tls.key", remedy));
+            None
+        }
+        (None, found) => {
+            let given = if found.is_some() { "key" } else { "client_ca" };
+            let remedy = "add cert = \"admin-cert.pem\" and key = \"admin-key.pem\"";
+            section.fault(given, needs("admin.tls.cert", remedy));
+            None
+        }
+    };
+    section.finish();
+    tls
+}
+
+fn needs(needs: &'static str, remedy: &'static str) -> Reason {
+    Reason::Needs { needs, remedy }
 }
 
 fn kafka(section: Section<'_>) -> Option<Kafka> {

@@ -156,7 +156,7 @@ pub const KEYS: &[Key] = &[
     unset(
         "admin.token_file",
         "\"admin.token\"",
-        "File with the bearer token, at least 16 characters, or with `sha256:` and its SHA-256 in hex. Required where `listen` is not loopback.",
+        "File with the bearer token, at least 16 characters, or with `sha256:` and its SHA-256 in hex. Required where `listen` is not loopback and clients have no certificates.",
     ),
     set(
         "admin.body_bytes_max",
@@ -172,6 +172,21 @@ pub const KEYS: &[Key] = &[
         "admin.timeout",
         "\"30s\"",
         "How long one admin request may take to arrive.",
+    ),
+    unset(
+        "admin.tls.cert",
+        "\"admin-cert.pem\"",
+        "Certificate chain of the admin listener, PEM; with it, it speaks TLS only. Read at start.",
+    ),
+    unset(
+        "admin.tls.key",
+        "\"admin-key.pem\"",
+        "Key of `admin.tls.cert`, PEM.",
+    ),
+    unset(
+        "admin.tls.client_ca",
+        "\"admin-clients.pem\"",
+        "Who signs clients' certificates, PEM. With it, nobody without one is answered, probes included.",
     ),
     unset(
         "kafka.brokers",

@@ -126,14 +126,27 @@ pub struct Cookie {
 pub struct Admin {
     /// Its listener.
     pub listen: SocketAddr,
-    /// File with the bearer token; required when not loopback.
+    /// File with the bearer token; this or client certificates are required when not loopback.
     pub token_file: Option<PathBuf>,
+    /// `[admin.tls]`; None: cleartext.
+    pub tls: Option<AdminTls>,
     /// A request body's bytes (a catalog).
     pub body_bytes_max: usize,
     /// Open connections.
     pub connections_max: usize,
     /// How long one request may take, headers included.
     pub timeout_ms: u64,
+}
+
+/// `[admin.tls]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdminTls {
+    /// The listener's certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Who signs the clients' certificates; None: they need none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[kafka]`
@@ -234,6 +247,14 @@ impl Cidr {
     }
 }
 
+impl Admin {
+    /// True where every client proves itself by a certificate.
+    #[must_use]
+    pub fn is_mutual(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+    }
+}
+
 impl Kafka {
     /// `[kafka]` with nothing but its brokers.
     #[must_use]
@@ -285,6 +306,7 @@ impl Default for Settings {
             admin: Admin {
                 listen: loopback(9180),
                 token_file: None,
+                tls: None,
                 body_bytes_max: 4 << 20,
                 connections_max: 64,
                 timeout_ms: 30_000,

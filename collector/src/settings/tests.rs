@@ -226,7 +226,15 @@ fn each_kind_of_mistake_says_what_to_write_instead() {
         ),
         (
             "[admin]\nlisten = \"0.0.0.0:9180\"",
-            "2:10: admin.listen: needs admin.token_file where it is not loopback",
+            "2:10: admin.listen: needs admin.token_file or admin.tls.client_ca where it is not loopback",
+        ),
+        (
+            "[admin.tls]\ncert = \"c.pem\"",
+            "2:8: admin.tls.cert: needs admin.tls.key; add key",
+        ),
+        (
+            "[admin.tls]\nclient_ca = \"c.pem\"",
+            "2:13: admin.tls.client_ca: needs admin.tls.cert; add cert",
         ),
         (
             "[admin]\nlisten = \"127.0.0.1:8080\"",

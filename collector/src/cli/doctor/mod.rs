@@ -96,6 +96,9 @@ fn examine(arguments: &Arguments, settings: &Settings) -> Result<Vec<Finding>, C
         ));
     }
     findings.push(time_of_day::clock(&settings.data_dir, reference, &clock));
+    if let Some(tls) = &settings.admin.tls {
+        findings.push(certificate::files(&tls.cert, Some(&tls.key), None, &clock));
+    }
     if let Some(cert) = &arguments.cert {
         let name = arguments.collector.as_deref();
         let name = name.map(Target::parse).transpose()?;
