@@ -30,8 +30,8 @@ use bytes::Bytes;
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 pub use accept::Accept;
 pub use body::BodyError;
@@ -107,7 +107,10 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
     }
 
     /// One request from head to answer.
-    async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+    async fn handle<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
         let (parts, body) = request.into_parts();
         let cors = Cors::of(&parts.method, &parts.headers);
         let reply = self.answer(&parts, body, peer).await;
@@ -115,7 +118,10 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         reply.into_response(parts.headers, cors)
     }
 
-    async fn answer(&self, parts: &Parts, body: Incoming, peer: IpAddr) -> Reply {
+    async fn answer<B>(&self, parts: &Parts, body: B, peer: IpAddr) -> Reply
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
         if parts.method == Method::OPTIONS {
             return Reply::empty();
         }
@@ -151,12 +157,15 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
 
     /// A place among the requests in work, and the body, inflated. Where either is refused, the
     /// rest of the body is read and thrown away aside.
-    async fn take(
+    async fn take<B>(
         &self,
         parts: &Parts,
-        mut body: Incoming,
+        mut body: B,
         route: Route,
-    ) -> Result<(InFlight<'_>, Bytes), Refusal> {
+    ) -> Result<(InFlight<'_>, Bytes), Refusal>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
         let limits = BodyLimits {
             bytes_max: self.settings.body_bytes_max,
             timeout_ms: self.settings.body_timeout_ms,
