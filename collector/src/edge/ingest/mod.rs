@@ -62,9 +62,9 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
 ) -> Ingested<'a> {
     let request = Request::new(edge, hit, source, &envelope);
     let mut visitor = Visitor::of(&edge.cookie, hit, &envelope.events);
-    let mut tracked = Tracked::received(&edge.metrics.outcomes, envelope.events.len());
+    let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events.len());
+    let mut receipt = Receipt::new(&edge.core, tracked);
     let mut rows = SmallVec::<[Row<'a>; 1]>::with_capacity(envelope.events.len());
-    let mut waiting = receipt::Waiting::default();
     let mut retry_after_s = None;
     for (index, event) in envelope.events.into_iter().enumerate() {
         if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
@@ -73,7 +73,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
         let message_id = event.message_id.clone();
         let (outcome, reason) = match request.prepare(event, index, &mut visitor) {
             Ok(enriched) => match edge.core.accept(source, &enriched).await {
-                Ok(accepted) => (waiting.push(accepted), None),
+                Ok(accepted) => (receipt.take(accepted), None),
                 Err(refused) => {
                     retry_after_s = retry_after_s.max(retry_after(refused));
                     (outcome_of(refused), Some(refused.to_string()))
@@ -83,7 +83,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
         };
         // What the core took ends with its receipt; all else ends here.
         if reason.is_some() || outcome == Outcome::ConsentDenied {
-            tracked.end(outcome);
+            receipt.end(outcome);
         }
         rows.push(Row {
             message_id,
@@ -91,7 +91,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
             reason,
         });
     }
-    if let Err(refused) = Receipt::new(&edge.core, tracked, waiting).wait().await {
+    if let Err(refused) = receipt.wait().await {
         retry_after_s = retry_after_s.max(retry_after(refused));
         for row in rows.iter_mut().filter(|row| receipt::waits(row.outcome)) {
             row.outcome = Outcome::Overloaded;

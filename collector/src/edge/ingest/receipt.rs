@@ -1,5 +1,6 @@
-//! The wait for durability, with the accounting that must survive it: where the client goes away
-//! meanwhile, the events still end as what they became, not as lost.
+//! The accounting of one request's events, and their wait for durability. It survives the client:
+//! where that goes away, in the midst of a batch or during the wait, what the core took still ends
+//! as what it became, not as lost.
 
 use tidegate_event::Outcome;
 use tokio::runtime::Handle;
@@ -10,7 +11,7 @@ use crate::tracked::Tracked;
 
 /// Events that the core took, not durable yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Waiting {
+struct Waiting {
     accepted: usize,
     duplicates: usize,
     /// The highest offset among them; durability of it covers them all.
@@ -19,7 +20,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Adds one and gives the outcome that it has once durable.
-    pub(super) fn push(&mut self, accepted: Accepted) -> Outcome {
+    fn push(&mut self, accepted: Accepted) -> Outcome {
         self.offset = self.offset.max(accepted.offset);
         if accepted.duplicate {
             self.duplicates += 1;
@@ -50,7 +51,7 @@ pub(super) const fn waits(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Accepted | Outcome::Duplicate)
 }
 
-/// One request's wait.
+/// One request's events, from the first to the last.
 pub(super) struct Receipt<'c, A: Accept> {
     core: &'c A,
     waiting: Waiting,
@@ -59,18 +60,30 @@ pub(super) struct Receipt<'c, A: Accept> {
 }
 
 impl<'c, A: Accept> Receipt<'c, A> {
-    pub(super) fn new(core: &'c A, tracked: Tracked, waiting: Waiting) -> Self {
+    pub(super) fn new(core: &'c A, tracked: Tracked) -> Self {
         Self {
             core,
-            waiting,
+            waiting: Waiting::default(),
             tracked: Some(tracked),
         }
     }
 
-    /// Resolves when all of them are durable; then they have ended.
+    /// Adds an event that the core took and gives the outcome that it has once durable.
+    pub(super) fn take(&mut self, accepted: Accepted) -> Outcome {
+        self.waiting.push(accepted)
+    }
+
+    /// Ends an event that the core did not take.
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.end(outcome);
+        }
+    }
+
+    /// Resolves when all that was taken is durable; then all has ended.
     ///
     /// # Errors
-    /// Where they never will be: they ended as `overloaded`.
+    /// Where it never will be: it ended as `overloaded`.
     pub(super) async fn wait(mut self) -> Result<(), Refused> {
         let durable = if self.waiting.is_empty() {
             Ok(())
@@ -85,11 +98,15 @@ impl<'c, A: Accept> Receipt<'c, A> {
 }
 
 impl<A: Accept> Drop for Receipt<'_, A> {
-    /// The client hung up: nobody is answered, but the events are in the journal's buffer.
+    /// The client hung up: nobody is answered, but what was taken is in the journal's buffer.
+    /// Events that were not even looked at stay open, and so end as `internal`.
     fn drop(&mut self) {
         let Some(mut tracked) = self.tracked.take() else {
             return;
         };
+        if self.waiting.is_empty() {
+            return;
+        }
         if let Ok(runtime) = Handle::try_current() {
             let (core, waiting) = (self.core.clone(), self.waiting);
             runtime.spawn(async move {
