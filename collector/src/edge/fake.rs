@@ -37,7 +37,7 @@ pub(super) fn web_source() -> Source {
     }
 }
 
-fn server_source() -> Source {
+pub(super) fn server_source() -> Source {
     Source {
         name: "crm".to_owned(),
         write_key: "crm-key".to_owned(),
@@ -46,7 +46,7 @@ fn server_source() -> Source {
     }
 }
 
-fn strict_source() -> Source {
+pub(super) fn strict_source() -> Source {
     Source {
         name: "strict".to_owned(),
         write_key: "strict-key".to_owned(),

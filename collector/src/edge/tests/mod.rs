@@ -5,4 +5,5 @@ mod answers;
 mod bad_input;
 mod connections;
 mod reading_back;
+mod simulation;
 mod visitors;
