@@ -30,7 +30,9 @@ stage_simulation() {
 stage_readme() { cargo build --locked --bin tidegate && tests/readme.sh; }
 stage_deploy() { cargo build --locked --bin tidegate && tests/deploy/check.sh; }
 stage_integration() {
-  cargo build --locked --bin tidegate && cargo test --locked -p tidegate-tests --test integration
+  cargo build --locked --bin tidegate &&
+    cargo build --locked -p tidegate-tests --features mutant-without-sync --bin tidegate-without-sync &&
+    cargo test --locked -p tidegate-tests --test integration
 }
 stage_browser() {
   local found

@@ -70,6 +70,30 @@ fn only_the_command_line_knows_the_wiring() {
 }
 
 #[test]
+fn only_its_own_test_binary_leaves_the_fdatasync_out() {
+    const MUTANT: &str = "mutant-without-sync";
+    let folders = ["journal", "collector", "tests", "benches", "tests/fuzz"];
+    let siblings = CRATES.iter().map(|rule| rule.folder);
+    let mut forwarded = Vec::new();
+    for folder in siblings.chain(folders).chain([""]) {
+        let mut section = String::new();
+        for line in read(&root().join(folder).join("Cargo.toml")).lines() {
+            if line.starts_with('[') {
+                line.clone_into(&mut section);
+            } else if line.contains(MUTANT) {
+                let declared = section == "[features]" && line.starts_with(MUTANT);
+                let needed = section == "[[bin]]" && line.starts_with("required-features");
+                assert!(declared || needed, "{folder}: {section} {line}");
+                forwarded.push(folder);
+            }
+        }
+    }
+    forwarded.sort_unstable();
+    forwarded.dedup();
+    assert_eq!(forwarded, ["collector", "journal", "tests"]);
+}
+
+#[test]
 fn only_the_clock_reads_a_clock() {
     for file in rust_files(&root()) {
         // The journal times its syncs on the real side of its storage trait.

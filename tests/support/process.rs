@@ -18,16 +18,32 @@ pub fn binary() -> PathBuf {
     if let Ok(path) = std::env::var("TIDEGATE_BIN") {
         return PathBuf::from(path);
     }
-    // This test is TARGET/debug/deps/integration-HASH; the binary is TARGET/debug/tidegate.
+    built("tidegate", "cargo build")
+}
+
+/// The gateway with the fdatasync of its journal left out, for tests that have to see it missing.
+///
+/// # Panics
+/// Where it was not built.
+#[must_use]
+pub fn mutant_without_sync() -> PathBuf {
+    built(
+        "tidegate-without-sync",
+        "cargo build -p tidegate-tests --features mutant-without-sync --bin tidegate-without-sync",
+    )
+}
+
+fn built(name: &str, by: &str) -> PathBuf {
+    // This test is TARGET/debug/deps/integration-HASH; the binaries are in TARGET/debug.
     let test = std::env::current_exe().expect("a running test has a path");
     let built = test
         .parent()
         .and_then(Path::parent)
-        .map(|dir| dir.join("tidegate"));
+        .map(|dir| dir.join(name));
     let built = built.expect("tests run inside the target directory");
     assert!(
         built.exists(),
-        "{} is not built: run `cargo build`",
+        "{} is not built: run `{by}`",
         built.display()
     );
     built
