@@ -84,6 +84,12 @@ impl Catalogs {
                 .switch(rules, digest)
                 .await
                 .map_err(|error| failed(&error))?;
+            if let Err(error) = self
+                .store
+                .mark_recorded(self.core.journal().id(), generation)
+            {
+                tracing::warn!(%error, "the next start writes this catalog's record again");
+            }
             self.sources
                 .store(Arc::new(RuntimeCatalog::new(&prepared.catalog)));
             let configs: Vec<_> = prepared

@@ -7,6 +7,8 @@ mod background;
 mod control;
 mod figures;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -25,7 +25,7 @@ use super::figures::Figures;
 use super::{Gateway, background};
 use crate::admin::{self, Admin, Token};
 use crate::bad_rows::BadRows;
-use crate::catalog::store::Store;
+use crate::catalog::store::{Current, Store};
 use crate::catalog::{Catalog, check, write};
 use crate::clock::{Clock, SystemClock};
 use crate::core::metrics::CoreMetrics;
@@ -135,7 +135,7 @@ impl Gateway {
         let mut registry = Registry::default();
         let journal = open_journal(&settings)?;
         let store = Store::open(&settings.data_dir)?;
-        let changed = first_catalog(&store, &settings, catalog, clock.now())?;
+        first_catalog(&store, &settings, catalog, clock.now())?;
         let current = store.current()?;
         let database = open_database(&settings.data_dir)?;
         let parts = Parts {
@@ -149,12 +149,7 @@ impl Gateway {
             metrics: CoreMetrics::register(&mut registry),
         };
         let core = Core::open(parts, report)?;
-        if changed {
-            // A stopped journal cannot be reached here: it was opened a moment ago.
-            let _ = core
-                .record_catalog(current.generation, &current.digest)
-                .await;
-        }
+        record_catalog(&store, &core, &current).await?;
         let activation = open_activation(&settings, database, &clock)?;
         let configs: Vec<_> = current
             .catalog
@@ -282,13 +277,13 @@ fn open_database(data_dir: &Path) -> Result<Database, StartError> {
 }
 
 /// Applies the given, else the configured, else the built-in catalog, where it is not the last one
-/// that was applied; true where the catalog changed.
+/// that was applied.
 fn first_catalog(
     store: &Store,
     settings: &Settings,
     given: Option<&Catalog>,
     now: tidegate_event::Timestamp,
-) -> Result<bool, StartError> {
+) -> Result<(), StartError> {
     let (name, text) = match (given, &settings.catalog) {
         (Some(catalog), _) => ("catalog".to_owned(), write::toml(catalog)),
         (None, Some(path)) => {
@@ -302,15 +297,28 @@ fn first_catalog(
             "the built-in catalog".to_owned(),
             crate::catalog::default::TEXT.to_owned(),
         ),
-        (None, None) => return Ok(false),
+        (None, None) => return Ok(()),
     };
-    if store.is_last_applied(&text)? {
-        return Ok(false);
+    if !store.is_last_applied(&text)? {
+        let document = Document::parse(&name, &text);
+        store.apply(&document, Some(&settings.activation.allow_private), now)?;
     }
-    let before = store.current()?.generation;
-    let document = Document::parse(&name, &text);
-    let applied = store.apply(&document, Some(&settings.activation.allow_private), now)?;
-    Ok(applied.generation != before)
+    Ok(())
+}
+
+/// Journals the catalog in force where its record is not known to be there: it is new, or a kill
+/// came between its commit to the store and its record.
+async fn record_catalog(store: &Store, core: &Core, current: &Current) -> Result<(), StartError> {
+    let journal = core.journal().id();
+    if store.is_recorded(journal, current.generation)? {
+        return Ok(());
+    }
+    let recorded = core.record_catalog(current.generation, &current.digest);
+    // A journal that fails this early ends the process by itself.
+    if recorded.await.is_ok() {
+        store.mark_recorded(journal, current.generation)?;
+    }
+    Ok(())
 }
 
 fn core_settings(settings: &Settings) -> CoreSettings {

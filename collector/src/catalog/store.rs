@@ -1,6 +1,9 @@
 //! The catalog's store, an SQLite file in the data directory: the truth about what is collected,
 //! decided and fired. A file is applied to it; what left the file is disabled, not deleted.
 //!
+//! Committing here and writing the journal's catalog record are two steps. The store keeps which
+//! generation was recorded in which journal, so that a kill between the two is made good at start.
+//!
 //! Secrets stand in it as given, so the file is readable by its owner only. Compiling rules and
 //! telling the running gateway are the caller's: it prepares, makes ready, then commits.
 
@@ -21,7 +24,7 @@ use crate::settings::Cidr;
 /// Its name in the data directory.
 pub const FILE: &str = "catalog.sqlite3";
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE entry (kind TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL,
@@ -30,6 +33,12 @@ CREATE TABLE content (digest TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
 CREATE TABLE history (generation INTEGER PRIMARY KEY, digest TEXT NOT NULL,
     file_digest TEXT NOT NULL, applied_at INTEGER NOT NULL, changes TEXT NOT NULL) STRICT;
 CREATE TABLE last_file (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT NULL) STRICT;
+";
+
+/// What version 2 added.
+const RECORDED: &str = "
+CREATE TABLE recorded (id INTEGER PRIMARY KEY CHECK (id = 1), journal TEXT NOT NULL,
+    generation INTEGER NOT NULL) STRICT;
 ";
 
 /// The store failed.
@@ -122,15 +131,17 @@ impl Store {
         let mut connection = Connection::open(&path)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        match version {
-            0 => {
-                let transaction = connection.transaction()?;
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::Newer(version));
+        }
+        if version < SCHEMA_VERSION {
+            let transaction = connection.transaction()?;
+            if version == 0 {
                 transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-                transaction.commit()?;
             }
-            SCHEMA_VERSION => {}
-            newer => return Err(StoreError::Newer(newer)),
+            transaction.execute_batch(RECORDED)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            transaction.commit()?;
         }
         Ok(Self {
             connection: Mutex::new(connection),
@@ -219,6 +230,33 @@ impl Store {
         let prepared = self.prepare(document, allow_private)?;
         self.commit(&prepared, at)?;
         Ok(prepared.applied)
+    }
+
+    /// True where this journal is known to hold the record of this generation.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn is_recorded(&self, journal: &str, generation: u32) -> Result<bool, StoreError> {
+        let connection = self.connection.lock();
+        let recorded: Option<(String, u32)> = connection
+            .query_row("SELECT journal, generation FROM recorded", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        Ok(recorded.is_some_and(|(id, newest)| id == journal && newest == generation))
+    }
+
+    /// Remembers that this journal durably holds the record of this generation. A kill before this
+    /// has the record written a second time, which changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn mark_recorded(&self, journal: &str, generation: u32) -> Result<(), StoreError> {
+        self.connection.lock().execute(
+            "INSERT OR REPLACE INTO recorded (id, journal, generation) VALUES (1, ?1, ?2)",
+            rusqlite::params![journal, generation],
+        )?;
+        Ok(())
     }
 
     /// The catalog with this digest, where it is still kept.

@@ -1,0 +1,59 @@
+//! The gateway as a whole, started and stopped in this process.
+
+use tidegate_event::record::{Fold, RecordView};
+
+use super::Gateway;
+use crate::catalog::store::Store;
+use crate::document::Document;
+use crate::settings::Settings;
+
+const CHANGED: &str = r#"
+[[source]]
+name = "later"
+write_key = "later-key"
+kind = "web"
+"#;
+
+fn settings(data_dir: &std::path::Path) -> Settings {
+    let mut settings = Settings {
+        data_dir: data_dir.to_owned(),
+        ..Settings::default()
+    };
+    settings.edge.http.set_port(0);
+    settings.admin.listen.set_port(0);
+    settings
+}
+
+/// Generation and digest of every catalog record, as a gateway finds them when it starts.
+async fn catalog_records(data_dir: &std::path::Path) -> Vec<(u32, String)> {
+    let gateway = Gateway::start(settings(data_dir), None).await.unwrap();
+    let mut reader = gateway.journal().reader(0).unwrap();
+    let mut records = Vec::new();
+    while let Some(frame) = reader.next().unwrap() {
+        let head = RecordView::read(frame.payload).unwrap().head;
+        if let Fold::Catalog(catalog) = &head.fold {
+            records.push((head.generation, catalog.digest.to_owned()));
+        }
+    }
+    gateway.stop().await;
+    records
+}
+
+/// Apply commits to the store before it writes the record; the process may end in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_catalog_that_was_applied_without_its_record_gets_it_at_start_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = catalog_records(dir.path()).await;
+    assert_eq!(first.len(), 1);
+    let second = {
+        let store = Store::open(dir.path()).unwrap();
+        let document = Document::parse("catalog", CHANGED);
+        let now = tidegate_event::Timestamp(1);
+        store.apply(&document, None, now).unwrap();
+        let current = store.current().unwrap();
+        (current.generation, current.digest)
+    };
+    let both = [first[0].clone(), second];
+    assert_eq!(catalog_records(dir.path()).await, both);
+    assert_eq!(catalog_records(dir.path()).await, both, "not again");
+}
