@@ -24,6 +24,8 @@ pub struct Intent {
     pub occurred_at: Timestamp,
     /// `merged`, where a merge ended the membership.
     pub reason: Option<String>,
+    /// The profile that lives on, where a merge ended the membership.
+    pub merged_into: Option<ProfileId>,
 }
 
 /// Within a destination, what is delivered in order and parked together.
@@ -101,6 +103,7 @@ pub(crate) mod tests {
             epoch,
             occurred_at: Timestamp(1_795_355_327_974),
             reason: None,
+            merged_into: None,
         }
     }
 

@@ -45,6 +45,7 @@ fn changes(offset: u64, record: &Record<'_>) -> Vec<Intent> {
                 epoch: change.epoch,
                 occurred_at: record.decided_at,
                 reason: change.reason.map(owned),
+                merged_into: record.profile.filter(|_| !own),
             })
         })
         .collect()

@@ -58,6 +58,7 @@ fn a_change_carries_who_when_and_which_way() {
         (intent.change, intent.occurred_at),
         (Change::Enter, Timestamp(1_000))
     );
+    assert_eq!((&intent.reason, intent.merged_into), (&None, None));
     assert_eq!(intent.anonymous_id.as_deref(), Some("anon"));
     assert_eq!(intent.user_id.as_deref(), Some("user"));
 }
@@ -70,6 +71,7 @@ fn the_loser_of_a_merge_leaves_under_its_own_id_without_the_winners() {
         (intent.profile, intent.reason.as_deref()),
         (ProfileId(8), Some("merged"))
     );
+    assert_eq!(intent.merged_into, Some(ProfileId(7)));
     assert_eq!((&intent.anonymous_id, &intent.user_id), (&None, &None));
 }
 
@@ -78,4 +80,11 @@ fn an_anonymous_record_has_nobody_to_dispatch_for() {
     let mut anonymous = record(true, vec![transition(Change::Enter, None)]);
     anonymous.profile = None;
     assert_eq!(intents(5, &anonymous), Ok(Vec::new()));
+}
+
+#[test]
+fn an_overdue_wake_up_still_keeps_audiences_true() {
+    let mut overdue = record(true, vec![transition(Change::Enter, None)]);
+    overdue.transitions[0].overdue = true;
+    assert_eq!(intents(5, &overdue).map(|all| all.len()), Ok(1));
 }

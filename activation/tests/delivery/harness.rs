@@ -241,6 +241,7 @@ pub(crate) fn change(profile: u128, epoch: u32, offset: u64) -> Intent {
         epoch,
         occurred_at: Timestamp(1_795_355_327_974),
         reason: None,
+        merged_into: None,
     }
 }
 

@@ -8,8 +8,8 @@ use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tidegate_activation::{Activation, Intent};
-use tidegate_event::record::{Record, RecordView, TransitionRef};
+use tidegate_activation::{Activation, Intent, gate};
+use tidegate_event::record::RecordView;
 use tidegate_journal::{Cursor, CursorClass, CursorError, Journal, Reader};
 use tokio::runtime::Handle;
 
@@ -171,119 +171,14 @@ fn collect(reader: &mut Reader, batch: &mut Vec<Intent>) -> Result<Option<u64>, 
             tracing::error!(%error, offset, "activation cannot read a record");
             Failed
         })?;
-        batch.extend(intents(&view.head, offset));
+        // What a gate refuses is not dispatched, and that is all that becomes of it.
+        if let Ok(intents) = gate::intents(offset, &view.head) {
+            batch.extend(intents);
+        }
         next = Some(offset + 1);
         if batch.len() >= BATCH_INTENTS {
             break;
         }
     }
     Ok(next)
-}
-
-/// What a record asks the outbox for: its membership changes, where consent allows dispatch. The
-/// changes of an overdue wake-up are kept: they fire no nudge, but audiences must stay true.
-fn intents<'a>(head: &'a Record<'a>, offset: u64) -> impl Iterator<Item = Intent> + 'a {
-    head.transitions
-        .iter()
-        .filter(|_| head.dispatch)
-        .filter_map(move |transition| intent(head, transition, offset))
-}
-
-/// A merge's loser shares no identifier any more: they all lead to the winner now, who may well be
-/// in the segment. Its exit names the profile alone.
-fn intent(head: &Record<'_>, transition: &TransitionRef<'_>, offset: u64) -> Option<Intent> {
-    let profile = transition.profile.or(head.profile)?;
-    let own = head.profile == Some(profile);
-    let text = |text: Option<&str>| text.filter(|_| own).map(ToOwned::to_owned);
-    Some(Intent {
-        offset,
-        profile,
-        anonymous_id: text(head.anonymous_id),
-        user_id: text(head.user_id),
-        segment: transition.segment.to_owned(),
-        change: transition.change,
-        epoch: transition.epoch,
-        occurred_at: head.decided_at,
-        reason: transition.reason.map(ToOwned::to_owned),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use tidegate_event::record::{EventFold, Fold};
-    use tidegate_event::{Change, ProfileId, SegmentId, Timestamp};
-
-    use super::*;
-
-    fn head(transitions: Vec<TransitionRef<'static>>) -> Record<'static> {
-        Record {
-            generation: 1,
-            decided_at: Timestamp(2_000),
-            profile: Some(ProfileId(7)),
-            anonymous_id: Some("a-1"),
-            user_id: Some("u-1"),
-            source: "shop",
-            kind: "track",
-            event: "Viewed",
-            message_id: "m-1",
-            event_time: Timestamp(1_000),
-            dispatch: true,
-            transitions,
-            fold: Fold::Event(EventFold::default()),
-        }
-    }
-
-    fn enter(segment: &'static str) -> TransitionRef<'static> {
-        TransitionRef {
-            id: SegmentId::of(segment),
-            segment,
-            change: Change::Enter,
-            epoch: 3,
-            reason: None,
-            profile: None,
-            overdue: false,
-        }
-    }
-
-    fn of(head: &Record<'_>) -> Vec<Intent> {
-        intents(head, 42).collect()
-    }
-
-    #[test]
-    fn each_transition_is_one_intent_dated_by_its_decision() {
-        let all = of(&head(vec![enter("buyers"), enter("vip")]));
-        assert_eq!(all.len(), 2);
-        let vip = &all[1];
-        assert_eq!((vip.offset, vip.profile, vip.epoch), (42, ProfileId(7), 3));
-        assert_eq!((vip.segment.as_str(), vip.change), ("vip", Change::Enter));
-        assert_eq!(vip.anonymous_id.as_deref(), Some("a-1"));
-        assert_eq!(vip.user_id.as_deref(), Some("u-1"));
-        assert_eq!(vip.occurred_at, Timestamp(2_000));
-    }
-
-    #[test]
-    fn without_consent_to_dispatch_there_is_none() {
-        let mut head = head(vec![enter("buyers")]);
-        head.dispatch = false;
-        assert!(of(&head).is_empty());
-    }
-
-    #[test]
-    fn an_overdue_wake_up_still_keeps_audiences_true() {
-        let mut head = head(vec![enter("buyers")]);
-        head.transitions[0].overdue = true;
-        assert_eq!(of(&head).len(), 1);
-    }
-
-    #[test]
-    fn a_merges_exit_names_the_loser_and_none_of_the_winners_ids() {
-        let mut exit = enter("buyers");
-        exit.change = Change::Exit;
-        exit.reason = Some("merged");
-        exit.profile = Some(ProfileId(9));
-        let all = of(&head(vec![exit]));
-        assert_eq!(all[0].profile, ProfileId(9));
-        assert_eq!(all[0].reason.as_deref(), Some("merged"));
-        assert_eq!((&all[0].anonymous_id, &all[0].user_id), (&None, &None));
-    }
 }

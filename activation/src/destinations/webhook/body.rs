@@ -57,6 +57,11 @@ pub(super) fn change(destination: &str, intent: &Intent) -> Vec<u8> {
     if intent.reason.is_some() {
         optional(&mut out, br#","reason":"#, intent.reason.as_deref());
     }
+    if let Some(winner) = intent.merged_into {
+        out.extend_from_slice(br#","merged_into":""#);
+        winner.write(&mut out);
+        out.push(b'"');
+    }
     out.push(b'}');
     out
 }
@@ -90,6 +95,7 @@ mod tests {
         exit.user_id = Some("u\"1".to_owned());
         exit.anonymous_id = None;
         exit.reason = Some("merged".to_owned());
+        exit.merged_into = Some(tidegate_event::ProfileId(9));
         let text = String::from_utf8(change("ads", &exit)).unwrap();
         assert_eq!(
             text,
@@ -97,7 +103,8 @@ mod tests {
                 r#"{"type":"segment.exit","timestamp":"2026-11-22T13:48:47.974Z","#,
                 r#""destination":"ads","profile_id":"00000000-0000-0000-0000-000000000007","#,
                 r#""anonymous_id":null,"user_id":"u\"1","segment":"buyers","change":"exit","#,
-                r#""epoch":2,"occurred_at":"2026-11-22T13:48:47.974Z","reason":"merged"}"#,
+                r#""epoch":2,"occurred_at":"2026-11-22T13:48:47.974Z","reason":"merged","#,
+                r#""merged_into":"00000000-0000-0000-0000-000000000009"}"#,
             )
         );
         let enter = change("ads", &intent(7, 1, 40));
@@ -105,6 +112,7 @@ mod tests {
         assert_eq!(value["type"], "segment.enter");
         assert_eq!(value["anonymous_id"], "anon");
         assert!(value["user_id"].is_null() && value.get("reason").is_none());
+        assert!(value.get("merged_into").is_none());
     }
 
     #[test]
