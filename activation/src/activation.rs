@@ -124,7 +124,9 @@ impl Activation {
     }
 
     /// Replaces the configuration: all of it, or nothing where anything is at fault. Requests in
-    /// flight end as they began. A destination that is no longer listed is disabled; its rows stay.
+    /// flight end as they began. A destination that is no longer listed is disabled; its rows stay
+    /// until their deadline, and those of one that is not listed at the next start are dropped and
+    /// counted: nobody is left to whom they could be delivered.
     ///
     /// # Errors
     /// Every fault of every destination, or a failed store.
@@ -162,6 +164,11 @@ impl Activation {
             .destinations
             .sort_by_cached_key(|destination| destination.plan().name.clone());
         state.routes = Arc::new(Routes::new(&state.destinations));
+        for (id, rows) in std::mem::take(&mut state.rows_found) {
+            inner.shared.outbox.forget(id)?;
+            inner.shared.rows_orphaned(rows);
+            tracing::warn!(rows, "callbacks of a destination that is gone were dropped");
+        }
         Ok(())
     }
 
@@ -221,6 +228,7 @@ impl Activation {
         Metrics {
             destinations: destinations.iter().map(of).collect(),
             outbox_rows: shared.rows(),
+            outbox_orphaned: shared.orphaned(),
             cursor: self.cursor(),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     /// Signalled when rows leave the outbox.
     pub(crate) room: Notify,
     rows: AtomicU64,
+    orphaned: AtomicU64,
     next_dead: AtomicU64,
     failed: AtomicBool,
 }
@@ -42,6 +43,7 @@ impl Shared {
             cursor: AtomicU64::new(outbox.cursor()?),
             next_dead: AtomicU64::new(outbox.next_dead_number()?),
             rows: AtomicU64::new(rows),
+            orphaned: AtomicU64::new(0),
             outbox,
             clock,
             settings,
@@ -69,6 +71,17 @@ impl Shared {
         self.rows.fetch_sub(count, Ordering::Relaxed);
         destination.rows.fetch_sub(count, Ordering::Relaxed);
         self.room.notify_waiters();
+    }
+
+    /// Rows were dropped whose destination is gone.
+    pub(crate) fn rows_orphaned(&self, count: u64) {
+        self.rows.fetch_sub(count, Ordering::Relaxed);
+        self.orphaned.fetch_add(count, Ordering::Relaxed);
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn orphaned(&self) -> u64 {
+        self.orphaned.load(Ordering::Relaxed)
     }
 
     pub(crate) fn dead_number(&self) -> u64 {

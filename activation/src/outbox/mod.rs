@@ -18,6 +18,8 @@ use crate::intent::{Attempted, Key, Row};
 use crate::queue::{Due, DueChange};
 
 const CURSOR: &[u8] = b"cursor";
+/// Rows removed in one batch.
+const FORGET_MAX: usize = 4_096;
 
 /// See the module.
 #[derive(Clone)]
@@ -87,6 +89,25 @@ impl Outbox {
             }
         }
         Ok(counts)
+    }
+
+    /// Removes all rows of a destination and their due entries.
+    pub(crate) fn forget(&self, id: DestinationId) -> Result<(), StoreError> {
+        for keyspace in [&self.jobs, &self.due] {
+            loop {
+                let mut batch = self.database.batch();
+                let mut removed = 0;
+                for guard in keyspace.prefix(id.bytes()).take(FORGET_MAX) {
+                    batch.remove(keyspace, guard.key()?);
+                    removed += 1;
+                }
+                batch.commit()?;
+                if removed < FORGET_MAX {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// All rows of a key, oldest first.

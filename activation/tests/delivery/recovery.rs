@@ -140,3 +140,44 @@ async fn a_shutdown_waits_for_answers_and_says_what_is_left() {
     let left = activation.shutdown(Duration::from_millis(300)).await;
     assert_eq!((left.queued, left.in_flight), (1, 1));
 }
+
+#[test]
+fn rows_of_a_destination_that_is_gone_at_the_next_start_are_dropped_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Runtime::new().unwrap();
+    let receiver = serving.block_on(Receiver::start());
+    receiver.always(Reply::Hang);
+    let batch: Vec<_> = (1..=20).map(|n| change(n.into(), 1, n)).collect();
+    life(directory.path(), async |activation| {
+        let both = [quick("ads", &receiver), quick("gone", &receiver)];
+        activation.set_destinations(&both).unwrap();
+        hand_in(activation, &batch);
+        assert_eq!(activation.metrics().outbox_rows, 40);
+    });
+    for dropped in [20, 0] {
+        life(directory.path(), async |activation| {
+            activation
+                .set_destinations(&[quick("ads", &receiver)])
+                .unwrap();
+            let metrics = activation.metrics();
+            assert_eq!(
+                (metrics.outbox_rows, metrics.outbox_orphaned),
+                (20, dropped)
+            );
+        });
+    }
+    receiver.always(Reply::Status(200));
+    life(directory.path(), async |activation| {
+        let both = [quick("ads", &receiver), quick("gone", &receiver)];
+        activation.set_destinations(&both).unwrap();
+        eventually("the other's were delivered", || {
+            activation.metrics().outbox_rows == 0
+        })
+        .await;
+        let delivered = |name: &str| {
+            let list = activation.list();
+            list.iter().find(|one| one.name == name).unwrap().delivered
+        };
+        assert_eq!((delivered("ads"), delivered("gone")), (20, 0));
+    });
+}

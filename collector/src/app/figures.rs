@@ -264,6 +264,12 @@ impl Figures {
             "Callbacks waiting",
             metrics.outbox_rows,
         )?;
+        counter(
+            encoder,
+            "tidegate_outbox_orphaned",
+            "Callbacks dropped at start because their destination was gone",
+            metrics.outbox_orphaned,
+        )?;
         type Read = fn(&tidegate_activation::DestinationMetrics) -> u64;
         let counters: [(&str, &str, Read); 5] = [
             (
