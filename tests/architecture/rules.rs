@@ -185,7 +185,9 @@ pub(crate) const MODULES: &[Module] = &[
     },
 ];
 
-pub(crate) const BAD_NAMES: &[&str] = &["utils", "util", "common", "helpers", "misc", "manager"];
+pub(crate) const BAD_NAMES: &[&str] = &[
+    "utils", "util", "common", "helper", "helpers", "misc", "manager",
+];
 
 /// Lines without tests from which a file is worth splitting.
 pub(crate) const LINES_AIM: usize = 400;

@@ -1,10 +1,10 @@
-//! Helpers on numbers: checked arithmetic and hashing.
+//! Subroutines on numbers: checked arithmetic and hashing.
 
 use wasm_encoder::{BlockType, ValType};
 
 use super::body::Body;
 use super::hash;
-use super::helper::{Helper, Helpers};
+use super::subroutine::{Subroutine, Subroutines};
 use crate::expression::ir::Arithmetic;
 
 const A: u32 = 0;
@@ -92,8 +92,8 @@ fn multiply(body: &mut Body) {
 }
 
 /// (f64) -> hash: that of the int where it is one.
-pub(super) fn hash_real(body: &mut Body, helpers: &mut Helpers) {
-    let mix = helpers.index(Helper::Mix);
+pub(super) fn hash_real(body: &mut Body, subroutines: &mut Subroutines) {
+    let mix = subroutines.index(Subroutine::Mix);
     is_whole(body, A);
     body.when(|body| {
         body.op()

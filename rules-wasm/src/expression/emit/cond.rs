@@ -3,7 +3,7 @@
 use wasm_encoder::{BlockType, ValType};
 
 use super::body::{Body, RECORD, at};
-use super::helper::Helper;
+use super::subroutine::Subroutine;
 use super::value::BASE;
 use super::{Emitter, FALSE, TRUE, UNKNOWN};
 use crate::abi::{KIND_ABSENT, KIND_BOOL};
@@ -29,17 +29,17 @@ impl Emitter<'_> {
             Cond::Whole(op, left, right) => self.whole(body, *op, left, right),
             Cond::Real(op, left, right) => self.real(body, *op, left, right),
             Cond::DynamicWhole(op, field, number) => {
-                self.dynamic(body, *op, field, number, Helper::CompareWhole);
+                self.dynamic(body, *op, field, number, Subroutine::CompareWhole);
             }
             Cond::DynamicReal(op, field, number) => {
-                self.dynamic(body, *op, field, number, Helper::CompareReal);
+                self.dynamic(body, *op, field, number, Subroutine::CompareReal);
             }
             Cond::Slots(op, left, right) => {
                 body.op().i32_const(outcomes(*op));
                 self.address(body, left);
                 self.address(body, right);
                 body.op().local_get(BASE);
-                self.call(body, Helper::CompareSlots);
+                self.call(body, Subroutine::CompareSlots);
                 body.op().i32_shr_u().i32_const(3).i32_and();
             }
             Cond::Flags(op, left, right) => self.flags(body, *op, left, right),
@@ -207,13 +207,13 @@ impl Emitter<'_> {
         op: Compare,
         field: &Field,
         number: &Number,
-        helper: Helper,
+        subroutine: Subroutine,
     ) {
         body.strict(|body| {
             body.op().i32_const(outcomes(op));
             self.address(body, field);
             self.number(body, number);
-            self.call(body, helper);
+            self.call(body, subroutine);
             body.op().i32_shr_u().i32_const(3).i32_and();
         });
     }

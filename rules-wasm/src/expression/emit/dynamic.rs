@@ -1,11 +1,11 @@
-//! Helpers on slots whose kind is known at run time only. Each takes the address of a slot.
+//! Subroutines on slots whose kind is known at run time only. Each takes the address of a slot.
 
 use wasm_encoder::ValType;
 
 use super::arithmetic::{is_whole, order};
 use super::body::{Body, RECORD, at};
 use super::hash;
-use super::helper::{Helper, Helpers};
+use super::subroutine::{Subroutine, Subroutines};
 use crate::abi::{KIND_BOOL, KIND_DOUBLE, KIND_INT, KIND_STRING};
 
 const SLOT: u32 = 0;
@@ -77,9 +77,9 @@ pub(super) fn whole_of(body: &mut Body) {
 }
 
 /// (slot, i64) -> order
-pub(super) fn compare_whole(body: &mut Body, helpers: &mut Helpers) {
+pub(super) fn compare_whole(body: &mut Body, subroutines: &mut Subroutines) {
     const VALUE: u32 = 1;
-    let number = helpers.index(Helper::Number);
+    let number = subroutines.index(Subroutine::Number);
     let whole = body.local(ValType::I64);
     let (left, right) = (body.local(ValType::F64), body.local(ValType::F64));
     is(body, SLOT, KIND_INT);
@@ -98,20 +98,20 @@ pub(super) fn compare_whole(body: &mut Body, helpers: &mut Helpers) {
 }
 
 /// (slot, f64) -> order
-pub(super) fn compare_real(body: &mut Body, helpers: &mut Helpers) {
+pub(super) fn compare_real(body: &mut Body, subroutines: &mut Subroutines) {
     const VALUE: u32 = 1;
-    let number = helpers.index(Helper::Number);
+    let number = subroutines.index(Subroutine::Number);
     let left = body.local(ValType::F64);
     body.op().local_get(SLOT).call(number).local_set(left);
     order(body, ValType::F64, left, VALUE);
 }
 
 /// (slot, slot, record) -> order
-pub(super) fn compare_slots(body: &mut Body, helpers: &mut Helpers) {
+pub(super) fn compare_slots(body: &mut Body, subroutines: &mut Subroutines) {
     const OTHER: u32 = 1;
     const BASE: u32 = 2;
-    let number = helpers.index(Helper::Number);
-    let bytes = helpers.index(Helper::CompareBytes { literal: false });
+    let number = subroutines.index(Subroutine::Number);
+    let bytes = subroutines.index(Subroutine::CompareBytes { literal: false });
     let (a, b) = (body.local(ValType::I64), body.local(ValType::I64));
     let (x, y) = (body.local(ValType::F64), body.local(ValType::F64));
     let both = |body: &mut Body, kind| {
@@ -142,11 +142,11 @@ pub(super) fn compare_slots(body: &mut Body, helpers: &mut Helpers) {
 }
 
 /// (slot, record) -> hash and whether it holds nothing that has one.
-pub(super) fn hash(body: &mut Body, helpers: &mut Helpers) {
+pub(super) fn hash(body: &mut Body, subroutines: &mut Subroutines) {
     const BASE: u32 = 1;
-    let text = helpers.index(Helper::HashText);
-    let real = helpers.index(Helper::HashReal);
-    let mix = helpers.index(Helper::Mix);
+    let text = subroutines.index(Subroutine::HashText);
+    let real = subroutines.index(Subroutine::HashReal);
+    let mix = subroutines.index(Subroutine::Mix);
     is(body, SLOT, KIND_STRING);
     body.when(|body| {
         load_text(body, SLOT, BASE);

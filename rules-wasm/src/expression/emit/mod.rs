@@ -9,7 +9,7 @@ mod value;
 mod cond;
 mod text;
 mod hits;
-mod helper;
+mod subroutine;
 mod arithmetic;
 mod dynamic;
 mod words;
@@ -28,7 +28,7 @@ use super::ir::{Aggregate, Cond};
 use super::planning::Layout;
 use crate::limits::Limits;
 use body::Body;
-use helper::{Helper, Helpers};
+use subroutine::{Subroutine, Subroutines};
 
 /// The three outcomes, as verdict bytes and on the stack.
 pub(crate) const FALSE: i32 = 0;
@@ -104,7 +104,7 @@ struct Literals {
 /// Writes one stage of one module.
 struct Emitter<'a> {
     layout: &'a Layout,
-    helpers: &'a mut Helpers,
+    subroutines: &'a mut Subroutines,
     literals: &'a mut Literals,
     scratch: Scratch,
     /// What was computed before, and the local that holds it.
@@ -114,21 +114,21 @@ struct Emitter<'a> {
 impl<'a> Emitter<'a> {
     fn new(
         layout: &'a Layout,
-        helpers: &'a mut Helpers,
+        subroutines: &'a mut Subroutines,
         literals: &'a mut Literals,
         body: &mut Body,
     ) -> Self {
         Self {
             layout,
-            helpers,
+            subroutines,
             literals,
             scratch: Scratch::new(body),
             shared: HashMap::new(),
         }
     }
 
-    fn call(&mut self, body: &mut Body, helper: Helper) {
-        let index = self.helpers.index(helper);
+    fn call(&mut self, body: &mut Body, subroutine: Subroutine) {
+        let index = self.subroutines.index(subroutine);
         body.op().call(index);
     }
 

@@ -8,7 +8,7 @@ use wasm_encoder::{
 };
 
 use super::body::{Body, OUT, at};
-use super::helper::Helpers;
+use super::subroutine::Subroutines;
 use super::{Emitter, Literals, Piece, conditions};
 use crate::abi::{CONDITIONS, EVAL_ALL, HIT_BYTES, OUT_MEMORY, RECORD_MEMORY};
 use crate::expression::Chunk;
@@ -35,7 +35,7 @@ pub(super) fn module(
     let hits_at = pieces.len().next_multiple_of(HIT_BYTES);
     // At most two hits per aggregate: an event may be A and B.
     let begin = hits_at + aggregates.len() * 2 * HIT_BYTES;
-    let mut helpers = Helpers::default();
+    let mut subroutines = Subroutines::default();
     let mut literals = Literals {
         begin,
         bytes: Vec::new(),
@@ -46,13 +46,13 @@ pub(super) fn module(
             hits_at,
             table,
             layout,
-            &mut helpers,
+            &mut subroutines,
             &mut literals,
         ),
-        stage_2(pieces, layout, &mut helpers, &mut literals),
+        stage_2(pieces, layout, &mut subroutines, &mut literals),
     ];
     let memory_bytes = (begin + literals.bytes.len()).next_multiple_of(PAGE_BYTES);
-    let wasm = assemble(&stages, helpers, &literals, memory_bytes / PAGE_BYTES);
+    let wasm = assemble(&stages, subroutines, &literals, memory_bytes / PAGE_BYTES);
     Chunk {
         wasm,
         segments,
@@ -67,11 +67,11 @@ fn stage_1(
     hits_at: usize,
     table: &AggregateTable,
     layout: &Layout,
-    helpers: &mut Helpers,
+    subroutines: &mut Subroutines,
     literals: &mut Literals,
 ) -> Function {
     let mut body = Body::new(STAGE_PARAMS);
-    let mut emitter = Emitter::new(layout, helpers, literals, &mut body);
+    let mut emitter = Emitter::new(layout, subroutines, literals, &mut body);
     let hit = emitter.scratch.hit;
     let begin = i32::try_from(hits_at).expect("verdicts are bounded by the chunk");
     body.op().i32_const(begin).local_set(hit);
@@ -100,11 +100,11 @@ fn stage_1(
 fn stage_2(
     pieces: &[Piece<'_>],
     layout: &Layout,
-    helpers: &mut Helpers,
+    subroutines: &mut Subroutines,
     literals: &mut Literals,
 ) -> Function {
     let mut body = Body::new(STAGE_PARAMS);
-    let mut emitter = Emitter::new(layout, helpers, literals, &mut body);
+    let mut emitter = Emitter::new(layout, subroutines, literals, &mut body);
     emitter.hoist(&mut body, pieces.iter().map(|piece| piece.condition));
     for (index, piece) in pieces.iter().enumerate() {
         body.op().i32_const(0);
@@ -117,7 +117,7 @@ fn stage_2(
 
 fn assemble(
     stages: &[Function; 2],
-    helpers: Helpers,
+    subroutines: Subroutines,
     literals: &Literals,
     out_pages: usize,
 ) -> Vec<u8> {
@@ -142,8 +142,8 @@ fn assemble(
     for stage in stages {
         add(STAGE, stage);
     }
-    for (helper, body) in helpers.finish() {
-        add(helper.signature(), &body);
+    for (subroutine, body) in subroutines.finish() {
+        add(subroutine.signature(), &body);
     }
     let mut imports = ImportSection::new();
     imports.import(

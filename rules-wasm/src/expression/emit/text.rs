@@ -7,7 +7,7 @@ use wasm_encoder::{BlockType, ValType};
 use super::Emitter;
 use super::body::{Body, RECORD, at};
 use super::cond::outcomes;
-use super::helper::Helper;
+use super::subroutine::Subroutine;
 use crate::expression::ir::{Compare, Place};
 use crate::field::Field;
 
@@ -48,7 +48,7 @@ impl Emitter<'_> {
             self.text_start(body, field);
             self.text_len(body, field);
             body.op().i32_const(literal).i32_const(len_of(text));
-            self.call(body, Helper::CompareBytes { literal: true });
+            self.call(body, Subroutine::CompareBytes { literal: true });
             body.op().i32_shr_u().i32_const(3).i32_and();
         });
     }
@@ -64,7 +64,7 @@ impl Emitter<'_> {
             if place == Place::Anywhere {
                 self.text_start(body, field);
                 self.text_len(body, field);
-                self.call(body, Helper::Contains(text.into()));
+                self.call(body, Subroutine::Contains(text.into()));
                 return;
             }
             self.text_len(body, field);

@@ -5,7 +5,7 @@ use wasm_encoder::ValType;
 use super::Emitter;
 use super::body::{Body, RECORD, at};
 use super::hash;
-use super::helper::Helper;
+use super::subroutine::Subroutine;
 use crate::abi::{HEADER_BYTES, KIND_DOUBLE, KIND_INT, KIND_STRING, KIND_TIMESTAMP, SLOT_BYTES};
 use crate::expression::ir::{Arithmetic, Number, Operand, Text};
 use crate::field::{Field, Type};
@@ -73,7 +73,7 @@ impl Emitter<'_> {
             Number::Slot(field, ty) => self.number_slot(body, field, *ty),
             Number::DynamicReal(field) => {
                 self.address(body, field);
-                self.call(body, Helper::Number);
+                self.call(body, Subroutine::Number);
                 let scratch = self.scratch.real;
                 body.op().local_tee(scratch).local_get(scratch).f64_ne();
                 body.unknown_if();
@@ -81,14 +81,14 @@ impl Emitter<'_> {
             }
             Number::DynamicWhole(field) => {
                 self.address(body, field);
-                self.call(body, Helper::WholeOf);
+                self.call(body, Subroutine::WholeOf);
                 body.unknown_if();
             }
             Number::Size(field) => {
                 self.expect_text(body, field);
                 self.text_start(body, field);
                 self.text_len(body, field);
-                self.call(body, Helper::Size);
+                self.call(body, Subroutine::Size);
             }
             Number::ToReal(inner) => {
                 self.number(body, inner);
@@ -97,7 +97,7 @@ impl Emitter<'_> {
             Number::WholeOp(op, left, right) => {
                 self.number(body, left);
                 self.number(body, right);
-                self.call(body, Helper::Whole(*op));
+                self.call(body, Subroutine::Whole(*op));
                 body.unknown_if();
             }
             Number::RealOp(op, left, right) => self.real_op(body, *op, left, right),
@@ -176,14 +176,14 @@ impl Emitter<'_> {
                 self.cond(body, condition);
                 self.known_bool(body);
                 body.op().i64_extend_i32_u().i64_const(hash::TAG_BOOL);
-                self.call(body, Helper::Mix);
+                self.call(body, Subroutine::Mix);
             }
             Operand::Int(number) => self.hash_whole(body, number, hash::TAG_WHOLE),
             Operand::Timestamp(number) => self.hash_whole(body, number, hash::TAG_TIMESTAMP),
             Operand::Duration(number) => self.hash_whole(body, number, hash::TAG_DURATION),
             Operand::Double(number) => {
                 self.number(body, number);
-                self.call(body, Helper::HashReal);
+                self.call(body, Subroutine::HashReal);
             }
             Operand::Text(Text::Literal(text)) => {
                 body.op().i64_const(hash::text(text).cast_signed());
@@ -192,12 +192,12 @@ impl Emitter<'_> {
                 self.expect_text(body, field);
                 self.text_start(body, field);
                 self.text_len(body, field);
-                self.call(body, Helper::HashText);
+                self.call(body, Subroutine::HashText);
             }
             Operand::Dynamic(field) => {
                 self.address(body, field);
                 body.op().local_get(BASE);
-                self.call(body, Helper::HashSlot);
+                self.call(body, Subroutine::HashSlot);
                 body.unknown_if();
             }
             Operand::Choice(condition, yes, no) => {
@@ -216,7 +216,7 @@ impl Emitter<'_> {
     fn hash_whole(&mut self, body: &mut Body, number: &Number, tag: i64) {
         self.number(body, number);
         body.op().i64_const(tag);
-        self.call(body, Helper::Mix);
+        self.call(body, Subroutine::Mix);
     }
 }
 

@@ -1,10 +1,10 @@
-//! Helpers on strings of any length: order, code points, hash.
+//! Subroutines on strings of any length: order, code points, hash.
 
 use wasm_encoder::{BlockType, ValType};
 
 use super::body::{Body, OUT, RECORD, at};
 use super::hash;
-use super::helper::{Helper, Helpers};
+use super::subroutine::{Subroutine, Subroutines};
 
 const START: u32 = 0;
 const LEN: u32 = 1;
@@ -167,10 +167,10 @@ fn subtract_continuations(body: &mut Body, word: u32, count: u32) {
 }
 
 /// (start, len) -> hash, as [`hash::text`].
-pub(super) fn hash(body: &mut Body, helpers: &mut Helpers) {
+pub(super) fn hash(body: &mut Body, subroutines: &mut Subroutines) {
     const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const FNV_PRIME: i64 = 0x0000_0100_0000_01b3;
-    let mix = helpers.index(Helper::Mix);
+    let mix = subroutines.index(Subroutine::Mix);
     let (place, end) = (body.local(ValType::I32), body.local(ValType::I32));
     let value = body.local(ValType::I64);
     body.op()

@@ -12,7 +12,7 @@ use ValType::{F64, I32, I64};
 
 /// A function beside the two stages.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Helper {
+pub(super) enum Subroutine {
     /// (slot) -> f64, NaN where it holds no number.
     Number,
     /// (slot) -> i64 and whether it holds none.
@@ -44,7 +44,7 @@ pub(super) enum Helper {
     Mix,
 }
 
-impl Helper {
+impl Subroutine {
     pub(super) const fn signature(&self) -> (&'static [ValType], &'static [ValType]) {
         match self {
             Self::Number => (&[I32], &[F64]),
@@ -63,55 +63,56 @@ impl Helper {
         }
     }
 
-    fn write(&self, body: &mut Body, helpers: &mut Helpers) {
+    fn write(&self, body: &mut Body, subroutines: &mut Subroutines) {
         match self {
             Self::Number => dynamic::number(body),
             Self::WholeOf => dynamic::whole_of(body),
-            Self::CompareWhole => dynamic::compare_whole(body, helpers),
-            Self::CompareReal => dynamic::compare_real(body, helpers),
-            Self::CompareSlots => dynamic::compare_slots(body, helpers),
+            Self::CompareWhole => dynamic::compare_whole(body, subroutines),
+            Self::CompareReal => dynamic::compare_real(body, subroutines),
+            Self::CompareSlots => dynamic::compare_slots(body, subroutines),
             Self::CompareBytes { literal } => words::compare(body, *literal),
             Self::Whole(op) => arithmetic::whole(body, *op),
             Self::Size => words::size(body),
             Self::Contains(text) => contains::contains(body, text.as_bytes()),
-            Self::HashText => words::hash(body, helpers),
-            Self::HashSlot => dynamic::hash(body, helpers),
-            Self::HashReal => arithmetic::hash_real(body, helpers),
+            Self::HashText => words::hash(body, subroutines),
+            Self::HashSlot => dynamic::hash(body, subroutines),
+            Self::HashReal => arithmetic::hash_real(body, subroutines),
             Self::Mix => arithmetic::mix(body),
         }
     }
 }
 
-/// The helpers of one module, numbered as they are asked for.
+/// The subroutines of one module, numbered as they are asked for.
 #[derive(Default)]
-pub(super) struct Helpers {
-    list: Vec<Helper>,
-    numbers: HashMap<Helper, u32>,
+pub(super) struct Subroutines {
+    list: Vec<Subroutine>,
+    numbers: HashMap<Subroutine, u32>,
 }
 
-/// Functions that stand before the helpers: the two stages.
+/// Functions that stand before the subroutines: the two stages.
 const STAGES: u32 = 2;
 
-impl Helpers {
+impl Subroutines {
     /// The function's index in the module.
-    pub(super) fn index(&mut self, helper: Helper) -> u32 {
-        if let Some(&index) = self.numbers.get(&helper) {
+    pub(super) fn index(&mut self, subroutine: Subroutine) -> u32 {
+        if let Some(&index) = self.numbers.get(&subroutine) {
             return index;
         }
-        let index = STAGES + u32::try_from(self.list.len()).expect("helpers are bounded by nodes");
-        self.list.push(helper.clone());
-        self.numbers.insert(helper, index);
+        let index =
+            STAGES + u32::try_from(self.list.len()).expect("subroutines are bounded by nodes");
+        self.list.push(subroutine.clone());
+        self.numbers.insert(subroutine, index);
         index
     }
 
     /// Code of all of them, in order; writing one may ask for more.
-    pub(super) fn finish(mut self) -> Vec<(Helper, wasm_encoder::Function)> {
+    pub(super) fn finish(mut self) -> Vec<(Subroutine, wasm_encoder::Function)> {
         let mut functions = Vec::new();
-        while let Some(helper) = self.list.get(functions.len()).cloned() {
-            let params = u32::try_from(helper.signature().0.len()).expect("a few parameters");
+        while let Some(subroutine) = self.list.get(functions.len()).cloned() {
+            let params = u32::try_from(subroutine.signature().0.len()).expect("a few parameters");
             let mut body = Body::new(params);
-            helper.write(&mut body, &mut self);
-            functions.push((helper, body.finish()));
+            subroutine.write(&mut body, &mut self);
+            functions.push((subroutine, body.finish()));
         }
         functions
     }
