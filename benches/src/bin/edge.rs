@@ -4,10 +4,10 @@
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use tidegate_benches::arguments::Measured;
 use tidegate_benches::disk;
 use tidegate_benches::gateway::{Gateway, Options};
 use tidegate_benches::load::{self, Done, Plan, percentile_ms};
@@ -23,15 +23,11 @@ const PREPARED: usize = 8_000;
 /// Kafka has caught up once the cursor stood still at the end for so long.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// CPU of the gateway beside nginx.
+/// CPU of the gateway beside nginx; its parts are nginx, single, batch, kafka and latency.
 #[derive(Parser)]
 struct Arguments {
-    /// The binary to measure.
-    #[arg(long)]
-    program: PathBuf,
-    /// Where servers keep their files; the gateway's journal shall be on a real disk.
-    #[arg(long)]
-    dir: PathBuf,
+    #[command(flatten)]
+    measured: Measured,
     /// Rounds; the best counts, all are printed.
     #[arg(long, default_value_t = 5)]
     rounds: u64,
@@ -44,16 +40,13 @@ struct Arguments {
     /// Brokers to forward to; without it there is no Kafka figure.
     #[arg(long)]
     kafka: Option<String>,
-    /// Only these lines: nginx, single, batch, kafka, latency.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
 }
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Fallible<()> {
     let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.dir)?;
+    std::fs::create_dir_all(&arguments.measured.dir)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -113,7 +106,7 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
     summary(&mut out, &subjects)?;
     journals(&mut out, &subjects)?;
     for subject in subjects {
-        if subject.name == "single" && arguments.wants("latency") {
+        if subject.name == "single" && arguments.measured.wants("latency") {
             latency(&mut out, arguments, &subject).await?;
         }
         match subject.server {
@@ -125,17 +118,10 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
 }
 
 impl Arguments {
-    fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
-    }
-
     fn gateway(&self, name: &str, kafka: Option<String>) -> Fallible<(Target, SocketAddr)> {
-        let dir = self.dir.join(name);
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir)?;
-        }
+        let dir = self.measured.fresh(name)?;
         let options = Options {
-            program: self.program.clone(),
+            program: self.measured.program.clone(),
             segments: segments(self.segments),
             kafka,
             lag_records: None,
@@ -160,23 +146,27 @@ fn subjects(arguments: &Arguments) -> Fallible<Vec<Subject>> {
     };
     let count = arguments.requests;
     let mut subjects = Vec::new();
-    if arguments.wants("nginx") {
-        let (server, address) = nginx::start(&arguments.dir.join("nginx"))?;
+    if arguments.measured.wants("nginx") {
+        let (server, address) = nginx::start(&arguments.measured.dir.join("nginx"))?;
         let requests = gets(shape, PREPARED, nginx::GIF);
         let target = (Target::Nginx(server), address);
         subjects.push(subject("nginx", target, requests, count));
     }
-    if arguments.wants("single") {
+    if arguments.measured.wants("single") {
         let target = arguments.gateway("single", None)?;
         let requests = single(shape, PREPARED);
         subjects.push(subject("single", target, requests, count));
     }
-    if arguments.wants("batch") {
+    if arguments.measured.wants("batch") {
         let target = arguments.gateway("batch", None)?;
         let requests = batches(shape, PREPARED / 2, BATCH);
         subjects.push(subject("batch", target, requests, count / 25));
     }
-    if let Some(brokers) = arguments.kafka.clone().filter(|_| arguments.wants("kafka")) {
+    if let Some(brokers) = arguments
+        .kafka
+        .clone()
+        .filter(|_| arguments.measured.wants("kafka"))
+    {
         let target = arguments.gateway("kafka", Some(brokers))?;
         let requests = single(shape, PREPARED);
         subjects.push(subject("kafka", target, requests, count));
@@ -281,9 +271,9 @@ async fn latency(out: &mut impl Write, arguments: &Arguments, subject: &Subject)
         requests: arguments.requests,
         round: arguments.rounds + 1,
     };
-    let disk = disk::fdatasync_us(&arguments.dir, 2_000)?;
+    let disk = disk::fdatasync_us(&arguments.measured.dir, 2_000)?;
     let done = load::open(plan, &subject.requests, rate).await?;
-    let after = disk::fdatasync_us(&arguments.dir, 2_000)?;
+    let after = disk::fdatasync_us(&arguments.measured.dir, 2_000)?;
     writeln!(
         out,
         "\ndurable ack at {rate:.0} requests a second, open loop, in ms"

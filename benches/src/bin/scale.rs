@@ -3,9 +3,9 @@
 
 use std::error::Error;
 use std::io::{Write, stdout};
-use std::path::PathBuf;
 
 use clap::Parser;
+use tidegate_benches::arguments::Measured;
 use tidegate_benches::gateway::{Gateway, Options};
 use tidegate_benches::load::{self, Plan};
 use tidegate_benches::segments::{aggregate_segments, segments};
@@ -17,31 +17,24 @@ const FEW_VISITORS: usize = 1_000;
 const BATCH: usize = 50;
 const MIB: f64 = 1_048_576.0;
 
-/// Memory, cost and restart with many visitors.
+/// Memory, cost and restart with many visitors; its parts are idle, visitors and restart.
 #[derive(Parser)]
 struct Arguments {
-    /// The binary to measure.
-    #[arg(long)]
-    program: PathBuf,
-    /// Where the gateway keeps its files.
-    #[arg(long)]
-    dir: PathBuf,
+    #[command(flatten)]
+    measured: Measured,
     /// Live visitors.
     #[arg(long, default_value_t = 1_000_000)]
     visitors: usize,
     /// Records in the journal's tail at the kill; the checkpoint's default lag.
     #[arg(long, default_value_t = 5_000_000)]
     tail_records: usize,
-    /// Only these parts: idle, visitors, restart.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
 }
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Fallible<()> {
     let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.dir)?;
+    std::fs::create_dir_all(&arguments.measured.dir)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -50,10 +43,10 @@ fn main() -> Fallible<()> {
 
 async fn measure(arguments: &Arguments) -> Fallible<()> {
     let mut out = stdout().lock();
-    if arguments.wants("idle") {
+    if arguments.measured.wants("idle") {
         idle(&mut out, arguments)?;
     }
-    if arguments.wants("visitors") {
+    if arguments.measured.wants("visitors") {
         let many = visitors(&mut out, arguments, arguments.visitors).await?;
         let few = visitors(&mut out, arguments, FEW_VISITORS).await?;
         writeln!(
@@ -63,28 +56,16 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
             many / few
         )?;
     }
-    if arguments.wants("restart") {
+    if arguments.measured.wants("restart") {
         restart(&mut out, arguments).await?;
     }
     Ok(())
 }
 
 impl Arguments {
-    fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
-    }
-
-    fn fresh(&self, name: &str) -> Fallible<PathBuf> {
-        let dir = self.dir.join(name);
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir)?;
-        }
-        Ok(dir)
-    }
-
     fn options(&self) -> Options {
         Options {
-            program: self.program.clone(),
+            program: self.measured.program.clone(),
             segments: aggregate_segments(),
             kafka: None,
             lag_records: None,
@@ -99,7 +80,7 @@ fn idle(out: &mut impl Write, arguments: &Arguments) -> Fallible<()> {
             segments: segments(count),
             ..arguments.options()
         };
-        let gateway = Gateway::start(&arguments.fresh("idle")?, &options)?;
+        let gateway = Gateway::start(&arguments.measured.fresh("idle")?, &options)?;
         let rss = gateway.server.rss_bytes()? as f64 / MIB;
         writeln!(out, "idle with {count} segments: {rss:.1} MiB resident")?;
         gateway.server.stop()?;
@@ -118,7 +99,7 @@ async fn visitors(out: &mut impl Write, arguments: &Arguments, count: usize) -> 
         lag_records: Some(arguments.visitors as u64 / 2),
         ..arguments.options()
     };
-    let gateway = Gateway::start(&arguments.fresh("visitors")?, &options)?;
+    let gateway = Gateway::start(&arguments.measured.fresh("visitors")?, &options)?;
     let idle = gateway.server.rss_bytes()?;
     let requests = single(shape, count.max(8 * FEW_VISITORS));
     let events = arguments.visitors;
@@ -171,7 +152,7 @@ fn memory(
 
 /// Fills the journal up to the checkpoint's lag, kills the gateway, and times the next start.
 async fn restart(out: &mut impl Write, arguments: &Arguments) -> Fallible<()> {
-    let dir = arguments.fresh("restart")?;
+    let dir = arguments.measured.fresh("restart")?;
     let gateway = Gateway::start(&dir, &arguments.options())?;
     let visitors = (arguments.tail_records / BATCH).min(arguments.visitors);
     let shape = Shape {
