@@ -47,4 +47,4 @@ sdk: ## Build the tag and test it
 	cd sdk-js && npm ci --ignore-scripts --no-audit --no-fund && npm run build && npm test
 
 deny: ## Licences, advisories and duplicates of the dependencies (needs cargo-deny)
-	cargo deny --locked check
+	@tests/run.sh deny advisories

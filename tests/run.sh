@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-all=(fmt sdk clippy doc unit simulation readme deploy integration browser deny)
+all=(fmt sdk clippy doc unit simulation readme deploy integration browser deny advisories)
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 skip=77 # what a stage answers when this machine cannot run it
@@ -42,7 +42,12 @@ stage_browser() {
 }
 stage_deny() {
   command -v cargo-deny >/dev/null || { echo "skipped: no cargo-deny (cargo install cargo-deny)"; return $skip; }
-  cargo deny --locked check
+  cargo deny --locked check licenses bans sources
+}
+stage_advisories() {
+  command -v cargo-deny >/dev/null || { echo "skipped: no cargo-deny (cargo install cargo-deny)"; return $skip; }
+  cargo deny --locked fetch db || { echo "skipped: the advisory database cannot be fetched here"; return $skip; }
+  cargo deny --locked --offline check advisories
 }
 
 passed=0 failed=0 skipped=0 broken=()
