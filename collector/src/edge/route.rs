@@ -19,6 +19,25 @@ pub(super) enum Route {
 }
 
 impl Route {
+    /// Every endpoint.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Events,
+        Self::Pixel,
+        Self::Segments,
+        Self::Tag,
+        Self::Health,
+    ];
+
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Events => "/v1/events",
+            Self::Pixel => "/v1/pixel.gif",
+            Self::Segments => "/v1/segments",
+            Self::Tag => "/tag.js",
+            Self::Health => "/healthz",
+        }
+    }
+
     /// The endpoint of `path`, with or without `prefix` (empty, or `/like-this`).
     pub(super) fn of(path: &str, prefix: &str) -> Option<Self> {
         Self::exact(path).or_else(|| {
@@ -28,32 +47,28 @@ impl Route {
     }
 
     fn exact(path: &str) -> Option<Self> {
-        match path.trim_end_matches('/') {
-            "/v1/events" => Some(Self::Events),
-            "/v1/pixel.gif" => Some(Self::Pixel),
-            "/v1/segments" => Some(Self::Segments),
-            "/tag.js" => Some(Self::Tag),
-            "/healthz" => Some(Self::Health),
-            _ => None,
-        }
+        let path = path.trim_end_matches('/');
+        Self::ALL.into_iter().find(|route| route.path() == path)
     }
 
     /// What stands in `Allow` when the method is another.
     pub(super) const fn allow(self) -> &'static str {
         match self {
             Self::Events => "POST, OPTIONS",
-            Self::Pixel | Self::Segments => "GET, OPTIONS",
-            Self::Tag | Self::Health => "GET, HEAD, OPTIONS",
+            Self::Segments => "GET, OPTIONS",
+            Self::Pixel | Self::Tag | Self::Health => "GET, HEAD, OPTIONS",
         }
     }
 
-    /// Whether the endpoint takes this method. A HEAD of the pixel would be an event that nobody
-    /// meant to send.
+    /// Whether the endpoint takes this method. HEAD is GET without the body (RFC 9110, section
+    /// 9.3.2), so one of the pixel is an event as well.
     pub(super) fn takes(self, method: &Method) -> bool {
         match self {
             Self::Events => method == Method::POST,
-            Self::Pixel | Self::Segments => method == Method::GET,
-            Self::Tag | Self::Health => method == Method::GET || method == Method::HEAD,
+            Self::Segments => method == Method::GET,
+            Self::Pixel | Self::Tag | Self::Health => {
+                method == Method::GET || method == Method::HEAD
+            }
         }
     }
 
@@ -96,13 +111,7 @@ mod tests {
 
     #[test]
     fn allow_names_exactly_the_methods_taken() {
-        for route in [
-            Route::Events,
-            Route::Pixel,
-            Route::Segments,
-            Route::Tag,
-            Route::Health,
-        ] {
+        for route in Route::ALL {
             for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
                 assert_eq!(
                     route.takes(&method),

@@ -227,7 +227,7 @@ async fn other_paths_and_methods_are_told_apart() {
         ("GET", "/t/healthz/", 200),
         ("GET", "/nowhere", 404),
         ("GET", "/v1/events", 405),
-        ("HEAD", "/v1/pixel.gif", 405),
+        ("HEAD", "/v1/segments", 405),
         ("PUT", "/t/tag.js", 405),
     ] {
         let mut client = Client::to(served.address).await;
@@ -244,6 +244,24 @@ async fn other_paths_and_methods_are_told_apart() {
         assert_eq!(answer.header("allow").is_some(), expected == 405);
     }
     assert_eq!(served.balance(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_head_of_the_pixel_is_its_get_without_the_image() {
+    let served = Served::start().await;
+    let good = "/v1/pixel.gif?writeKey=shop-key&type=track&event=Seen&anonymousId=a1";
+    let mut client = Client::to(served.address).await;
+    for (path, expected) in [(good, 200), ("/v1/pixel.gif", 400)] {
+        client.send(&request("HEAD", path, &[], b"")).await;
+        let answer = client.head().await;
+        assert_eq!(answer.status, expected, "{path}");
+        assert_eq!(answer.header("content-type"), Some("image/gif"));
+        assert_eq!(answer.header("content-length"), Some("43"));
+    }
+    // The next answer follows at once: no image came in between.
+    assert_eq!(client.ask(&get("/healthz", &[])).await.status, 200);
+    assert_eq!(served.outcomes.ended(Outcome::Accepted), 1);
+    assert_eq!(served.balance(), (2, 2));
 }
 
 #[tokio::test]
