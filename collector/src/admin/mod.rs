@@ -26,3 +26,5 @@ pub use control::{Control, ControlError};
 pub use listener::serve;
 pub use route::Admin;
 pub use tls::TlsError;
+#[cfg(test)]
+pub(crate) use route::ROUTES;

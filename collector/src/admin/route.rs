@@ -20,6 +20,53 @@ const LIST_DEFAULT: usize = 100;
 /// Entries of one list, whatever the request names.
 const LIST_MAX: usize = 10_000;
 
+/// Every path with the methods that it takes; HEAD goes where GET does. The probes are answered
+/// before anything else.
+pub(crate) const ROUTES: [(&str, &str); 12] = [
+    ("/healthz", "GET"),
+    ("/readyz", "GET"),
+    ("/metrics", "GET"),
+    ("/admin/v1/catalog", "GET, POST"),
+    ("/admin/v1/stats", "GET"),
+    ("/admin/v1/cursors", "GET"),
+    ("/admin/v1/cursors/{name}", "DELETE"),
+    ("/admin/v1/destinations", "GET"),
+    ("/admin/v1/destinations/{name}/dead-letters", "GET"),
+    ("/admin/v1/destinations/{name}/test", "POST"),
+    ("/admin/v1/destinations/{name}/replay", "POST"),
+    ("/admin/v1/bad-rows", "GET"),
+];
+
+/// The part of a path that stands for a name.
+const NAME: &str = "{name}";
+
+/// A path of the table.
+struct Found {
+    route: &'static str,
+    allow: &'static str,
+    /// What stands where the route has a name.
+    name: String,
+}
+
+impl Found {
+    fn of(path: &str) -> Option<Self> {
+        let parts: Vec<String> = path.split('/').map(unescaped).collect();
+        ROUTES.into_iter().find_map(|(route, allow)| {
+            let wanted = route.split('/');
+            let mut name = String::new();
+            let mut fits = wanted.clone().count() == parts.len();
+            for (wanted, part) in wanted.zip(&parts) {
+                if wanted == NAME {
+                    name.clone_from(part);
+                } else {
+                    fits &= wanted == part;
+                }
+            }
+            fits.then_some(Self { route, allow, name })
+        })
+    }
+}
+
 /// The admin listener's parts.
 #[derive(Debug)]
 pub struct Admin<C> {
@@ -80,42 +127,34 @@ impl<C: Control> Admin<C> {
     }
 
     async fn route(&self, method: &Method, path: &str, query: &str, body: &Bytes) -> Reply {
-        let control = &self.control;
-        let get = matches!(*method, Method::GET | Method::HEAD);
-        let post = *method == Method::POST;
-        if path == "/metrics" {
-            return if get {
-                metrics::metrics(control, &self.registry)
-            } else {
-                reply::method_not_allowed("GET")
-            };
-        }
-        let Some(rest) = path.strip_prefix("/admin/v1/") else {
+        let Some(found) = Found::of(path) else {
             return reply::not_found();
         };
-        let parts: Vec<String> = rest.split('/').map(unescaped).collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        match parts.as_slice() {
-            ["catalog"] if get => catalog::show(control).await,
-            ["catalog"] if post => catalog::apply(control, query, body).await,
-            ["catalog"] => reply::method_not_allowed("GET, POST"),
-            ["stats"] if get => catalog::stats(control),
-            ["cursors"] if get => cursors::list(control).await,
-            ["cursors", name] if *method == Method::DELETE => cursors::remove(control, name).await,
-            ["cursors", _] => reply::method_not_allowed("DELETE"),
-            ["destinations"] if get => destinations::list(control).await,
-            ["destinations", name, "dead-letters"] if get => {
+        let control = &self.control;
+        let name = &*found.name;
+        let method = match *method {
+            Method::HEAD => "GET",
+            _ => method.as_str(),
+        };
+        match (method, found.route) {
+            ("GET", "/metrics") => metrics::metrics(control, &self.registry),
+            ("GET", "/admin/v1/catalog") => catalog::show(control).await,
+            ("POST", "/admin/v1/catalog") => catalog::apply(control, query, body).await,
+            ("GET", "/admin/v1/stats") => catalog::stats(control),
+            ("GET", "/admin/v1/cursors") => cursors::list(control).await,
+            ("DELETE", "/admin/v1/cursors/{name}") => cursors::remove(control, name).await,
+            ("GET", "/admin/v1/destinations") => destinations::list(control).await,
+            ("GET", "/admin/v1/destinations/{name}/dead-letters") => {
                 destinations::dead_letters(control, name, query).await
             }
-            ["destinations", name, "test"] if post => destinations::test(control, name).await,
-            ["destinations", name, "replay"] if post => {
+            ("POST", "/admin/v1/destinations/{name}/test") => {
+                destinations::test(control, name).await
+            }
+            ("POST", "/admin/v1/destinations/{name}/replay") => {
                 destinations::replay(control, name, body).await
             }
-            ["destinations", _, "test" | "replay"] => reply::method_not_allowed("POST"),
-            ["bad-rows"] if get => bad_rows::list(control, query).await,
-            ["stats" | "cursors" | "destinations" | "bad-rows"]
-            | ["destinations", _, "dead-letters"] => reply::method_not_allowed("GET"),
-            _ => reply::not_found(),
+            ("GET", "/admin/v1/bad-rows") => bad_rows::list(control, query).await,
+            _ => reply::method_not_allowed(found.allow),
         }
     }
 

@@ -503,3 +503,17 @@ fn the_fake_is_a_control() {
     fn is_control<C: Control>(_: &C) {}
     is_control(&Fake::new());
 }
+
+#[tokio::test]
+async fn every_route_of_the_table_is_answered_and_takes_no_other_method() {
+    let desk = Desk::open(None);
+    for (route, allow) in super::route::ROUTES {
+        let path = route.replace("{name}", "ads");
+        for method in [Method::GET, Method::POST, Method::DELETE, Method::PUT] {
+            let status = desk.ask(method.clone(), &path, "").await.0;
+            let taken = allow.split(", ").any(|word| word == method.as_str());
+            let refused = status == StatusCode::METHOD_NOT_ALLOWED;
+            assert_eq!(refused, !taken, "{method} {path}: {status}");
+        }
+    }
+}

@@ -219,6 +219,12 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
     }
 }
 
+/// Every path with the methods that it takes.
+#[cfg(test)]
+pub(crate) fn routes() -> [(&'static str, &'static str); Route::ALL.len()] {
+    Route::ALL.map(|route| (route.path(), route.allow()))
+}
+
 impl<A, G> Edge<A, G> {
     fn source_of(&self, key: &str) -> Option<Arc<Source>> {
         self.catalog.load().source_of(key.as_bytes()).cloned()
