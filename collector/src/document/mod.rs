@@ -14,6 +14,8 @@ pub mod value;
 pub mod section;
 
 #[cfg(test)]
+pub(crate) mod committed;
+#[cfg(test)]
 mod tests;
 
 pub use fault::{Fault, Faults, Place};

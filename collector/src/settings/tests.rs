@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::keys::{KEYS, RESERVED};
 use super::{Ack, Cidr, Kafka, Settings, file, keys};
+use crate::document::committed::assert_written_from_code;
 use crate::document::{Document, Environment, Reader};
 
 fn read(text: &str) -> Result<Settings, Vec<String>> {
@@ -21,22 +22,6 @@ fn read_with(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Vec<S
 
 fn faults(text: &str) -> Vec<String> {
     read(text).expect_err("has mistakes")
-}
-
-/// Compares a committed file with what the code writes; `TIDEGATE_WRITE_DOCS=1` writes it.
-fn assert_written_from_code(path: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-    if std::env::var_os("TIDEGATE_WRITE_DOCS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == text,
-        "{} differs from the code: run TIDEGATE_WRITE_DOCS=1 cargo test -p tidegate-collector \
-         settings",
-        path.display()
-    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The gateway as a whole, started and stopped in this process.
 
 mod api_reference;
+mod metrics_reference;
 
 use tidegate_event::record::{Fold, RecordView};
 
