@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use http_body::Body;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::inflate::{Encoding, inflate};
 
@@ -33,12 +34,21 @@ pub enum BodyError {
     /// Not what its encoding says.
     #[error("the compressed body is damaged")]
     Damaged,
+    /// All bodies in memory together would be larger than `edge.buffered_bytes_max`.
+    #[error("the bodies of other requests fill the memory set aside for them")]
+    NoRoom,
 }
 
 impl BodyError {
     /// The words of the metric, in the order of the variants.
-    pub(super) const REASONS: [&'static str; 5] =
-        ["too_large", "timeout", "incomplete", "encoding", "damaged"];
+    pub(super) const REASONS: [&'static str; 6] = [
+        "too_large",
+        "timeout",
+        "incomplete",
+        "encoding",
+        "damaged",
+        "no_room",
+    ];
 
     pub(super) const fn reason_index(self) -> usize {
         match self {
@@ -47,6 +57,7 @@ impl BodyError {
             Self::Incomplete => 2,
             Self::Encoding => 3,
             Self::Damaged => 4,
+            Self::NoRoom => 5,
         }
     }
 }
@@ -60,8 +71,51 @@ pub(super) struct BodyLimits {
     pub(super) timeout_ms: u64,
 }
 
+/// One request's part of the memory that all bodies may take together.
+#[derive(Debug)]
+pub(super) struct Buffered<'m> {
+    all: &'m Gauge,
+    all_max: i64,
+    held: i64,
+}
+
+impl<'m> Buffered<'m> {
+    /// None yet; `all` is what everybody holds, `bytes_max` its bound.
+    pub(super) fn new(all: &'m Gauge, bytes_max: usize) -> Self {
+        Self {
+            all,
+            all_max: i64::try_from(bytes_max).unwrap_or(i64::MAX),
+            held: 0,
+        }
+    }
+
+    /// Holds so many bytes more until this is dropped.
+    ///
+    /// # Errors
+    /// [`BodyError::NoRoom`]
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let before = self.all.inc_by(bytes);
+        self.held = self.held.saturating_add(bytes);
+        if before.saturating_add(bytes) > self.all_max {
+            return Err(BodyError::NoRoom);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Buffered<'_> {
+    fn drop(&mut self) {
+        self.all.dec_by(self.held);
+    }
+}
+
 /// A body as sent. One that came in one piece is handed on without a copy.
-pub(super) async fn gather<B>(body: &mut B, limits: BodyLimits) -> Result<Bytes, BodyError>
+pub(super) async fn gather<B>(
+    body: &mut B,
+    limits: BodyLimits,
+    buffered: &mut Buffered<'_>,
+) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -69,7 +123,11 @@ where
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(BodyError::TooLarge { bytes_max });
     }
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered {
+        first: Bytes::new(),
+        all: BytesMut::new(),
+        buffered,
+    };
     let at_once = std::future::poll_fn(|cx| Poll::Ready(gathered.poll(body, cx, bytes_max))).await;
     // Most bodies arrive together with their headers: only the others cost a timer.
     if let Poll::Ready(done) = at_once {
@@ -121,13 +179,13 @@ where
     let _ = tokio::time::timeout(Duration::from_millis(limits.timeout_ms), drain).await;
 }
 
-#[derive(Default)]
-struct Gathered {
+struct Gathered<'b, 'm> {
     first: Bytes,
     all: BytesMut,
+    buffered: &'b mut Buffered<'m>,
 }
 
-impl Gathered {
+impl Gathered<'_, '_> {
     fn poll<B>(
         &mut self,
         body: &mut B,
@@ -141,10 +199,8 @@ impl Gathered {
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers carry nothing we use.
-                    if let Ok(data) = frame.into_data()
-                        && !self.push(data, body.size_hint().lower(), bytes_max)
-                    {
-                        return Poll::Ready(Err(BodyError::TooLarge { bytes_max }));
+                    if let Ok(data) = frame.into_data() {
+                        self.push(data, body.size_hint().lower(), bytes_max)?;
                     }
                     if body.is_end_stream() {
                         return Poll::Ready(Ok(()));
@@ -157,14 +213,19 @@ impl Gathered {
         }
     }
 
-    /// False where `data` would exceed the limit.
-    fn push(&mut self, data: Bytes, still_announced: u64, bytes_max: usize) -> bool {
+    fn push(
+        &mut self,
+        data: Bytes,
+        still_announced: u64,
+        bytes_max: usize,
+    ) -> Result<(), BodyError> {
         if self.first.len() + self.all.len() + data.len() > bytes_max {
-            return false;
+            return Err(BodyError::TooLarge { bytes_max });
         }
+        self.buffered.hold(data.len())?;
         if self.first.is_empty() && self.all.is_empty() {
             self.first = data;
-            return true;
+            return Ok(());
         }
         if self.all.is_empty() {
             // What the client announced is not believed for more than it may send.
@@ -175,7 +236,7 @@ impl Gathered {
             self.first = Bytes::new();
         }
         self.all.extend_from_slice(&data);
-        true
+        Ok(())
     }
 
     fn finish(self) -> Bytes {
@@ -226,7 +287,31 @@ mod tests {
             bytes_max,
             timeout_ms: 20,
         };
-        gather(&mut body, limits).await
+        let all = Gauge::default();
+        let mut buffered = Buffered::new(&all, 1_000);
+        gather(&mut body, limits, &mut buffered).await
+    }
+
+    #[tokio::test]
+    async fn bodies_share_one_budget_and_give_their_part_back() {
+        let all = Gauge::default();
+        let limits = BodyLimits {
+            bytes_max: 10,
+            timeout_ms: 20,
+        };
+        let body = || Chunks([Some(&b"0123"[..]), Some(b"45")].into());
+        let mut first = Buffered::new(&all, 10);
+        assert!(gather(&mut body(), limits, &mut first).await.is_ok());
+        assert_eq!(all.get(), 6);
+        let mut second = Buffered::new(&all, 10);
+        let refused = gather(&mut body(), limits, &mut second).await;
+        assert_eq!(refused, Err(BodyError::NoRoom));
+        drop(second);
+        assert_eq!(all.get(), 6);
+        drop(first);
+        assert_eq!(all.get(), 0);
+        let mut third = Buffered::new(&all, 10);
+        assert!(gather(&mut body(), limits, &mut third).await.is_ok());
     }
 
     #[tokio::test]

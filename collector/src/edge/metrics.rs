@@ -36,6 +36,7 @@ pub struct EdgeMetrics {
     rejected_bodies: [Counter; BodyError::REASONS.len()],
     pub(super) body_bytes: Counter,
     pub(super) inflated_bytes: Counter,
+    pub(super) buffered_bytes: Gauge,
     pub(super) connections: Gauge,
     pub(super) connections_total: Counter,
     pub(super) requests_in_flight: Gauge,
@@ -71,6 +72,11 @@ impl EdgeMetrics {
                 registry,
                 "tidegate_edge_inflated_bytes",
                 "Bytes that compressed bodies inflated to",
+            ),
+            buffered_bytes: gauge(
+                registry,
+                "tidegate_edge_buffered_bytes",
+                "Bytes of request bodies in memory",
             ),
             connections: gauge(registry, "tidegate_edge_connections", "Open connections"),
             connections_total: counter(

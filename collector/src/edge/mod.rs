@@ -47,7 +47,7 @@ use crate::pipeline::decode::Limits;
 use crate::pipeline::enrich::GeoLookup;
 use crate::settings::{self, Settings};
 use crate::tracked::Tracked;
-use body::BodyLimits;
+use body::{BodyLimits, Buffered};
 use cookie::CookieRule;
 use cors::Cors;
 use refusal::Refusal;
@@ -134,7 +134,10 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         }
         let taken = self.take(parts, body, route).await;
         let reply = match &taken {
-            Ok((_busy, body)) => self.route(route, &self.raw_hit(parts, body, peer)).await,
+            Ok(taken) => {
+                self.route(route, &self.raw_hit(parts, &taken.body, peer))
+                    .await
+            }
             Err(refusal) if route.carries_events() => self.refuse(refusal),
             Err(refusal) => Reply::refused(refusal).with_retry_after(None),
         };
@@ -157,12 +160,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
 
     /// A place among the requests in work, and the body, inflated. Where either is refused, the
     /// rest of the body is read and thrown away aside.
-    async fn take<B>(
-        &self,
-        parts: &Parts,
-        mut body: B,
-        route: Route,
-    ) -> Result<(InFlight<'_>, Bytes), Refusal>
+    async fn take<B>(&self, parts: &Parts, mut body: B, route: Route) -> Result<Taken<'_>, Refusal>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -170,13 +168,25 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             bytes_max: self.settings.body_bytes_max,
             timeout_ms: self.settings.body_timeout_ms,
         };
+        let all = &self.metrics.buffered_bytes;
+        let mut buffered = Buffered::new(all, self.settings.buffered_bytes_max);
         let taken = match InFlight::enter(&self.metrics, self.settings.in_flight_max) {
             // Only events come in bodies; what else a GET brings is not waited for.
-            Some(busy) if route != Route::Events => return Ok((busy, Bytes::new())),
-            Some(busy) => body::gather(&mut body, limits)
+            Some(place) if route != Route::Events => {
+                return Ok(Taken {
+                    body: Bytes::new(),
+                    _buffered: buffered,
+                    _place: place,
+                });
+            }
+            Some(place) => body::gather(&mut body, limits, &mut buffered)
                 .await
-                .and_then(|sent| self.inflated(parts, sent))
-                .map(|body| (busy, body))
+                .and_then(|sent| self.inflated(parts, sent, &mut buffered))
+                .map(|body| Taken {
+                    body,
+                    _buffered: buffered,
+                    _place: place,
+                })
                 .map_err(|error| {
                     self.metrics.rejected_body(error);
                     Refusal::Body(error)
@@ -195,11 +205,17 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         taken
     }
 
-    fn inflated(&self, parts: &Parts, sent: Bytes) -> Result<Bytes, BodyError> {
+    fn inflated(
+        &self,
+        parts: &Parts,
+        sent: Bytes,
+        buffered: &mut Buffered<'_>,
+    ) -> Result<Bytes, BodyError> {
         let sent_bytes = sent.len();
         self.metrics.body_bytes.inc_by(sent_bytes as u64);
         let body = body::decode(sent, &parts.headers, self.settings.body_bytes_max)?;
         if body.len() != sent_bytes {
+            buffered.hold(body.len())?;
             self.metrics.inflated_bytes.inc_by(body.len() as u64);
         }
         Ok(body)
@@ -235,6 +251,13 @@ impl<A, G> Edge<A, G> {
         Tracked::received(&self.metrics.outcomes, 1).end(refusal.outcome());
         Reply::refused(refusal).with_retry_after(None)
     }
+}
+
+/// A request's body, with what it takes up while it is in work.
+struct Taken<'m> {
+    body: Bytes,
+    _buffered: Buffered<'m>,
+    _place: InFlight<'m>,
 }
 
 /// A place among the requests in work.

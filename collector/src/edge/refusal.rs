@@ -33,6 +33,7 @@ impl Refusal {
                 | BodyError::Encoding
                 | BodyError::Damaged,
             ) => Outcome::Invalid,
+            Self::Body(BodyError::NoRoom) => Outcome::Overloaded,
             Self::Unreadable(unreadable) => unreadable.outcome(),
             Self::Unauthorized => Outcome::Unauthorized,
             Self::Busy => Outcome::Overloaded,

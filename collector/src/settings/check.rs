@@ -34,6 +34,15 @@ pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
             },
         );
     }
+    if settings.edge.buffered_bytes_max < settings.edge.body_bytes_max.saturating_mul(2) {
+        edge.fault(
+            "buffered_bytes_max",
+            Reason::Needs {
+                needs: "to hold the largest body twice, as sent and as inflated",
+                remedy: "raise it to twice edge.body_bytes_max or more",
+            },
+        );
+    }
     if settings.edge.event_bytes_max > settings.edge.body_bytes_max {
         edge.fault(
             "event_bytes_max",

@@ -107,6 +107,11 @@ fn edge(section: Section<'_>, edge: &mut super::Edge) {
     );
     section.number("connections_max", &mut edge.connections_max, 1..=1_000_000);
     section.number("in_flight_max", &mut edge.in_flight_max, 1..=1_000_000);
+    section.size(
+        "buffered_bytes_max",
+        &mut edge.buffered_bytes_max,
+        2 * KIB..=1024 * GIB,
+    );
     section.number("h2_streams_max", &mut edge.h2_streams_max, 1..=10_000);
     let tls = section.section("tls");
     let without = "let a proxy in front speak TLS and remove [edge.tls]";

@@ -129,6 +129,11 @@ pub const KEYS: &[Key] = &[
         "Requests in work at once; beyond it 503.",
     ),
     set(
+        "edge.buffered_bytes_max",
+        "\"256MiB\"",
+        "All request bodies in memory together, as sent and as inflated; beyond it 503. At least twice `edge.body_bytes_max`.",
+    ),
+    set(
         "edge.h2_streams_max",
         "128",
         "Streams of one HTTP/2 connection.",

@@ -106,6 +106,8 @@ pub struct Edge {
     pub connections_max: usize,
     /// Requests in work at once; beyond it 503.
     pub in_flight_max: usize,
+    /// Bytes of all request bodies in memory; beyond it 503.
+    pub buffered_bytes_max: usize,
     /// HTTP/2 streams of one connection.
     pub h2_streams_max: u32,
 }
@@ -296,6 +298,7 @@ impl Default for Settings {
                 header_timeout_ms: 10_000,
                 connections_max: 65_536,
                 in_flight_max: 16_384,
+                buffered_bytes_max: 256 << 20,
                 h2_streams_max: 128,
             },
             cookie: Cookie {

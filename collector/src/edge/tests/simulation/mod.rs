@@ -11,6 +11,7 @@ mod pieces;
 mod traffic;
 mod world;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ const ROOMY: Shape = Shape {
     threads: true,
     in_flight_max: 1_000,
     buffer_bytes_max: 4 << 20,
+    bodies_bytes_max: 4 << 20,
 };
 
 /// A request in work.
@@ -197,10 +199,12 @@ fn shape(random: &mut SmallRng) -> Shape {
         threads: false,
         in_flight_max: [4, 12, 1_000][random.random_range(0..3)],
         buffer_bytes_max: [64 << 10, 128 << 10, 1 << 20][random.random_range(0..3)],
+        bodies_bytes_max: [100 << 10, 1 << 20][random.random_range(0..2)],
     }
 }
 
-fn simulate(seed: u64) {
+/// Adds to `seen` what each outcome was counted.
+fn simulate(seed: u64, seen: &mut BTreeMap<Outcome, u64>) {
     let mut random = SmallRng::seed_from_u64(seed);
     let machine = Machine::new(seed);
     let mut stored = Stored::default();
@@ -221,6 +225,9 @@ fn simulate(seed: u64) {
             name: format!("seed {seed}, life {number}, {shape:?}"),
         };
         runtime.block_on(life.run());
+        for outcome in Outcome::ALL {
+            *seen.entry(outcome).or_default() += life.gateway.outcomes.ended(outcome);
+        }
         // The process is killed, or power fails.
         if life.random.random_bool(0.5) {
             machine.storage.kill();
@@ -242,9 +249,16 @@ fn paused() -> Runtime {
 fn received_is_the_sum_of_outcomes_whatever_fails() {
     let seeds = std::env::var("TIDEGATE_SIM_SEEDS");
     let seeds = seeds.ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    let mut seen = BTreeMap::new();
     for seed in 0..seeds.min(SEEDS_MAX) {
-        simulate(seed);
+        simulate(seed, &mut seen);
     }
+    // Rates are not limited yet.
+    seen.remove(&Outcome::RateLimited);
+    assert!(
+        seen.values().all(|count| *count > 0),
+        "it goes everywhere: {seen:?}"
+    );
 }
 
 /// Shares nothing with the seeds above: real threads meet on the same keys.

@@ -69,6 +69,7 @@ pub(super) struct Shape {
     pub(super) threads: bool,
     pub(super) in_flight_max: usize,
     pub(super) buffer_bytes_max: usize,
+    pub(super) bodies_bytes_max: usize,
 }
 
 /// A running gateway without sockets.
@@ -187,6 +188,7 @@ fn journal_settings(shape: Shape) -> tidegate_journal::Settings {
 fn edge_settings(shape: Shape) -> Settings {
     let mut settings = Settings::default();
     settings.edge.in_flight_max = shape.in_flight_max;
+    settings.edge.buffered_bytes_max = shape.bodies_bytes_max;
     settings.edge.body_bytes_max = BODY_BYTES_MAX;
     settings.edge.body_timeout_ms = BODY_TIMEOUT_MS;
     settings.edge.event_bytes_max = EVENT_BYTES_MAX;
