@@ -16,8 +16,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::Edge;
-use super::accept::Accept;
+use crate::edge::Edge;
+use crate::edge::accept::Accept;
 use crate::pipeline::enrich::GeoLookup;
 use crate::settings;
 
