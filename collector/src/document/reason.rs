@@ -200,12 +200,6 @@ pub enum Reason {
         /// The setting to use instead.
         instead: Option<&'static str>,
     },
-    /// A name that this build knows and cannot do.
-    #[error("is not in this build; {remedy}")]
-    NotBuilt {
-        /// What to do instead.
-        remedy: &'static str,
-    },
 }
 
 struct Unquoted<'a>(Option<&'a str>);

@@ -52,6 +52,7 @@ pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
             },
         );
     }
+    tls(settings, &edge);
     host_cookie(settings, &root.section("cookie"));
     let journal = root.section("journal");
     if settings.journal.disk_budget < 4 * settings.journal.segment_bytes {
@@ -74,6 +75,29 @@ pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
                 remedy: "give events and transitions a topic each",
             },
         );
+    }
+}
+
+/// Keys that say nothing without a TLS listener.
+fn tls(settings: &Settings, edge: &Section<'_>) {
+    if settings.edge.https.is_some() {
+        return;
+    }
+    let needless = Reason::Needs {
+        needs: "edge.https",
+        remedy: "add https = \"0.0.0.0:8443\" to [edge], or remove this",
+    };
+    if settings.edge.tls.pair.is_some() || !settings.edge.tls.certificates.is_empty() {
+        let tls = edge.section("tls");
+        let key = if settings.edge.tls.pair.is_some() {
+            "cert"
+        } else {
+            "certificates"
+        };
+        tls.fault(key, needless.clone());
+    }
+    if settings.edge.proxy_protocol.https {
+        edge.fault("proxy_protocol", needless);
     }
 }
 
@@ -101,13 +125,27 @@ fn listeners(settings: &Settings, root: &Section<'_>) {
             },
         );
     }
-    let (edge, own) = (settings.edge.http, settings.admin.listen);
-    if own.port() != 0 && edge == own {
-        admin.fault(
-            "listen",
+    let own = settings.admin.listen;
+    for (edge, other) in [
+        (Some(settings.edge.http), "the same edge.http"),
+        (settings.edge.https, "the same edge.https"),
+    ] {
+        if own.port() != 0 && edge == Some(own) {
+            admin.fault(
+                "listen",
+                Reason::Excludes {
+                    other,
+                    remedy: "write another port, such as 9180",
+                },
+            );
+        }
+    }
+    if settings.edge.http.port() != 0 && settings.edge.https == Some(settings.edge.http) {
+        root.section("edge").fault(
+            "https",
             Reason::Excludes {
                 other: "the same edge.http",
-                remedy: "write another port, such as 9180",
+                remedy: "write another port, such as 8443",
             },
         );
     }

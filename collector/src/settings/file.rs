@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::form::{is_broker, is_cookie_name, is_domain, is_path_prefix, is_topic};
-use super::{Ack, AdminTls, Cidr, Kafka, Settings, check};
+use super::form::{is_broker, is_cookie_name, is_domain, is_topic};
+use super::{Ack, AdminTls, Cidr, Kafka, Settings, check, listeners};
 use crate::document::{Document, Environment, Faults, Found, Reader, Reason, Section};
 
 const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
-const DAY: u64 = 24 * 60 * MINUTE;
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const MINUTE: u64 = 60 * SECOND;
+pub(super) const DAY: u64 = 24 * 60 * MINUTE;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const COUNT_MAX: u64 = 1_000_000_000;
 
@@ -37,7 +37,7 @@ pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
     path(&root, "data_dir", &mut settings.data_dir, base);
     optional_path(&root, "catalog", &mut settings.catalog, base);
     journal(root.section("journal"), &mut settings.journal);
-    edge(root.section("edge"), &mut settings.edge);
+    edge(root.section("edge"), &mut settings.edge, base);
     cookie(root.section("cookie"), &mut settings.cookie);
     admin(root.section("admin"), &mut settings.admin, base);
     settings.kafka = kafka(root.section("kafka"));
@@ -59,33 +59,15 @@ fn journal(section: Section<'_>, journal: &mut super::Journal) {
     section.finish();
 }
 
-fn edge(section: Section<'_>, edge: &mut super::Edge) {
-    section.address("http", &mut edge.http);
-    not_built(
-        &section,
-        "https",
-        "let a proxy in front speak TLS, name it in edge.trusted_proxies and remove this key",
-    );
-    networks(&section, "trusted_proxies", &mut edge.trusted_proxies);
+fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
+    listeners::read(&section, edge, base);
     section.word(
         "ack",
         &mut edge.ack,
         &[("journal", Ack::Journal), ("kafka", Ack::Kafka)],
     );
     section.duration("ack_timeout", &mut edge.ack_timeout_ms, 100..=5 * MINUTE);
-    if let Some(found) = section.get("path_prefix")
-        && let Some(prefix) = found.text()
-    {
-        if is_path_prefix(&prefix) {
-            edge.path_prefix = prefix;
-        } else {
-            found.fault(Reason::Form {
-                given: prefix,
-                form: "empty or a path that begins and does not end with \"/\"",
-                example: "\"/collect\"",
-            });
-        }
-    }
+    listeners::paths(&section, edge);
     section.size("body_bytes_max", &mut edge.body_bytes_max, KIB..=256 * MIB);
     section.duration("body_timeout", &mut edge.body_timeout_ms, 100..=10 * MINUTE);
     section.size(
@@ -113,11 +95,6 @@ fn edge(section: Section<'_>, edge: &mut super::Edge) {
         2 * KIB..=1024 * GIB,
     );
     section.number("h2_streams_max", &mut edge.h2_streams_max, 1..=10_000);
-    let tls = section.section("tls");
-    let without = "let a proxy in front speak TLS and remove [edge.tls]";
-    not_built(&tls, "cert", without);
-    not_built(&tls, "key", without);
-    tls.finish();
     section.finish();
 }
 
@@ -292,13 +269,7 @@ fn state(root: &Section<'_>, settings: &mut Settings) {
     bad_rows.finish();
 }
 
-fn not_built(section: &Section<'_>, key: &'static str, remedy: &'static str) {
-    if let Some(found) = section.get(key) {
-        found.fault(Reason::NotBuilt { remedy });
-    }
-}
-
-fn networks(section: &Section<'_>, key: &'static str, into: &mut Vec<Cidr>) {
+pub(super) fn networks(section: &Section<'_>, key: &'static str, into: &mut Vec<Cidr>) {
     if let Some(list) = section.get(key).and_then(|found| found.list()) {
         let networks = list.iter().filter_map(Found::network);
         *into = networks
@@ -316,7 +287,7 @@ fn path(section: &Section<'_>, key: &'static str, into: &mut PathBuf, base: &Pat
 }
 
 /// A path of the file starts from the file's folder, one of a variable from where we run.
-fn optional_path(
+pub(super) fn optional_path(
     section: &Section<'_>,
     key: &'static str,
     into: &mut Option<PathBuf>,

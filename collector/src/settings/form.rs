@@ -30,6 +30,10 @@ pub(super) fn is_path_prefix(prefix: &str) -> bool {
             && prefix.split('/').all(|part| part != "." && part != ".."))
 }
 
+pub(super) fn is_path(path: &str) -> bool {
+    !path.is_empty() && is_path_prefix(path)
+}
+
 pub(super) fn is_domain(domain: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -68,10 +68,40 @@ pub const KEYS: &[Key] = &[
         "\"127.0.0.1:8080\"",
         "Where hits arrive, HTTP/1.1 and cleartext HTTP/2. Port 0 takes a free one.",
     ),
+    unset(
+        "edge.https",
+        "\"0.0.0.0:8443\"",
+        "Where hits arrive over TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2. Port 0 takes a free one.",
+    ),
+    set(
+        "edge.http3",
+        "true",
+        "Serves HTTP/3 beside `https`, on the same port of UDP.",
+    ),
+    set(
+        "edge.alt_svc_max_age",
+        "\"1d\"",
+        "How long browsers remember from an answer over TLS that there is HTTP/3 (`Alt-Svc`).",
+    ),
+    unset(
+        "edge.alt_svc_port",
+        "443",
+        "The UDP port that browsers are told, where it is not that of `https`: behind a port mapping.",
+    ),
+    set(
+        "edge.proxy_protocol",
+        "[]",
+        "Listeners, of `http` and `https`, whose connections begin with a PROXY protocol header, version 1 or 2. Others are closed. Only from `trusted_proxies` where there are any.",
+    ),
     set(
         "edge.trusted_proxies",
         "[]",
-        "Peers whose `X-Forwarded-For` is believed: addresses or ranges.",
+        "Peers whose word for address, scheme and host of a client is believed: addresses or ranges.",
+    ),
+    set(
+        "edge.client_ip_header",
+        "\"x-forwarded-for\"",
+        "The header in which they name the client. They must write or remove it themselves: one that they pass on speaks for anybody. `forwarded` reads RFC 7239; a CDN has its own, as `cf-connecting-ip`, `true-client-ip`, `fastly-client-ip`, `cloudfront-viewer-address`.",
     ),
     set(
         "edge.ack",
@@ -137,6 +167,67 @@ pub const KEYS: &[Key] = &[
         "edge.h2_streams_max",
         "128",
         "Streams of one HTTP/2 connection.",
+    ),
+    set(
+        "edge.h3_streams_max",
+        "128",
+        "Requests of one HTTP/3 connection at once.",
+    ),
+    set(
+        "edge.h3_idle_timeout",
+        "\"30s\"",
+        "An HTTP/3 connection without a request is closed after it.",
+    ),
+    set(
+        "edge.h3_receive_window",
+        "\"1MiB\"",
+        "Bytes that an HTTP/3 connection may have sent ahead of what is read.",
+    ),
+    set(
+        "edge.h3_retry_handshakes",
+        "256",
+        "HTTP/3 handshakes under way from which on a new client has to prove its address first (Retry). 0 asks every client.",
+    ),
+    unset(
+        "edge.tls.cert",
+        "\"cert.pem\"",
+        "Certificate chain of `https`, PEM, the host's own first. Without one a self-signed pair is made in `data_dir`, which no browser trusts.",
+    ),
+    unset("edge.tls.key", "\"key.pem\"", "Its private key, PEM."),
+    set(
+        "edge.tls.certificates",
+        "[]",
+        "Further pairs, `{ cert = \"b.pem\", key = \"b-key.pem\" }`, each for the hosts that its certificate names.",
+    ),
+    set(
+        "edge.tls.handshake_timeout",
+        "\"10s\"",
+        "How long a TLS handshake may take.",
+    ),
+    set(
+        "edge.tls.reload_interval",
+        "\"10s\"",
+        "How often the files are looked at. Changed ones are taken without a restart; bad ones change nothing.",
+    ),
+    unset(
+        "edge.paths.tag",
+        "\"/assets/site.js\"",
+        "A further path of `/tag.js`, on a site's own host. So with the others of this section.",
+    ),
+    unset(
+        "edge.paths.events",
+        "\"/assets/e\"",
+        "A further path of `/v1/events`.",
+    ),
+    unset(
+        "edge.paths.pixel",
+        "\"/assets/p.gif\"",
+        "A further path of `/v1/pixel.gif`.",
+    ),
+    unset(
+        "edge.paths.segments",
+        "\"/assets/s\"",
+        "A further path of `/v1/segments`.",
     ),
     set(
         "cookie.name",
@@ -291,25 +382,6 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// Keys of the blueprint that this build refuses with advice.
-pub const RESERVED: &[Key] = &[
-    unset(
-        "edge.https",
-        "\"0.0.0.0:8443\"",
-        "TLS listener. Not in this build: let a proxy in front speak TLS.",
-    ),
-    unset(
-        "edge.tls.cert",
-        "\"cert.pem\"",
-        "Certificate of the TLS listener. Not in this build.",
-    ),
-    unset(
-        "edge.tls.key",
-        "\"key.pem\"",
-        "Key of the TLS listener. Not in this build.",
-    ),
-];
-
 /// `deploy/tidegate.example.toml`: every key with its default; keys without one, and the whole of
 /// `[kafka]`, in comments.
 #[must_use]
@@ -354,10 +426,6 @@ pub fn reference() -> String {
                 "\n## {title}\n\n| key | default | what it does |\n|---|---|---|\n"
             );
         }
-        row(&mut out, key);
-    }
-    out.push_str("\n## Not in this build\n\n| key | default | what it does |\n|---|---|---|\n");
-    for key in RESERVED {
         row(&mut out, key);
     }
     out

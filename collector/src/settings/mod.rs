@@ -6,6 +6,7 @@
 pub mod keys;
 mod form;
 pub mod file;
+mod listeners;
 pub mod check;
 pub mod load;
 
@@ -14,6 +15,8 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+
+use http::HeaderName;
 
 /// Everything the gateway can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,14 +85,32 @@ pub struct Cidr {
 pub struct Edge {
     /// Cleartext listener.
     pub http: SocketAddr,
-    /// Peers whose `X-Forwarded-For` is believed.
+    /// TLS listener; None: cleartext only.
+    pub https: Option<SocketAddr>,
+    /// `[edge.tls]`
+    pub tls: Tls,
+    /// Whether HTTP/3 is served beside `https`, on the same port of UDP.
+    pub http3: bool,
+    /// What of HTTP/3 has limits of its own.
+    pub h3: Http3,
+    /// How long a browser may remember that there is HTTP/3.
+    pub alt_svc_max_age_ms: u64,
+    /// The UDP port that browsers are told; None: that of `https`.
+    pub alt_svc_port: Option<u16>,
+    /// Whose connections begin with a PROXY protocol header.
+    pub proxy_protocol: ProxyProtocol,
+    /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// The header in which they name the client.
+    pub client_ip_header: HeaderName,
     /// When a 2xx may be sent.
     pub ack: Ack,
     /// How long `ack = "kafka"` waits before it answers 503.
     pub ack_timeout_ms: u64,
     /// Every route is also served under it; empty or `/like-this`.
     pub path_prefix: String,
+    /// `[edge.paths]`
+    pub paths: Paths,
     /// A body's bytes, as sent and inflated each.
     pub body_bytes_max: usize,
     /// How long a body may take.
@@ -110,6 +131,63 @@ pub struct Edge {
     pub buffered_bytes_max: usize,
     /// HTTP/2 streams of one connection.
     pub h2_streams_max: u32,
+}
+
+/// `[edge.tls]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    /// The pair for clients that name no host or an unknown one; None: a self-signed pair.
+    pub pair: Option<CertificateFiles>,
+    /// Further pairs, each for the hosts that its certificate names.
+    pub certificates: Vec<CertificateFiles>,
+    /// How long a handshake may take.
+    pub handshake_timeout_ms: u64,
+    /// How often the files are looked at.
+    pub reload_interval_ms: u64,
+}
+
+/// A certificate chain and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, the host's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Limits of HTTP/3.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http3 {
+    /// Requests of one connection at once.
+    pub streams_max: u32,
+    /// A connection without a request is closed after it.
+    pub idle_timeout_ms: u64,
+    /// Bytes of one connection received and not yet read.
+    pub receive_window_bytes: u32,
+    /// Handshakes under way from which on new clients have to prove their address.
+    pub retry_handshakes: usize,
+}
+
+/// Which listeners expect a PROXY protocol header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// `edge.http`
+    pub http: bool,
+    /// `edge.https`, before the handshake.
+    pub https: bool,
+}
+
+/// `[edge.paths]`: further paths of endpoints, on a site's own host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// Of the tag.
+    pub tag: Option<String>,
+    /// Of the events.
+    pub events: Option<String>,
+    /// Of the pixel.
+    pub pixel: Option<String>,
+    /// Of the segments.
+    pub segments: Option<String>,
 }
 
 /// `[cookie]`
@@ -286,10 +364,29 @@ impl Default for Settings {
             },
             edge: Edge {
                 http: loopback(8080),
+                https: None,
+                tls: Tls {
+                    pair: None,
+                    certificates: Vec::new(),
+                    handshake_timeout_ms: 10_000,
+                    reload_interval_ms: 10_000,
+                },
+                http3: true,
+                h3: Http3 {
+                    streams_max: 128,
+                    idle_timeout_ms: 30_000,
+                    receive_window_bytes: 1 << 20,
+                    retry_handshakes: 256,
+                },
+                alt_svc_max_age_ms: 86_400_000,
+                alt_svc_port: None,
+                proxy_protocol: ProxyProtocol::default(),
                 trusted_proxies: Vec::new(),
+                client_ip_header: HeaderName::from_static("x-forwarded-for"),
                 ack: Ack::Journal,
                 ack_timeout_ms: 10_000,
                 path_prefix: String::new(),
+                paths: Paths::default(),
                 body_bytes_max: 4 << 20,
                 body_timeout_ms: 30_000,
                 event_bytes_max: 32 << 10,

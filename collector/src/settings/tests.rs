@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::keys::{KEYS, RESERVED};
+use super::keys::KEYS;
 use super::{Ack, Cidr, Kafka, Settings, file, keys};
 use crate::document::committed::assert_written_from_code;
 use crate::document::{Document, Environment, Reader};
@@ -43,13 +43,17 @@ fn the_list_of_keys_is_the_list_that_is_read() {
     let reader = Reader::new(&document, &environment);
     file::read_all(&reader, Path::new(""));
     let asked: BTreeSet<String> = reader.asked().into_iter().collect();
-    let all = KEYS.iter().chain(RESERVED).map(|key| key.path.to_owned());
-    let mut listed: BTreeSet<String> = all.collect();
-    assert!(listed.remove("kafka.properties"), "its keys are free");
+    let mut listed: BTreeSet<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
+    for tables in TABLES {
+        assert!(listed.remove(tables), "{tables}");
+    }
     assert_eq!(listed, asked);
 }
 
-/// One whole file in which every key but the reserved ones is set to its sample.
+/// Keys with tables of their own below them, which no single variable holds.
+const TABLES: [&str; 2] = ["kafka.properties", "edge.tls.certificates"];
+
+/// One whole file in which every key is set to its sample.
 fn samples() -> String {
     let mut text = String::new();
     for key in KEYS.iter().filter(|key| key.path != "cookie.domain") {
@@ -98,7 +102,7 @@ fn every_key_refuses_a_value_of_another_type_at_its_own_place() {
 
 #[test]
 fn every_key_is_overridden_by_its_variable() {
-    for key in KEYS.iter().filter(|key| key.path != "kafka.properties") {
+    for key in KEYS.iter().filter(|key| !TABLES.contains(&key.path)) {
         let variable = keys::variable(key);
         let told = match read_with("", &[(&variable, "\u{1}")]) {
             Ok(settings) => {
@@ -178,12 +182,36 @@ fn each_kind_of_mistake_says_what_to_write_instead() {
             "2:15: edge.path_prefix: \"x/\" is not empty or a path",
         ),
         (
-            "[edge]\nhttps = \"0.0.0.0:8443\"",
-            "2:9: edge.https: is not in this build; let a proxy in front speak TLS",
+            "[edge]\nhttps = \"127.0.0.1:8080\"",
+            "2:9: edge.https: cannot be set together with the same edge.http",
         ),
         (
-            "[edge.tls]\ncert = \"c.pem\"",
-            "2:8: edge.tls.cert: is not in this build",
+            "[edge]\nproxy_protocol = [\"https\"]",
+            "2:18: edge.proxy_protocol: needs edge.https; add https = \"0.0.0.0:8443\"",
+        ),
+        (
+            "[edge]\nproxy_protocol = [\"htps\"]",
+            "2:19: edge.proxy_protocol[0]: \"htps\" is not one of \"http\", \"https\"",
+        ),
+        (
+            "[edge]\nclient_ip_header = \"a b\"",
+            "2:20: edge.client_ip_header: \"a b\" is not the name of a header",
+        ),
+        (
+            "[edge.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"",
+            "2:8: edge.tls.cert: needs edge.https; add https = \"0.0.0.0:8443\"",
+        ),
+        (
+            "[edge]\nhttps = \"0.0.0.0:8443\"\n[edge.tls]\ncert = \"c.pem\"",
+            "4:8: edge.tls.cert: needs edge.tls.key; add key = \"key.pem\"",
+        ),
+        (
+            "[edge]\nhttps = \"0.0.0.0:8443\"\n[[edge.tls.certificates]]\ncert = \"c.pem\"",
+            "3:1: edge.tls.certificates[0].key: is missing; add key = \"key.pem\"",
+        ),
+        (
+            "[edge.paths]\ntag = \"site.js\"",
+            "2:7: edge.paths.tag: \"site.js\" is not a path that begins",
         ),
         (
             "[edge]\nbody_bytes_max = \"1GiB\"",
