@@ -1,5 +1,7 @@
-//! What runs beside the requests: timers, the checkpoint, the disk accounts.
+//! What runs beside the requests: timers, the checkpoint, the disk accounts, the look at
+//! certificates.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::bad_rows::BadRows;
 use crate::core::Core;
 use crate::core::checkpoint::Extent;
+use crate::edge::{self, Certificates};
 use crate::settings::Settings;
 
 /// Timers are looked at this often.
@@ -21,17 +24,29 @@ const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 pub(super) fn spawn(
     core: &Core,
     bad_rows: &BadRows,
+    certificates: Option<Arc<Certificates>>,
     settings: &Settings,
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     let per_second = usize::try_from(settings.timers.rate_max).unwrap_or(usize::MAX);
     // Twenty ticks a second share the rate.
     let per_tick = per_second.div_ceil(20).max(1);
-    vec![
+    let mut tasks = vec![
         tokio::spawn(timers(core.clone(), per_tick, stopping.clone())),
         tokio::spawn(look_ahead(core.clone(), stopping.clone())),
         tokio::spawn(checkpoint(core.clone(), bad_rows.clone(), stopping.clone())),
-    ]
+    ];
+    if let Some(certificates) = certificates {
+        let interval_ms = settings.edge.tls.reload_interval_ms;
+        let mut stopping = stopping.clone();
+        tasks.push(tokio::spawn(async move {
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => {}
+                () = edge::watch(certificates, interval_ms) => {}
+            }
+        }));
+    }
+    tasks
 }
 
 async fn timers(core: Core, per_tick: usize, mut stopping: watch::Receiver<bool>) {

@@ -35,6 +35,7 @@ pub struct Gateway {
     activation_cursor: Option<ActivationCursor>,
     kafka: Option<KafkaSink>,
     http: SocketAddr,
+    https: Option<SocketAddr>,
     admin: SocketAddr,
     stop: watch::Sender<bool>,
     edge_task: JoinHandle<()>,
@@ -47,6 +48,12 @@ impl Gateway {
     #[must_use]
     pub const fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where hits are taken over TLS and, on the same port of UDP, over HTTP/3.
+    #[must_use]
+    pub const fn https(&self) -> Option<SocketAddr> {
+        self.https
     }
 
     /// Where the admin API answers.

@@ -33,7 +33,7 @@ use crate::core::{Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
-use crate::edge::{self, Edge, EdgeMetrics, RuntimeCatalog};
+use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog, Sockets, Tls, TlsMetrics};
 use crate::geo::GeoDatabases;
 use crate::settings::{Ack, Settings};
 
@@ -96,6 +96,15 @@ pub enum StartError {
     /// The Kafka sink.
     #[error("cannot start forwarding to Kafka: {0}")]
     Kafka(#[from] kafka::StartError),
+    /// A listener of the edge.
+    #[error(transparent)]
+    Bind(#[from] edge::BindError),
+    /// Or the runtime cannot watch its socket.
+    #[error("cannot watch the edge's sockets: {0}")]
+    Sockets(std::io::Error),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] edge::TlsError),
     /// A listener.
     #[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
     Listen {
@@ -180,10 +189,15 @@ impl Gateway {
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
         let (stop, stopping) = watch::channel(false);
 
-        let (http, http_addr) = listen("edge.http", settings.edge.http).await?;
+        let sockets = Sockets::bind(&settings.edge)?;
+        let addresses = Addresses::of(&sockets)?;
+        let tls = open_tls(&settings, &clock, &mut registry)?;
+        let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));
+        let listeners = Listeners::new(sockets, tls, &settings.edge.h3);
+        let listeners = listeners.map_err(StartError::Sockets)?;
         let (admin_listener, admin_addr) = listen("admin.listen", settings.admin.listen).await?;
         let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
-        let edge = Arc::new(Edge::new(
+        let mut edge = Edge::new(
             &settings,
             sources,
             core.clone(),
@@ -191,7 +205,10 @@ impl Gateway {
             Arc::clone(&clock) as Arc<dyn Clock>,
             EdgeMetrics::register(&mut registry),
             bad_rows.clone(),
-        ));
+        );
+        if let Some(quic) = addresses.quic {
+            edge = edge.advertising_http3(quic.port());
+        }
         let control = AppControl::new(
             core.clone(),
             Arc::clone(&catalogs),
@@ -206,8 +223,8 @@ impl Gateway {
             settings.admin.clone(),
         ));
         let gateway = Self {
-            background: background::spawn(&core, &bad_rows, &settings, &stopping),
-            edge_task: tokio::spawn(edge::serve(http, edge, stopped(stopping.clone()))),
+            background: background::spawn(&core, &bad_rows, certificates, &settings, &stopping),
+            edge_task: tokio::spawn(listeners.serve(Arc::new(edge), stopped(stopping.clone()))),
             admin_task: tokio::spawn(admin::serve(
                 admin_listener,
                 admin_tls,
@@ -219,11 +236,12 @@ impl Gateway {
             activation,
             activation_cursor: Some(activation_cursor),
             kafka,
-            http: http_addr,
+            http: addresses.http,
+            https: addresses.https,
             admin: admin_addr,
             stop,
         };
-        announce(&settings.data_dir, http_addr, admin_addr)?;
+        announce(&settings.data_dir, addresses, admin_addr)?;
         Ok(gateway)
     }
 }
@@ -376,6 +394,49 @@ fn start_kafka(
     Ok(Some(sink))
 }
 
+fn open_tls(
+    settings: &Settings,
+    clock: &Arc<SystemClock>,
+    registry: &mut Registry,
+) -> Result<Option<Tls>, StartError> {
+    if settings.edge.https.is_none() {
+        return Ok(None);
+    }
+    let metrics = TlsMetrics::register(registry);
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let tls = Tls::open(&settings.edge.tls, &settings.data_dir, clock, metrics)?;
+    Ok(Some(tls))
+}
+
+/// Where the edge listens, with the ports that it got.
+#[derive(Clone, Copy)]
+struct Addresses {
+    http: SocketAddr,
+    https: Option<SocketAddr>,
+    quic: Option<SocketAddr>,
+}
+
+impl Addresses {
+    fn of(sockets: &Sockets) -> Result<Self, StartError> {
+        let of = || {
+            Ok(Self {
+                http: sockets.http.local_addr()?,
+                https: sockets
+                    .https
+                    .as_ref()
+                    .map(|tcp| tcp.local_addr())
+                    .transpose()?,
+                quic: sockets
+                    .quic
+                    .as_ref()
+                    .map(|udp| udp.local_addr())
+                    .transpose()?,
+            })
+        };
+        of().map_err(StartError::Sockets)
+    }
+}
+
 async fn listen(
     key: &'static str,
     address: SocketAddr,
@@ -404,17 +465,23 @@ fn report(progress: Progress) {
 }
 
 /// Written last: who finds it can connect. Replaced atomically.
-fn announce(data_dir: &Path, http: SocketAddr, admin: SocketAddr) -> Result<(), StartError> {
+fn announce(data_dir: &Path, edge: Addresses, admin: SocketAddr) -> Result<(), StartError> {
+    let Addresses { http, https, quic } = edge;
+    let secure = https.map_or(String::new(), |https| format!(",\"https\":\"{https}\""));
     let write = || -> std::io::Result<()> {
         let next = data_dir.join("addresses.json.next");
         let mut file = std::fs::File::create(&next)?;
-        writeln!(file, "{{\"http\":\"{http}\",\"admin\":\"{admin}\"}}")?;
+        writeln!(
+            file,
+            "{{\"http\":\"{http}\"{secure},\"admin\":\"{admin}\"}}"
+        )?;
         std::fs::rename(next, data_dir.join("addresses.json"))
     };
     write().map_err(|error| StartError::DataDir {
         path: data_dir.to_owned(),
         error,
     })?;
-    tracing::info!(%http, %admin, "ready");
+    let https = https.map(tracing::field::display);
+    tracing::info!(%http, https, http3 = quic.is_some(), %admin, "ready");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The first-party visitor cookie: how it is read and how it is set. Whether it may be is decided
 //! by the pipeline, after consent.
 
-use http::header::{COOKIE, HOST};
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::request::{RawHit, text};
@@ -26,13 +26,15 @@ pub(super) enum Embedding {
     FirstParty,
     /// HTTPS, inside another site: the cookie is partitioned by that site.
     CrossSite,
-    /// Cleartext on this machine, for the demo and for development.
+    /// Cleartext on this machine, for the demo and for development. Cleartext from elsewhere is
+    /// treated as HTTPS: browsers then refuse the cookie, and no id crosses a network in the clear.
     Loopback,
 }
 
 impl Embedding {
     pub(super) fn of(hit: &RawHit<'_>) -> Self {
-        if hit.peer.is_loopback() && hit.header(HOST).is_some_and(is_loopback_host) {
+        let local = hit.peer.is_loopback() && hit.host.as_deref().is_some_and(is_loopback_host);
+        if local && !hit.secure {
             Self::Loopback
         } else if hit.header(FETCH_SITE) == Some("cross-site") {
             Self::CrossSite
@@ -123,6 +125,7 @@ mod tests {
     use super::*;
     use crate::edge::fake;
     use crate::settings::Settings;
+    use http::header::HOST;
     use proptest::prelude::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -227,6 +230,11 @@ mod tests {
                 ..fake::raw_hit(&headers)
             };
             assert_eq!(Embedding::of(&hit), expected, "{peer} {host} {site}");
+            let secure = RawHit {
+                secure: true,
+                ..hit
+            };
+            assert_ne!(Embedding::of(&secure), Embedding::Loopback, "{peer} {host}");
         }
     }
 

@@ -1,26 +1,34 @@
 //! A core that tests can steer, and an edge on a free port in front of it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::header::HOST;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 use tidegate_event::{Enriched, Geo, Identity, Outcome, Timestamp};
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::{Accept, Edge, EdgeMetrics, RawHit, RuntimeCatalog, serve};
+use super::request::text;
+use super::tls::pem;
+use super::{
+    Accept, Edge, EdgeMetrics, Listeners, RawHit, RuntimeCatalog, Sockets, Tls, TlsMetrics,
+};
 use crate::bad_rows::BadRows;
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
 use crate::clock::SystemClock;
 use crate::core::{Accepted, Lookup, Refused, VisitorSegments};
 use crate::pipeline::enrich::GeoLookup;
-use crate::settings::Settings;
+use crate::settings::{CertificateFiles, Settings};
 use crate::tracked::Outcomes;
 
 pub(super) fn web_source() -> Source {
@@ -62,6 +70,8 @@ pub(super) fn raw_hit(headers: &HeaderMap) -> RawHit<'_> {
         query: None,
         headers,
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secure: false,
+        host: text(headers, HOST).map(Cow::Borrowed),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         body: &[],
         received_at: Timestamp(0),
@@ -187,9 +197,25 @@ impl GeoLookup for Nowhere {
     }
 }
 
+/// A self-signed pair for this name, in files called `file`.
+pub(super) fn write_pair(dir: &Path, file: &str, name: &str) -> CertificateFiles {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let files = CertificateFiles {
+        cert: dir.join(format!("{file}.pem")),
+        key: dir.join(format!("{file}-key.pem")),
+    };
+    std::fs::write(&files.cert, pem("CERTIFICATE", cert.der())).unwrap();
+    std::fs::write(&files.key, pem("PRIVATE KEY", signing_key.serialized_der())).unwrap();
+    files
+}
+
 /// A served edge. Stopped by [`Self::stop`], else with the test's runtime.
 pub(super) struct Served {
     pub(super) address: SocketAddr,
+    /// Of TLS and QUIC, where the settings have `https`.
+    pub(super) secure: Option<SocketAddr>,
+    pub(super) tls: Option<Tls>,
     pub(super) core: FakeCore,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) bad_rows: BadRows,
@@ -197,7 +223,7 @@ pub(super) struct Served {
     pub(super) registry: Registry,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Served {
@@ -207,6 +233,7 @@ impl Served {
 
     pub(super) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::default();
+        settings.edge.http = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         change(&mut settings);
         let dir = tempfile::tempdir().unwrap();
         let mut registry = Registry::default();
@@ -218,23 +245,36 @@ impl Served {
             ..Catalog::default()
         })));
         let core = FakeCore::new();
-        let edge = Edge::new(
+        let sockets = Sockets::bind(&settings.edge).unwrap();
+        let address = sockets.http.local_addr().unwrap();
+        let secure = sockets.https.as_ref().map(|tcp| tcp.local_addr().unwrap());
+        let quic = sockets.quic.as_ref().map(|udp| udp.local_addr().unwrap());
+        let clock = Arc::new(SystemClock::default());
+        let tls = secure.map(|_| {
+            let metrics = TlsMetrics::register(&mut registry);
+            Tls::open(&settings.edge.tls, dir.path(), clock.clone(), metrics).unwrap()
+        });
+        let listeners = Listeners::new(sockets, tls.clone(), &settings.edge.h3).unwrap();
+        let mut edge = Edge::new(
             &settings,
             Arc::clone(&catalog),
             core.clone(),
             Nowhere,
-            Arc::new(SystemClock::default()),
+            clock,
             metrics,
             bad_rows.clone(),
         );
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        if let Some(quic) = quic {
+            edge = edge.advertising_http3(quic.port());
+        }
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, Arc::new(edge), async {
+        let task = tokio::spawn(listeners.serve(Arc::new(edge), async {
             let _ = stopped.await;
         }));
         Self {
             address,
+            secure,
+            tls,
             core,
             outcomes,
             bad_rows,
@@ -242,8 +282,29 @@ impl Served {
             registry,
             stop,
             task,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// With TLS and HTTP/3 on a free port, under a self-signed certificate.
+    pub(super) async fn secure(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_with(|settings| {
+            settings.edge.https = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+            change(settings);
+        })
+        .await
+    }
+
+    /// The certificate that it made for itself.
+    pub(super) fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.dir.path().join("tls/self-signed.pem")).unwrap()
+    }
+
+    /// The metrics as they are scraped.
+    pub(super) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
     }
 
     /// Asks it to stop; the task ends when it has.

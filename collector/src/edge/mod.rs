@@ -3,8 +3,10 @@
 //! receipt is there. It folds nothing and decides nothing about visitors.
 
 mod metrics;
+mod tls;
 mod listener;
 mod request;
+mod forwarded;
 mod body;
 mod inflate;
 mod route;
@@ -22,23 +24,23 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::EXPECT;
+use http::header::{ALT_SVC, EXPECT};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 
 pub use accept::Accept;
 pub use body::BodyError;
-pub use listener::serve;
+pub use listener::{BindError, Listeners, Sockets};
 pub use metrics::EdgeMetrics;
 pub use request::RawHit;
 pub use sources::RuntimeCatalog;
+pub use tls::{CertificateError, Certificates, Tls, TlsError, TlsMetrics, watch};
 
 use crate::bad_rows::BadRows;
 use crate::catalog::Source;
@@ -50,9 +52,11 @@ use crate::tracked::Tracked;
 use body::{BodyLimits, Buffered};
 use cookie::CookieRule;
 use cors::Cors;
+use forwarded::Proxies;
 use refusal::Refusal;
 use reply::Reply;
-use route::Route;
+use request::{Channel, Scheme};
+use route::{Route, Routes};
 
 /// Times the body limit that is read and thrown away after a 413, so that the client sees it.
 const DISCARD_FACTOR: usize = 4;
@@ -60,6 +64,10 @@ const DISCARD_FACTOR: usize = 4;
 /// Everything a request needs. Shared by all connections.
 pub struct Edge<A, G> {
     settings: settings::Edge,
+    routes: Routes,
+    proxies: Proxies,
+    /// What answers over TLS say of HTTP/3.
+    alt_svc: Option<HeaderValue>,
     cookie: CookieRule,
     limits: Limits,
     catalog: Arc<ArcSwap<RuntimeCatalog>>,
@@ -91,6 +99,9 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         bad_rows: BadRows,
     ) -> Self {
         Self {
+            routes: Routes::new(&settings.edge),
+            proxies: Proxies::new(&settings.edge),
+            alt_svc: None,
             cookie: CookieRule::new(&settings.cookie),
             limits: Limits {
                 event_bytes_max: settings.edge.event_bytes_max,
@@ -106,26 +117,46 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         }
     }
 
-    /// One request from head to answer.
-    async fn handle<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Full<Bytes>>
+    /// Tells browsers that come by TLS of HTTP/3 on this port, or on the one that the settings say
+    /// stands for it.
+    #[must_use]
+    pub fn advertising_http3(mut self, port: u16) -> Self {
+        let port = self.settings.alt_svc_port.unwrap_or(port);
+        let max_age_s = self.settings.alt_svc_max_age_ms / 1_000;
+        self.alt_svc = HeaderValue::from_str(&format!("h3=\":{port}\"; ma={max_age_s}")).ok();
+        self
+    }
+
+    /// One request from head to answer, whatever protocol it came by.
+    async fn handle<B>(&self, request: Request<B>, channel: Channel) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let (parts, body) = request.into_parts();
         let cors = Cors::of(&parts.method, &parts.headers);
-        let reply = self.answer(&parts, body, peer).await;
-        self.metrics.answered(reply.status);
-        reply.into_response(parts.headers, cors)
+        let reply = match request::malformed(&parts) {
+            None => self.answer(&parts, body, channel).await,
+            Some(why) => {
+                let status = StatusCode::BAD_REQUEST;
+                Reply::error(status, "bad_request", "the request is malformed", why)
+            }
+        };
+        self.metrics.answered(parts.version, reply.status);
+        let mut response = reply.into_response(parts.headers, cors);
+        if let (Scheme::Https, Some(alt_svc)) = (channel.scheme, &self.alt_svc) {
+            response.headers_mut().insert(ALT_SVC, alt_svc.clone());
+        }
+        response
     }
 
-    async fn answer<B>(&self, parts: &Parts, body: B, peer: IpAddr) -> Reply
+    async fn answer<B>(&self, parts: &Parts, body: B, channel: Channel) -> Reply
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         if parts.method == Method::OPTIONS {
             return Reply::empty();
         }
-        let Some(route) = Route::of(parts.uri.path(), &self.settings.path_prefix) else {
+        let Some(route) = self.routes.of(parts.uri.path()) else {
             let detail = "see the documentation for the paths that exist";
             return Reply::error(StatusCode::NOT_FOUND, "not_found", "no such path", detail);
         };
@@ -135,7 +166,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         let taken = self.take(parts, body, route).await;
         let reply = match &taken {
             Ok(taken) => {
-                self.route(route, &self.raw_hit(parts, &taken.body, peer))
+                self.route(route, &self.raw_hit(parts, &taken.body, channel))
                     .await
             }
             Err(refusal) if route.carries_events() => self.refuse(refusal),
@@ -221,14 +252,17 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         Ok(body)
     }
 
-    fn raw_hit<'a>(&self, parts: &'a Parts, body: &'a [u8], peer: IpAddr) -> RawHit<'a> {
+    fn raw_hit<'a>(&self, parts: &'a Parts, body: &'a [u8], channel: Channel) -> RawHit<'a> {
+        let client = self.proxies.client(channel, parts);
         RawHit {
             method: &parts.method,
             path: parts.uri.path(),
             query: parts.uri.query(),
             headers: &parts.headers,
-            peer,
-            client_ip: request::client_ip(peer, &parts.headers, &self.settings.trusted_proxies),
+            peer: channel.peer,
+            secure: client.secure,
+            host: client.host,
+            client_ip: client.ip,
             body,
             received_at: self.clock.now(),
         }

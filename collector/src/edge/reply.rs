@@ -2,7 +2,9 @@
 //! answer, one accepted event, is written without formatting and into the request's own header map.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, SET_COOKIE};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, SET_COOKIE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use tidegate_event::Outcome;
@@ -18,6 +20,8 @@ const GIF: HeaderValue = HeaderValue::from_static("image/gif");
 const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const SCRIPT_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ANY: HeaderValue = HeaderValue::from_static("*");
 const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
 
 /// The 43-byte transparent image that the Snowplow collector answers with.
@@ -61,6 +65,7 @@ enum Content {
     Json,
     Gif,
     Script,
+    ScriptVersion,
     Empty,
 }
 
@@ -100,12 +105,21 @@ impl Reply {
     }
 
     /// 200 with the tag, or 304 where the client has it.
-    pub(super) fn script(body: &'static str, etag: HeaderValue, known: bool) -> Self {
-        let mut reply = if known {
-            Self::new(StatusCode::NOT_MODIFIED, Content::Script, Bytes::new())
+    pub(super) fn script(
+        body: &'static str,
+        etag: HeaderValue,
+        known: bool,
+        immutable: bool,
+    ) -> Self {
+        let content = if immutable {
+            Content::ScriptVersion
         } else {
-            let body = Bytes::from_static(body.as_bytes());
-            Self::new(StatusCode::OK, Content::Script, body)
+            Content::Script
+        };
+        let mut reply = if known {
+            Self::new(StatusCode::NOT_MODIFIED, content, Bytes::new())
+        } else {
+            Self::new(StatusCode::OK, content, Bytes::from_static(body.as_bytes()))
         };
         reply.etag = Some(etag);
         reply
@@ -186,9 +200,13 @@ impl Reply {
                 headers.insert(CACHE_CONTROL, NO_STORE);
                 headers.insert(RESOURCE_POLICY, CROSS_ORIGIN);
             }
-            Content::Script => {
+            Content::Script | Content::ScriptVersion => {
+                let immutable = self.content == Content::ScriptVersion;
                 headers.insert(CONTENT_TYPE, SCRIPT);
-                headers.insert(CACHE_CONTROL, SCRIPT_CACHE);
+                headers.insert(
+                    CACHE_CONTROL,
+                    if immutable { IMMUTABLE } else { SCRIPT_CACHE },
+                );
                 headers.insert(RESOURCE_POLICY, CROSS_ORIGIN);
             }
             Content::Empty => {}
@@ -204,7 +222,13 @@ impl Reply {
                 headers.insert(name, value);
             }
         }
-        cors.apply(&mut headers);
+        match self.content {
+            // One answer for every page, so that a cache between us needs to keep only one.
+            Content::Script | Content::ScriptVersion => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+            }
+            Content::Json | Content::Gif | Content::Empty => cors.apply(&mut headers),
+        }
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;

@@ -1,17 +1,30 @@
-//! One request as the endpoints see it, and the rule for whose address it came from.
-//! Reads headers; never the body.
+//! One request as the endpoints see it, and what no request may say, whatever protocol it came by.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{AsHeaderName, HeaderMap};
-use http::{HeaderName, Method};
+use http::header::{AsHeaderName, HOST, HeaderMap};
+use http::request::Parts;
+use http::{Method, Version};
 use tidegate_event::Timestamp;
 
-use crate::settings::Cidr;
+/// What the connection was encrypted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Nothing.
+    Http,
+    /// TLS, over TCP or in QUIC.
+    Https,
+}
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Hops of `X-Forwarded-For` looked at; a longer chain is a client's invention.
-const FORWARDED_HOPS_MAX: usize = 32;
+/// The connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Channel {
+    /// Who holds its other end, or whom the proxy there names for the whole of it.
+    pub(super) peer: IpAddr,
+    /// How it came.
+    pub(super) scheme: Scheme,
+}
 
 /// Bytes turned into a request, nothing believed yet.
 #[derive(Debug)]
@@ -26,6 +39,10 @@ pub struct RawHit<'a> {
     pub headers: &'a HeaderMap,
     /// Who holds the other end of the connection.
     pub peer: IpAddr,
+    /// Whether the browser spoke TLS, to us or to a trusted proxy.
+    pub secure: bool,
+    /// The host that it asked.
+    pub host: Option<Cow<'a, str>>,
     /// Whose hit it is: the peer, or what a trusted proxy says.
     pub client_ip: IpAddr,
     /// The body, inflated.
@@ -46,170 +63,26 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 
-/// The client's address: the peer's, or, behind a trusted proxy, the rightmost hop of
-/// `X-Forwarded-For` that is not a trusted proxy itself. A hop that is no address ends the walk:
-/// whatever stands left of it was not written by a proxy we know.
-pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> IpAddr {
-    if !is_trusted(peer, trusted) {
-        return peer;
+/// What makes a request malformed: whoever reads it otherwise sees another host than we do.
+/// (RFC 9112, section 3.2; RFC 9113, section 8.3.1; RFC 9114, section 4.3.1)
+pub(super) fn malformed(parts: &Parts) -> Option<&'static str> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, another) = (hosts.next(), hosts.next());
+    let authority = parts.uri.authority();
+    if another.is_some() {
+        return Some("there is more than one Host");
     }
-    let mut nearest = peer;
-    let lines = headers.get_all(FORWARDED_FOR).iter();
-    // The header may come several times; together they read left to right.
-    let lines: smallvec::SmallVec<[&[u8]; 2]> = lines.map(|line| line.as_bytes()).collect();
-    let hops = lines
-        .iter()
-        .rev()
-        .flat_map(|line| line.rsplit(|b| *b == b','));
-    for hop in hops.take(FORWARDED_HOPS_MAX) {
-        let Some(address) = parse_hop(hop) else { break };
-        nearest = address;
-        if !is_trusted(address, trusted) {
-            break;
-        }
+    if parts.version == Version::HTTP_11 && host.is_none() {
+        return Some("there is no Host");
     }
-    nearest
-}
-
-/// `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`, quoted or not.
-fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
-    let hop = std::str::from_utf8(hop).ok()?.trim();
-    let hop = hop
-        .strip_prefix('"')
-        .and_then(|inner| inner.strip_suffix('"'))
-        .unwrap_or(hop);
-    let bare = match hop.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => match hop.split_once(':') {
-            Some((v4, port)) if !port.contains(':') => v4,
-            Some(_) | None => hop,
-        },
-    };
-    bare.parse::<IpAddr>()
-        .ok()
-        .map(|address| address.to_canonical())
-}
-
-fn is_trusted(address: IpAddr, trusted: &[Cidr]) -> bool {
-    trusted.iter().any(|range| contains(range, address))
-}
-
-fn contains(range: &Cidr, address: IpAddr) -> bool {
-    match (range.network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            let shift = 32 - u32::from(range.prefix.min(32));
-            let differ = network.to_bits() ^ address.to_bits();
-            differ.checked_shr(shift).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            let shift = 128 - u32::from(range.prefix.min(128));
-            let differ = network.to_bits() ^ address.to_bits();
-            differ.checked_shr(shift).unwrap_or(0) == 0
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    if let (Version::HTTP_2 | Version::HTTP_3, Some(host), Some(authority)) =
+        (parts.version, host, authority)
+        && !host
+            .as_bytes()
+            .eq_ignore_ascii_case(authority.as_str().as_bytes())
+    {
+        return Some("Host and :authority differ");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-    use proptest::prelude::*;
-
-    fn range(text: &str) -> Cidr {
-        let (network, prefix) = text.split_once('/').unwrap();
-        Cidr {
-            network: network.parse().unwrap(),
-            prefix: prefix.parse().unwrap(),
-        }
-    }
-
-    fn client(peer: &str, lines: &[&str], trusted: &[&str]) -> String {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(FORWARDED_FOR, HeaderValue::from_str(line).unwrap());
-        }
-        let trusted: Vec<_> = trusted.iter().map(|text| range(text)).collect();
-        client_ip(peer.parse().unwrap(), &headers, &trusted).to_string()
-    }
-
-    #[test]
-    fn the_peer_counts_unless_it_is_a_trusted_proxy() {
-        for (peer, lines, trusted, expected) in [
-            ("9.9.9.9", &["1.2.3.4"][..], &[][..], "9.9.9.9"),
-            ("9.9.9.9", &["1.2.3.4"], &["10.0.0.0/8"], "9.9.9.9"),
-            ("10.0.0.1", &["1.2.3.4"], &["10.0.0.0/8"], "1.2.3.4"),
-            ("10.0.0.1", &[], &["10.0.0.0/8"], "10.0.0.1"),
-            (
-                "10.0.0.1",
-                &["6.6.6.6, 1.2.3.4, 10.7.7.7"],
-                &["10.0.0.0/8"],
-                "1.2.3.4",
-            ),
-            (
-                "10.0.0.1",
-                &["6.6.6.6", "1.2.3.4", "10.7.7.7"],
-                &["10.0.0.0/8"],
-                "1.2.3.4",
-            ),
-            (
-                "10.0.0.1",
-                &["10.1.1.1, 10.2.2.2"],
-                &["10.0.0.0/8"],
-                "10.1.1.1",
-            ),
-            (
-                "10.0.0.1",
-                &["6.6.6.6, unknown, 10.2.2.2"],
-                &["10.0.0.0/8"],
-                "10.2.2.2",
-            ),
-            ("10.0.0.1", &["1.2.3.4:4711"], &["10.0.0.0/8"], "1.2.3.4"),
-            (
-                "10.0.0.1",
-                &["\"[2001:db8::7]:80\""],
-                &["10.0.0.0/8"],
-                "2001:db8::7",
-            ),
-            ("10.0.0.1", &["2001:db8::7"], &["10.0.0.0/8"], "2001:db8::7"),
-            ("10.0.0.1", &["::ffff:1.2.3.4"], &["10.0.0.0/8"], "1.2.3.4"),
-            ("fd00::1", &["1.2.3.4"], &["fd00::/8"], "1.2.3.4"),
-            ("9.9.9.9", &["1.2.3.4"], &["0.0.0.0/0"], "1.2.3.4"),
-        ] {
-            assert_eq!(client(peer, lines, trusted), expected, "{peer} {lines:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_header_can_speak_for_an_untrusted_peer(line in "[ -~]{0,80}") {
-            prop_assert_eq!(client("9.9.9.9", &[&line], &["10.0.0.0/8"]), "9.9.9.9");
-        }
-
-        #[test]
-        fn whatever_a_client_writes_left_of_the_proxys_entry_is_ignored(
-            forged in "[ -~]{0,60}", a in 11u8..=200, b: u8, c: u8, d: u8,
-        ) {
-            let real = format!("{a}.{b}.{c}.{d}");
-            prop_assume!(!forged.contains('"'));
-            let line = format!("{forged}, {real}, 10.0.0.7");
-            prop_assert_eq!(client("10.0.0.1", &[&line], &["10.0.0.0/8"]), real);
-        }
-
-        #[test]
-        fn every_address_that_display_writes_reads_back(bits: u128, v4: u32, port: u16) {
-            let v6 = IpAddr::from(bits.to_be_bytes()).to_canonical();
-            let v4 = IpAddr::from(v4.to_be_bytes());
-            let bracketed = format!("[{v6}]:{port}");
-            let with_port = format!(" {v4}:{port} ");
-            prop_assert_eq!(parse_hop(v6.to_string().as_bytes()), Some(v6));
-            prop_assert_eq!(parse_hop(bracketed.as_bytes()), Some(v6));
-            prop_assert_eq!(parse_hop(with_port.as_bytes()), Some(v4));
-        }
-
-        #[test]
-        fn arbitrary_hops_never_panic(hop: Vec<u8>) {
-            let _ = parse_hop(&hop);
-        }
-    }
+    let has_user = authority.is_some_and(|authority| authority.as_str().contains('@'));
+    has_user.then_some("the host is given with a user")
 }

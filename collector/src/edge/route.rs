@@ -1,7 +1,9 @@
 //! Paths to endpoints. Trailing slashes count for nothing, and every route is also served under
-//! the configured prefix.
+//! the configured prefix, some at a further path of their own.
 
 use http::Method;
+
+use crate::settings;
 
 /// The endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +14,51 @@ pub(super) enum Route {
     Pixel,
     /// `GET /v1/segments`
     Segments,
-    /// `GET /tag.js`
+    /// `GET /tag.js`, `GET /tag.HASH.js`
     Tag,
     /// `GET /healthz`
     Health,
+}
+
+/// The paths of one edge.
+#[derive(Debug)]
+pub(super) struct Routes {
+    prefix: String,
+    further: Vec<(String, Route)>,
+}
+
+impl Routes {
+    pub(super) fn new(settings: &settings::Edge) -> Self {
+        let paths = &settings.paths;
+        let further = [
+            (&paths.tag, Route::Tag),
+            (&paths.events, Route::Events),
+            (&paths.pixel, Route::Pixel),
+            (&paths.segments, Route::Segments),
+        ];
+        Self {
+            prefix: settings.path_prefix.clone(),
+            further: further
+                .into_iter()
+                .filter_map(|(path, route)| Some((path.clone()?, route)))
+                .collect(),
+        }
+    }
+
+    /// The endpoint of `path`, with or without the prefix (empty, or `/like-this`).
+    pub(super) fn of(&self, path: &str) -> Option<Route> {
+        Route::exact(path)
+            .or_else(|| {
+                let prefix = self.prefix.as_str();
+                let rest = path.strip_prefix(prefix).filter(|_| !prefix.is_empty())?;
+                Route::exact(rest)
+            })
+            .or_else(|| {
+                let path = path.trim_end_matches('/');
+                let found = self.further.iter().find(|(further, _)| further == path);
+                found.map(|(_, route)| *route)
+            })
+    }
 }
 
 impl Route {
@@ -38,17 +81,18 @@ impl Route {
         }
     }
 
-    /// The endpoint of `path`, with or without `prefix` (empty, or `/like-this`).
-    pub(super) fn of(path: &str, prefix: &str) -> Option<Self> {
-        Self::exact(path).or_else(|| {
-            let rest = path.strip_prefix(prefix).filter(|_| !prefix.is_empty())?;
-            Self::exact(rest)
-        })
-    }
-
     fn exact(path: &str) -> Option<Self> {
         let path = path.trim_end_matches('/');
-        Self::ALL.into_iter().find(|route| route.path() == path)
+        let is_tag = path.rfind('/') == Some(0) && Self::tag_version(path).is_some();
+        let known = Self::ALL.into_iter().find(|route| route.path() == path);
+        known.or(is_tag.then_some(Self::Tag))
+    }
+
+    /// The version that a path of the tag names: `HASH` of `/tag.HASH.js`.
+    pub(super) fn tag_version(path: &str) -> Option<&str> {
+        let version = path.rsplit_once("/tag.")?.1.strip_suffix(".js")?;
+        let is_hash = version.len() == 16 && version.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hash.then_some(version)
     }
 
     /// What stands in `Allow` when the method is another.
@@ -84,6 +128,13 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
+
+    fn routes(change: impl FnOnce(&mut settings::Edge)) -> Routes {
+        let mut settings = Settings::default();
+        change(&mut settings.edge);
+        Routes::new(&settings.edge)
+    }
 
     #[test]
     fn routes_ignore_trailing_slashes_and_the_prefix() {
@@ -104,8 +155,31 @@ mod tests {
             ("/tag.js", "/tag", Some(Route::Tag)),
             ("/healthz", "", Some(Route::Health)),
             ("/v1/segments", "", Some(Route::Segments)),
+            ("/tag.0123456789abcdef.js", "", Some(Route::Tag)),
+            ("/t/tag.0123456789abcdef.js", "/t", Some(Route::Tag)),
+            ("/x/tag.0123456789abcdef.js", "", None),
+            ("/tag.0123.js", "", None),
         ] {
-            assert_eq!(Route::of(path, prefix), expected, "{path} under {prefix}");
+            let routes = routes(|edge| edge.path_prefix = prefix.to_owned());
+            assert_eq!(routes.of(path), expected, "{path} under {prefix}");
+        }
+    }
+
+    #[test]
+    fn endpoints_have_further_paths_where_configured() {
+        let routes = routes(|edge| {
+            edge.path_prefix = "/t".to_owned();
+            edge.paths.tag = Some("/assets/site.js".to_owned());
+            edge.paths.events = Some("/assets/e".to_owned());
+        });
+        for (path, expected) in [
+            ("/assets/site.js", Some(Route::Tag)),
+            ("/assets/e/", Some(Route::Events)),
+            ("/v1/events", Some(Route::Events)),
+            ("/t/assets/e", None),
+            ("/assets/x", None),
+        ] {
+            assert_eq!(routes.of(path), expected, "{path}");
         }
     }
 

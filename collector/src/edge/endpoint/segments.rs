@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
-use http::header::{HOST, ORIGIN};
+use http::header::ORIGIN;
 use tidegate_event::json::write_str;
 
 use crate::catalog::{Source, SourceKind};
@@ -102,7 +102,7 @@ fn is_registered(hit: &RawHit<'_>, source: &Source) -> bool {
     match hit.header(ORIGIN) {
         Some(origin) => source.origins.iter().any(|known| known == origin),
         None if same_origin(hit.headers) => {
-            let host = hit.header(HOST).unwrap_or("");
+            let host = hit.host.as_deref().unwrap_or("");
             source.origins.iter().any(|known| {
                 known
                     .split_once("://")

@@ -1,9 +1,14 @@
 //! The edge over real sockets, in front of a core that the tests steer.
 
 mod client;
+mod secure_client;
 mod answers;
 mod bad_input;
 mod connections;
+mod tls;
+mod http3;
+mod proxies;
+mod smuggling;
 mod reading_back;
 mod simulation;
 mod visitors;

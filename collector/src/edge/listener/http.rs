@@ -1,0 +1,141 @@
+//! HTTP/1.1 and HTTP/2 on one connection, cleartext or not: served request by request, dropped when
+//! it only waits, finished in order when the gateway stops.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use super::activity::Activity;
+use super::strict::Strict;
+use crate::edge::Edge;
+use crate::edge::accept::Accept;
+use crate::edge::request::Channel;
+use crate::pipeline::enrich::GeoLookup;
+use crate::settings;
+
+/// Smallest header buffer that hyper takes.
+const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    /// HTTP/1.1, or HTTP/2 with prior knowledge: its first bytes tell.
+    Either,
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2
+    Http2,
+}
+
+/// How each of them is served; made once for a listener.
+pub(super) struct Protocols {
+    either: auto::Builder<TokioExecutor>,
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    pub(super) fn new(settings: &settings::Edge) -> Self {
+        let either = builder(settings);
+        Self {
+            http1: either.clone().http1_only(),
+            http2: either.clone().http2_only(),
+            either,
+        }
+    }
+
+    const fn builder(&self, spoken: Spoken) -> &auto::Builder<TokioExecutor> {
+        match spoken {
+            Spoken::Either => &self.either,
+            Spoken::Http1 => &self.http1,
+            Spoken::Http2 => &self.http2,
+        }
+    }
+}
+
+fn builder(settings: &settings::Edge) -> auto::Builder<TokioExecutor> {
+    let header_bytes = settings.header_bytes_max.max(HEADER_BUFFER_BYTES_MIN);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // A client that closes its sending side still gets its answer. Slow headers are cut off by
+    // `Activity`, which costs no timer for each request.
+    http.http1()
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_buf_size(header_bytes);
+    http.http2()
+        .max_concurrent_streams(settings.h2_streams_max)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+    http
+}
+
+/// One connection.
+pub(super) struct Connection<A, G> {
+    edge: Arc<Edge<A, G>>,
+    channel: Channel,
+    activity: Activity,
+}
+
+impl<A, G> Connection<A, G>
+where
+    A: Accept,
+    G: GeoLookup + Send + Sync + 'static,
+{
+    pub(super) fn new(edge: Arc<Edge<A, G>>, channel: Channel) -> Arc<Self> {
+        Arc::new(Self {
+            edge,
+            channel,
+            activity: Activity::default(),
+        })
+    }
+
+    pub(super) async fn run<S>(
+        self: Arc<Self>,
+        stream: S,
+        protocols: &Protocols,
+        spoken: Spoken,
+        mut stopping: watch::Receiver<bool>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request: Request<Incoming>| {
+            let connection = Arc::clone(&self);
+            async move {
+                let busy = connection.activity.request();
+                let response = connection.edge.handle(request, connection.channel).await;
+                drop(busy);
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let stream = TokioIo::new(Strict::new(stream, spoken != Spoken::Http2));
+        let mut served = pin!(protocols.builder(spoken).serve_connection(stream, service));
+        let mut stop = pin!(stopping.wait_for(|stop| *stop));
+        let patience = Duration::from_millis(self.edge.settings.header_timeout_ms);
+        let mut tick = pin!(tokio::time::sleep(patience));
+        let (mut seen, mut told_to_end) = (0, false);
+        loop {
+            tokio::select! {
+                biased;
+                // How a client ended its connection is its own affair.
+                _ = served.as_mut() => break,
+                _ = stop.as_mut(), if !told_to_end => {
+                    told_to_end = true;
+                    served.as_mut().graceful_shutdown();
+                }
+                () = tick.as_mut() => {
+                    if self.activity.is_idle(&mut seen) {
+                        break;
+                    }
+                    tick.set(tokio::time::sleep(patience));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! HTTP/3 on one QUIC connection: each request is read off its stream and answered as over any
+//! other protocol. A connection without requests is closed, and one that the gateway stops under is
+//! told so by GOAWAY and finishes what is in work (RFC 9114, section 5.2).
+
+mod body;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use h3::error::{Code, StreamError};
+use h3::server::{RequestResolver, RequestStream};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
+use tokio::sync::watch;
+
+use super::activity::Activity;
+use crate::edge::Edge;
+use crate::edge::accept::Accept;
+use crate::edge::request::{Channel, Scheme};
+use crate::pipeline::enrich::GeoLookup;
+use body::{Length, StreamBody};
+
+/// After GOAWAY a connection without work is kept for so long: requests under way arrive, and the
+/// last answers are acknowledged, within a few round trips.
+const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
+/// Headers that belong to a connection, which HTTP/3 has none of (RFC 9114, section 4.2).
+const CONNECTION_HEADERS: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+type Resolver = RequestResolver<h3_quinn::Connection, Bytes>;
+type SendHalf = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
+
+/// What its requests share.
+struct Connection<A, G> {
+    edge: Arc<Edge<A, G>>,
+    quic: quinn::Connection,
+    activity: Activity,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<A, G>(
+    quic: quinn::Connection,
+    edge: Arc<Edge<A, G>>,
+    mut stopping: watch::Receiver<bool>,
+) where
+    A: Accept,
+    G: GeoLookup + Send + Sync + 'static,
+{
+    let _open = edge.metrics.open_connection();
+    let headers_max = u64::try_from(edge.settings.header_bytes_max).unwrap_or(u64::MAX);
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(headers_max);
+    let h3 = builder.build(h3_quinn::Connection::new(quic.clone()));
+    // How a client ended its connection is its own affair, here and below.
+    let Ok(mut h3) = h3.await else { return };
+    let mut patience = Duration::from_millis(edge.settings.h3.idle_timeout_ms);
+    let connection = Arc::new(Connection {
+        edge,
+        quic,
+        activity: Activity::default(),
+    });
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + patience, patience);
+    let (mut seen, mut told_to_end) = (0, false);
+    let mut stop = pin!(async {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    });
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.as_mut(), if !told_to_end => {
+                told_to_end = true;
+                // The first request that will not be answered: the one after the last.
+                if h3.shutdown(1).await.is_err() {
+                    return;
+                }
+                patience = GOAWAY_PATIENCE;
+                tick = tokio::time::interval_at(tokio::time::Instant::now() + patience, patience);
+            }
+            accepted = h3.accept() => match accepted {
+                Ok(Some(resolver)) => {
+                    tokio::spawn(Arc::clone(&connection).request(resolver));
+                }
+                Ok(None) | Err(_) => return,
+            },
+            _ = tick.tick() => {
+                if connection.activity.is_idle(&mut seen) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl<A, G> Connection<A, G>
+where
+    A: Accept,
+    G: GeoLookup + Send + Sync + 'static,
+{
+    async fn request(self: Arc<Self>, resolver: Resolver) {
+        let _busy = self.activity.request();
+        let settings = &self.edge.settings;
+        let patience = Duration::from_millis(settings.header_timeout_ms);
+        let resolved = tokio::time::timeout(patience, resolver.resolve_request()).await;
+        // Malformed pseudo-headers are the library's to refuse; it has.
+        let Ok(Ok((request, stream))) = resolved else {
+            return;
+        };
+        let (mut send, receive) = stream.split();
+        let (parts, ()) = request.into_parts();
+        let Some(length) = Length::of(&parts.headers).filter(|_| !has_connection(&parts.headers))
+        else {
+            send.stop_stream(Code::H3_MESSAGE_ERROR);
+            return;
+        };
+        let head = parts.method == Method::HEAD;
+        let channel = Channel {
+            // It may have moved since the handshake.
+            peer: self.quic.remote_address().ip().to_canonical(),
+            scheme: Scheme::Https,
+        };
+        let body = StreamBody::new(receive, length);
+        let response = self
+            .edge
+            .handle(Request::from_parts(parts, body), channel)
+            .await;
+        // A client that reads nothing cannot hold on to its answer for ever.
+        let patience = Duration::from_millis(settings.body_timeout_ms);
+        let response = self.completed(response);
+        let sent = tokio::time::timeout(patience, answer(&mut send, response, head)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            send.stop_stream(Code::H3_REQUEST_CANCELLED);
+        }
+    }
+}
+
+impl<A, G> Connection<A, G> {
+    /// What hyper adds to the answers of the other versions.
+    fn completed(&self, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        let now_ms = u64::try_from(self.edge.clock.now().0).unwrap_or(0);
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now_ms));
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            response.headers_mut().insert(DATE, date);
+        }
+        if response.status() != StatusCode::NOT_MODIFIED {
+            let length = response.body().size_hint().exact().unwrap_or(0);
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        response
+    }
+}
+
+fn has_connection(headers: &HeaderMap) -> bool {
+    CONNECTION_HEADERS
+        .iter()
+        .any(|name| headers.contains_key(name))
+}
+
+async fn answer(
+    send: &mut SendHalf,
+    response: Response<Full<Bytes>>,
+    head: bool,
+) -> Result<(), StreamError> {
+    let (parts, body) = response.into_parts();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(never) => match never {},
+    };
+    send.send_response(Response::from_parts(parts, ())).await?;
+    if !head && !body.is_empty() {
+        send.send_data(body).await?;
+    }
+    send.finish().await
+}

@@ -1,0 +1,78 @@
+//! HTTP/1.1 read more strictly than hyper reads it, where two readers of one connection could see
+//! different messages: request smuggling (RFC 9112, section 11.2).
+//!
+//! [`framing`] follows the bytes as they are read. At the first message that a proxy in front may
+//! have framed otherwise, one byte is replaced by one that no HTTP parser takes: hyper itself then
+//! answers 400 and closes. Everything else passes unchanged and uncopied.
+
+mod framing;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use framing::Framing;
+
+/// A stream whose incoming bytes are checked.
+#[derive(Debug)]
+pub(super) struct Strict<S> {
+    stream: S,
+    framing: Framing,
+}
+
+impl<S> Strict<S> {
+    /// Without `http1` nothing is checked: HTTP/2 frames its messages beyond doubt.
+    pub(super) fn new(stream: S, http1: bool) -> Self {
+        let framing = if http1 {
+            Framing::default()
+        } else {
+            Framing::unchecked()
+        };
+        Self { stream, framing }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.framing.follow(&mut buffer.filled_mut()[before..]);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

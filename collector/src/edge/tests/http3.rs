@@ -1,0 +1,200 @@
+//! HTTP/3 with a client of the same libraries; others, written by other people, are in
+//! `tests/h3`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Version};
+use http_body_util::Full;
+use tidegate_event::Outcome;
+
+use super::client::eventually;
+use super::secure_client::{Http3, ask_tls};
+use crate::edge::fake::Served;
+
+const EVENT: &str = r#"{"type":"track","event":"Seen"}"#;
+
+fn post(length: Option<usize>) -> Request<()> {
+    let mut request = Request::post("https://localhost/v1/events?writeKey=shop-key")
+        .header("origin", "https://shop.example");
+    if let Some(length) = length {
+        request = request.header("content-length", length);
+    }
+    request.body(()).unwrap()
+}
+
+fn get(path: &str) -> Request<()> {
+    let uri = format!("https://localhost{path}");
+    Request::get(uri).body(()).unwrap()
+}
+
+#[tokio::test]
+async fn events_pixels_and_the_tag_are_answered_as_over_any_other_version() {
+    let served = Served::secure(|_| {}).await;
+    let mut http3 = Http3::to(&served).await;
+    let over_h3 = http3.ask(post(None), EVENT.as_bytes()).await;
+    assert_eq!(over_h3.version(), Version::HTTP_3);
+    let body = Full::new(Bytes::from_static(EVENT.as_bytes()));
+    let over_h2 = ask_tls(&served, &[b"h2"], post(None).map(|()| body)).await;
+    assert_eq!(over_h3.status(), over_h2.status());
+    assert_eq!(over_h3.body(), over_h2.body());
+    for (name, value) in over_h2.headers() {
+        let same = &over_h3.headers()[name];
+        match name.as_str() {
+            "date" => assert_eq!(same.len(), value.len()),
+            "set-cookie" => {
+                let cookie = same.to_str().unwrap();
+                assert!(cookie.starts_with("__Host-tg_vid="), "{cookie}");
+                assert!(cookie.ends_with("; Secure; SameSite=Lax"), "{cookie}");
+            }
+            _ => assert_eq!(same, value, "{name}"),
+        }
+    }
+    assert_eq!(over_h3.headers().len(), over_h2.headers().len());
+
+    let pixel = http3
+        .ask(get("/v1/pixel.gif?writeKey=shop-key&event=Seen"), b"")
+        .await;
+    assert_eq!((pixel.status().as_u16(), pixel.body().len()), (200, 43));
+    let tag = http3.ask(get("/tag.js"), b"").await;
+    let length: usize = tag.headers()["content-length"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(length, tag.body().len());
+    let mut head = get("/tag.js");
+    *head.method_mut() = http::Method::HEAD;
+    let head = http3.ask(head, b"").await;
+    assert_eq!(
+        head.headers()["content-length"],
+        length.to_string().as_str()
+    );
+    assert!(head.body().is_empty());
+    assert_eq!(served.balance(), (3, 3));
+    assert!(
+        served
+            .metrics()
+            .contains("tidegate_edge_requests_by_version_total{version=\"3\"} 4")
+    );
+}
+
+#[tokio::test]
+async fn bodies_are_held_to_their_limit_and_to_what_they_announce() {
+    let served = Served::secure(|settings| settings.edge.body_bytes_max = 1_000).await;
+    let mut http3 = Http3::to(&served).await;
+    let large = vec![b' '; 5_000];
+    assert_eq!(http3.ask(post(None), &large).await.status(), 413);
+    assert_eq!(http3.ask(post(Some(5_000)), b"").await.status(), 413);
+    for announced in [EVENT.len() - 1, EVENT.len() + 1] {
+        let answer = http3.try_ask(post(Some(announced)), EVENT.as_bytes()).await;
+        assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 400));
+    }
+    let exact = http3.ask(post(Some(EVENT.len())), EVENT.as_bytes()).await;
+    assert_eq!(exact.status(), 200);
+    assert_eq!(served.outcomes.ended(Outcome::Accepted), 1);
+}
+
+#[tokio::test]
+async fn headers_of_a_connection_have_no_place_in_a_stream() {
+    let served = Served::secure(|_| {}).await;
+    let mut http3 = Http3::to(&served).await;
+    for (name, value) in [
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("content-length", "+5"),
+    ] {
+        let mut request = post(None);
+        let value = value.parse().unwrap();
+        request.headers_mut().insert(name, value);
+        assert!(http3.try_ask(request, b"").await.is_err(), "{name}");
+    }
+    assert_eq!(served.outcomes.ended(Outcome::Accepted), 0);
+    assert_eq!(http3.ask(get("/healthz"), b"").await.status(), 200);
+}
+
+#[tokio::test]
+async fn headers_over_their_limit_are_refused() {
+    let served = Served::secure(|settings| settings.edge.header_bytes_max = 8_192).await;
+    let mut http3 = Http3::to(&served).await;
+    let mut request = get("/healthz");
+    let long = "x".repeat(20_000).parse().unwrap();
+    request.headers_mut().insert("x-long", long);
+    let answer = http3.try_ask(request, b"").await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
+}
+
+#[tokio::test]
+async fn a_client_that_moves_goes_on() {
+    let served = Served::secure(|_| {}).await;
+    let mut http3 = Http3::to(&served).await;
+    assert_eq!(http3.ask(post(None), EVENT.as_bytes()).await.status(), 200);
+    for _ in 0..3 {
+        http3.move_elsewhere();
+        assert_eq!(http3.ask(post(None), EVENT.as_bytes()).await.status(), 200);
+    }
+    assert_eq!(served.balance(), (4, 4));
+    assert!(
+        served
+            .metrics()
+            .contains("tidegate_edge_connections_opened_total 1")
+    );
+}
+
+#[tokio::test]
+async fn under_load_a_client_proves_its_address_first() {
+    let served = Served::secure(|settings| settings.edge.h3.retry_handshakes = 0).await;
+    let mut http3 = Http3::to(&served).await;
+    assert_eq!(http3.ask(get("/healthz"), b"").await.status(), 200);
+    assert!(served.metrics().contains("tidegate_quic_retries_total 1"));
+    let without = Served::secure(|_| {}).await;
+    Http3::to(&without).await;
+    assert!(without.metrics().contains("tidegate_quic_retries_total 0"));
+}
+
+#[tokio::test]
+async fn beyond_the_places_clients_are_refused_and_come_in_later() {
+    let served = Served::secure(|settings| settings.edge.connections_max = 1).await;
+    let first = Http3::to(&served).await;
+    assert!(Http3::try_to(&served).await.is_err());
+    assert!(served.metrics().contains("tidegate_quic_refused_total 1"));
+    first.quic.close(0u32.into(), b"");
+    eventually(|| served.metrics().contains("tidegate_edge_connections 0")).await;
+    let mut third = Http3::to(&served).await;
+    assert_eq!(third.ask(get("/healthz"), b"").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_closed_whatever_it_sends() {
+    let served = Served::secure(|settings| settings.edge.h3.idle_timeout_ms = 150).await;
+    let mut http3 = Http3::to(&served).await;
+    assert_eq!(http3.ask(get("/healthz"), b"").await.status(), 200);
+    let closed = tokio::time::timeout(Duration::from_secs(20), http3.quic.closed());
+    assert!(closed.await.is_ok());
+    eventually(|| served.metrics().contains("tidegate_edge_connections 0")).await;
+}
+
+#[tokio::test]
+async fn shutdown_says_goaway_and_answers_what_is_in_work() {
+    let served = Served::secure(|_| {}).await;
+    let core = served.core.clone();
+    core.set_durable(Ok(0));
+    let mut idle = Http3::to(&served).await;
+    assert_eq!(idle.ask(get("/healthz"), b"").await.status(), 200);
+    let mut busy = Http3::to(&served).await;
+    let asking = tokio::spawn(async move {
+        let answer = busy.ask(post(None), EVENT.as_bytes()).await;
+        (answer, busy)
+    });
+    eventually(|| !core.seen().is_empty()).await;
+    let task = served.stop();
+    let ended = idle.driver.await.unwrap();
+    assert!(ended.is_h3_no_error(), "{ended}");
+    assert!(!task.is_finished());
+    core.set_durable(Ok(1));
+    let (answer, busy) = asking.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let ended = busy.driver.await.unwrap();
+    assert!(ended.is_h3_no_error(), "{ended}");
+    task.await.unwrap();
+}

@@ -1,0 +1,233 @@
+//! Requests that two readers could frame differently: each is refused, and nothing behind it is
+//! read as a request of its own.
+
+use super::client::{Client, events, eventually, get};
+use crate::edge::fake::Served;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A request that must never be taken for one.
+const SMUGGLED: &str = "POST /v1/events?writeKey=shop-key HTTP/1.1\r\nhost: localhost\r\n\
+    content-length: 31\r\n\r\n{\"type\":\"track\",\"event\":\"Evil\"}";
+
+#[tokio::test]
+async fn what_has_two_readings_gets_400_and_the_connection_ends() {
+    let served = Served::start().await;
+    let post = "POST /v1/events?writeKey=shop-key HTTP/1.1\r\nhost: localhost\r\n";
+    for (name, head) in [
+        (
+            "CL.TE",
+            format!("{post}content-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "TE.CL",
+            format!("{post}transfer-encoding: chunked\r\ncontent-length: 4\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "TE.TE",
+            format!(
+                "{post}transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "TE obfuscated",
+            format!("{post}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "TE with a blank before the colon",
+            format!("{post}transfer-encoding : chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "two lengths",
+            format!("{post}content-length: 0\r\ncontent-length: 5\r\n\r\n"),
+        ),
+        (
+            "one length twice",
+            format!("{post}content-length: 0\r\ncontent-length: 0\r\n\r\n"),
+        ),
+        (
+            "a list of lengths",
+            format!("{post}content-length: 0, 0\r\n\r\n"),
+        ),
+        (
+            "a signed length",
+            format!("{post}content-length: +0\r\n\r\n"),
+        ),
+        (
+            "bare LF in the head",
+            format!("{post}x: y\ncontent-length: 0\r\n\r\n"),
+        ),
+        (
+            "bare LF at its end",
+            format!("{post}content-length: 0\r\n\n"),
+        ),
+        (
+            "obs-fold",
+            format!("{post}x: y\r\n content-length: 0\r\n\r\n"),
+        ),
+        (
+            "folded transfer-encoding",
+            format!("{post}transfer-encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        ("a NUL", format!("{post}x: a\0b\r\n\r\n")),
+        (
+            "no host",
+            "GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(),
+        ),
+        (
+            "two hosts",
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n".to_owned(),
+        ),
+    ] {
+        let mut client = Client::to(served.address).await;
+        client
+            .send_what_it_takes(format!("{head}{SMUGGLED}").as_bytes())
+            .await;
+        assert_eq!(client.answer().await.status, 400, "{name}");
+        assert!(client.is_closed_silently().await, "{name}");
+    }
+    assert!(served.core.seen().is_empty());
+}
+
+#[tokio::test]
+async fn damaged_chunks_end_the_connection() {
+    let served = Served::start().await;
+    for chunks in [
+        "1\n{\r\n0\r\n\r\n",
+        "2\r\n{}x\r\n0\r\n\r\n",
+        "-1\r\n{}\r\n0\r\n\r\n",
+        "0x2\r\n{}\r\n0\r\n\r\n",
+        "2;a=b\nc\r\n{}\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+        "2\r\n{}\r\n0\r\nx: y\nz: a\r\n\r\n",
+        "2\r\n{}\r\n0\r\n\n",
+    ] {
+        let mut client = Client::to(served.address).await;
+        let head = "POST /v1/events?writeKey=shop-key HTTP/1.1\r\nhost: localhost\r\n\
+            transfer-encoding: chunked\r\n\r\n";
+        let request = format!("{head}{chunks}{SMUGGLED}");
+        client.send_what_it_takes(request.as_bytes()).await;
+        assert_eq!(client.answer().await.status, 400, "{chunks:?}");
+        assert!(client.is_closed_silently().await, "{chunks:?}");
+    }
+    assert!(served.core.seen().is_empty());
+}
+
+#[tokio::test]
+async fn honest_chunks_and_pipelines_pass() {
+    let served = Served::start().await;
+    let mut client = Client::to(served.address).await;
+    let event = r#"{"type":"track","event":"Seen","anonymousId":"a1"}"#;
+    let chunked = format!(
+        "POST /v1/events?writeKey=shop-key HTTP/1.1\r\nhost: localhost\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x};x=y\r\n{}\r\n{:x}\r\n{}\r\n0\r\ntrailer: 1\r\n\r\n",
+        10,
+        &event[..10],
+        event.len() - 10,
+        &event[10..],
+    );
+    for _ in 0..2 {
+        client.send(chunked.as_bytes()).await;
+        client.send(&events(event)).await;
+        client.send(&get("/healthz", &[])).await;
+    }
+    for _ in 0..6 {
+        assert_eq!(client.answer().await.status, 200);
+    }
+    assert_eq!(served.balance(), (4, 4));
+}
+
+/// HTTP/2 with every byte under control: fields go out as literals that no index shortens.
+async fn http2(served: &Served, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
+    bytes.extend_from_slice(&block);
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+/// The type of the first frame on stream 1, and its first byte.
+fn first_on_stream(mut frames: &[u8]) -> Option<(u8, u8)> {
+    while let [a, b, c, kind, _flags, s0, s1, s2, s3, rest @ ..] = frames {
+        let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+        if [*s0, *s1, *s2, *s3] == [0, 0, 0, 1] {
+            return Some((*kind, *rest.first()?));
+        }
+        frames = rest.get(length..)?;
+    }
+    None
+}
+
+#[tokio::test]
+async fn tricks_with_pseudo_headers_are_refused() {
+    const HEADERS: u8 = 1;
+    const STATUS_200: u8 = 0x88;
+    const STATUS_400: u8 = 0x8c;
+    const RST_STREAM: u8 = 3;
+    let served = Served::start().await;
+    let good = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/healthz"),
+        (":authority", "localhost"),
+    ];
+    let answer = http2(&served, &good).await;
+    assert_eq!(first_on_stream(&answer), Some((HEADERS, STATUS_200)));
+    for (name, value) in [
+        (":path", "/v1/events"),
+        (":method", "POST"),
+        (":authority", "other"),
+        (":status", "200"),
+        (":evil", "x"),
+        ("Host", "localhost"),
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("te", "gzip"),
+        ("host", "other.example"),
+        ("content-length", "5"),
+        ("x", "a\r\nhost: b"),
+        ("x\r\ny", "a"),
+        ("a b", "c"),
+    ] {
+        let fields = [&good[..], &[(name, value)]].concat();
+        let answer = http2(&served, &fields).await;
+        match first_on_stream(&answer) {
+            None | Some((RST_STREAM, _) | (HEADERS, STATUS_400)) => {}
+            Some(other) => panic!("{name}: {value:?} was answered by {other:?}"),
+        }
+    }
+    for (name, value) in [
+        (":path", "/v1 HTTP/1.1\r\nhost: b\r\n\r\n"),
+        (":path", ""),
+        (":path", "healthz"),
+        (":method", "GET / HTTP/1.1\r\nx:"),
+        (":authority", "a@localhost"),
+        (":authority", "local host"),
+    ] {
+        let fields = good.map(|field| {
+            if field.0 == name {
+                (name, value)
+            } else {
+                field
+            }
+        });
+        let answer = http2(&served, &fields).await;
+        match first_on_stream(&answer) {
+            None | Some((RST_STREAM, _) | (HEADERS, STATUS_400)) => {}
+            Some(other) => panic!("{name}: {value:?} was answered by {other:?}"),
+        }
+    }
+    eventually(|| served.core.seen().is_empty()).await;
+}

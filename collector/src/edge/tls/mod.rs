@@ -1,0 +1,128 @@
+//! TLS for TCP and QUIC: one resolver of certificates behind both, so that a changed file reaches
+//! every new handshake at once. Which certificates there are is [`certificates`]' matter.
+
+mod certificates;
+mod self_signed;
+mod metrics;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::ProducesTickets;
+use rustls::{ServerConfig, SupportedProtocolVersion};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
+
+pub use certificates::{CertificateError, Certificates};
+pub use metrics::TlsMetrics;
+#[cfg(test)]
+pub(super) use self_signed::pem;
+
+use crate::clock::Clock;
+use crate::settings;
+
+/// TLS as the listeners use it.
+#[derive(Clone)]
+pub struct Tls {
+    certificates: Arc<Certificates>,
+    tcp: Arc<ServerConfig>,
+    quic: Arc<QuicServerConfig>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls")
+            .field("certificates", &self.certificates)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The library refused what we ask of it.
+    #[error("cannot set up TLS: {0}")]
+    Library(#[from] rustls::Error),
+}
+
+impl Tls {
+    /// Reads the certificates; makes a self-signed pair below `data_dir` where none is configured.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub fn open(
+        settings: &settings::Tls,
+        data_dir: &Path,
+        clock: Arc<dyn Clock>,
+        metrics: TlsMetrics,
+    ) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let certificates = Certificates::open(settings, data_dir, clock, metrics)?;
+        let certificates = Arc::new(certificates);
+        let tickets = ring::Ticketer::new()?;
+        let config = |versions, alpn: &[&[u8]]| {
+            let (provider, tickets) = (Arc::clone(&provider), Arc::clone(&tickets));
+            configured(provider, tickets, &certificates, versions, alpn)
+        };
+        let tcp = config(rustls::DEFAULT_VERSIONS, &[b"h2", b"http/1.1"])?;
+        let quic = config(&[&rustls::version::TLS13], &[b"h3"])?;
+        let quic = QuicServerConfig::try_from(quic)
+            .map_err(|_| rustls::Error::General("no cipher suite for QUIC".to_owned()))?;
+        Ok(Self {
+            tcp: Arc::new(tcp),
+            quic: Arc::new(quic),
+            certificates,
+        })
+    }
+
+    /// The certificates in use; they can be read again at any time.
+    #[must_use]
+    pub const fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.tcp))
+    }
+
+    pub(super) fn quic(&self) -> Arc<QuicServerConfig> {
+        Arc::clone(&self.quic)
+    }
+}
+
+/// `max_early_data_size` stays 0: see `listener::quic` for why there is no 0-RTT.
+fn configured(
+    provider: Arc<CryptoProvider>,
+    tickets: Arc<dyn ProducesTickets>,
+    certificates: &Arc<Certificates>,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> Result<ServerConfig, rustls::Error> {
+    let resolver = Arc::clone(certificates);
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    // A client that comes back resumes without our keeping anything for it.
+    config.ticketer = tickets;
+    Ok(config)
+}
+
+/// Looks at the files every `interval_ms` for as long as it is polled.
+pub async fn watch(certificates: Arc<Certificates>, interval_ms: u64) {
+    let mut ticks = interval(Duration::from_millis(interval_ms));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let certificates = Arc::clone(&certificates);
+        // The files may be on a slow disk. What went wrong is logged and counted there.
+        let _ = tokio::task::spawn_blocking(move || certificates.refresh()).await;
+    }
+}

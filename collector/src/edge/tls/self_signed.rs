@@ -1,0 +1,94 @@
+//! A self-signed pair for a first start, kept below the data directory so that a restart does not
+//! change it. It holds 13 days, the most that a browser takes by its hash over QUIC being 14, and is
+//! made anew two days before its end.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use tidegate_event::Timestamp;
+use time::{Duration, OffsetDateTime};
+
+use super::certificates::CertificateError;
+use crate::settings::CertificateFiles;
+
+/// Who it is for: nobody but this machine.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+const LIFETIME: Duration = Duration::days(13);
+/// Clocks of clients may be behind.
+const BACKDATED: Duration = Duration::hours(1);
+const RENEWED_BEFORE_S: i64 = 2 * 86_400;
+/// Characters of a line of base64 (RFC 7468, section 2).
+const PEM_LINE: usize = 64;
+
+/// Where it is kept.
+pub(super) fn files(data_dir: &Path) -> CertificateFiles {
+    let dir = data_dir.join("tls");
+    CertificateFiles {
+        cert: dir.join("self-signed.pem"),
+        key: dir.join("self-signed-key.pem"),
+    }
+}
+
+/// Makes a new pair where the one that is kept ends soon, or is none.
+pub(super) fn renew(
+    files: &CertificateFiles,
+    ends_s: Option<i64>,
+    now: Timestamp,
+) -> Result<(), CertificateError> {
+    let now_s = now.0 / 1_000;
+    if ends_s.is_some_and(|ends_s| ends_s - now_s > RENEWED_BEFORE_S) {
+        return Ok(());
+    }
+    let now = OffsetDateTime::from_unix_timestamp(now_s).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(NAMES.map(str::to_owned))?;
+    params.not_before = now - BACKDATED;
+    params.not_after = now - BACKDATED + LIFETIME;
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "tidegate self-signed");
+    let certificate = params.self_signed(&key)?;
+    // The key first: a certificate without its key is refused until the next look.
+    write(&files.key, "PRIVATE KEY", key.serialized_der())?;
+    write(&files.cert, "CERTIFICATE", certificate.der())
+}
+
+/// Replaces a file at once; only its owner may read it.
+fn write(path: &Path, label: &str, der: &[u8]) -> Result<(), CertificateError> {
+    let next = path.with_extension("next");
+    let write = || {
+        if let Some(dir) = path.parent() {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)?;
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&next)?;
+        file.write_all(pem(label, der).as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&next, path)
+    };
+    write().map_err(|error| CertificateError::NotKept {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+pub(in crate::edge) fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(PEM_LINE) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
+}
