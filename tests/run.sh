@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-all=(fmt sdk clippy doc unit simulation readme deploy integration browser deny advisories)
+all=(fmt sdk clippy doc unit simulation readme deploy integration edge browser deny advisories)
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 skip=77 # what a stage answers when this machine cannot run it
@@ -33,6 +33,20 @@ stage_integration() {
   cargo build --locked --bin tidegate &&
     cargo build --locked -p tidegate-tests --features mutant-without-sync --bin tidegate-without-sync &&
     cargo test --locked -p tidegate-tests --test integration
+}
+stage_edge() {
+  cargo build --locked --bin tidegate || return
+  local part status=0 ran=0
+  for part in h3 h2spec; do
+    "tests/$part/run.sh"
+    case $? in
+      0) ran=1 ;;
+      "$skip") ;;
+      *) ran=1 status=1 ;;
+    esac
+  done
+  [ "$ran" -eq 1 ] || return $skip
+  return $status
 }
 stage_browser() {
   local found

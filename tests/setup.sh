@@ -6,11 +6,11 @@ set -euo pipefail
 declare -A needs=(
   # command: package that brings it
   [build]="cc:build-essential c++:build-essential make:build-essential pkg-config:pkg-config"
-  [test]="curl:curl node:nodejs npm:npm java:default-jre-headless mvn:maven strace:strace chromium|chromium-browser|google-chrome:chromium nginx:nginx-light"
+  [test]="curl:curl node:nodejs npm:npm java:default-jre-headless mvn:maven strace:strace go:golang-go python3:python3-venv ip:iproute2 tc:iproute2 nginx:nginx-light chromium|chromium-browser|google-chrome:chromium"
   [bench]="nginx:nginx-light curl:curl"
 )
 # Without these a stage is skipped, and says so; the rest can be tested.
-optional=" strace chromium nginx-light "
+optional=" strace chromium golang-go python3-venv iproute2 nginx-light "
 
 has() { # any of a|b|c
   local name
