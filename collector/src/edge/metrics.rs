@@ -14,8 +14,8 @@ use super::body::BodyError;
 use super::listener::Refused;
 use crate::tracked::Outcomes;
 
-/// Every status that the edge answers with.
-const STATUSES: [u16; 10] = [200, 304, 400, 401, 403, 404, 405, 413, 429, 503];
+/// Every status that the edge answers with; the last one also stands for any other.
+const STATUSES: [u16; 11] = [200, 304, 400, 401, 403, 404, 405, 413, 429, 503, 500];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
@@ -70,7 +70,7 @@ struct ReasonLabel {
 pub struct EdgeMetrics {
     /// Received and ended events.
     pub outcomes: Arc<Outcomes>,
-    requests: [Counter; STATUSES.len()],
+    requests: [Counter; STATUSES.len() - 1],
     requests_other: Counter,
     versions: [Counter; 3],
     handshakes: [Counter; 3],
@@ -93,89 +93,68 @@ pub struct EdgeMetrics {
 impl EdgeMetrics {
     /// Registers all of them at 0.
     pub fn register(registry: &mut Registry) -> Self {
-        let requests = Family::<StatusLabel, Counter>::default();
-        let rejected = Family::<ReasonLabel, Counter>::default();
-        let versions = Family::<VersionLabel, Counter>::default();
-        let handshakes = Family::<ResultLabel, Counter>::default();
-        let proxy_headers = Family::<ResultLabel, Counter>::default();
-        registry.register(
-            "tidegate_edge_requests_by_version",
-            "Requests answered, by version of HTTP",
-            versions.clone(),
-        );
-        registry.register(
-            "tidegate_tls_handshakes",
-            "TLS handshakes ended, over TCP and in QUIC",
-            handshakes.clone(),
-        );
-        registry.register(
-            "tidegate_edge_proxy_headers",
-            "PROXY protocol headers read or refused",
-            proxy_headers.clone(),
-        );
-        registry.register(
+        let [requests @ .., requests_other] = counters(
+            registry,
             "tidegate_edge_requests",
             "Requests answered, by status",
-            requests.clone(),
+            STATUSES.map(|status| StatusLabel { status }),
         );
-        registry.register(
-            "tidegate_edge_rejected_bodies",
-            "Request bodies not taken, by reason",
-            rejected.clone(),
+        let name = "tidegate_edge_requests_by_version";
+        let help = "Requests answered, by version of HTTP";
+        let versions = ["1", "2", "3"].map(|version| VersionLabel { version });
+        let versions = counters(registry, name, help, versions);
+        let name = "tidegate_tls_handshakes";
+        let help = "TLS handshakes ended, over TCP and in QUIC";
+        let handshakes = ["ok", "failed", "timeout"].map(|result| ResultLabel { result });
+        let handshakes = counters(registry, name, help, handshakes);
+        let name = "tidegate_edge_proxy_headers";
+        let help = "PROXY protocol headers read or refused";
+        let headers = ["ok", "untrusted", "malformed", "timeout"];
+        let headers = headers.map(|result| ResultLabel { result });
+        let proxy_headers = counters(registry, name, help, headers);
+        let name = "tidegate_edge_rejected_bodies";
+        let help = "Request bodies not taken, by reason";
+        let reasons = BodyError::REASONS.map(|reason| ReasonLabel { reason });
+        let rejected_bodies = counters(registry, name, help, reasons);
+        let mut counter = |name, help| counter(registry, name, help);
+        let connections_total = counter("tidegate_edge_connections_opened", "Connections accepted");
+        let body_bytes = counter("tidegate_edge_body_bytes", "Body bytes received, as sent");
+        let inflated_bytes = counter(
+            "tidegate_edge_inflated_bytes",
+            "Bytes that compressed bodies inflated to",
         );
+        let quic_retries = counter(
+            "tidegate_quic_retries",
+            "QUIC clients sent to prove their address first",
+        );
+        let quic_refused = counter(
+            "tidegate_quic_refused",
+            "QUIC clients turned away at edge.connections_max",
+        );
+        let mut gauge = |name, help| gauge(registry, name, help);
         Self {
-            outcomes: Outcomes::register(registry),
-            requests: STATUSES.map(|status| requests.get_or_create_owned(&StatusLabel { status })),
-            requests_other: requests.get_or_create_owned(&StatusLabel { status: 500 }),
-            versions: ["1", "2", "3"]
-                .map(|version| versions.get_or_create_owned(&VersionLabel { version })),
-            handshakes: ["ok", "failed", "timeout"]
-                .map(|result| handshakes.get_or_create_owned(&ResultLabel { result })),
-            proxy_headers: ["ok", "untrusted", "malformed", "timeout"]
-                .map(|result| proxy_headers.get_or_create_owned(&ResultLabel { result })),
+            requests,
+            requests_other,
+            versions,
+            handshakes,
+            proxy_headers,
+            rejected_bodies,
+            body_bytes,
+            inflated_bytes,
+            connections_total,
+            quic_retries,
+            quic_refused,
+            connections: gauge("tidegate_edge_connections", "Open connections"),
+            requests_in_flight: gauge("tidegate_edge_requests_in_flight", "Requests in work"),
             quic_handshakes: gauge(
-                registry,
                 "tidegate_quic_handshakes_in_progress",
                 "QUIC handshakes under way",
             ),
-            quic_retries: counter(
-                registry,
-                "tidegate_quic_retries",
-                "QUIC clients sent to prove their address first",
-            ),
-            quic_refused: counter(
-                registry,
-                "tidegate_quic_refused",
-                "QUIC clients turned away at edge.connections_max",
-            ),
-            rejected_bodies: BodyError::REASONS
-                .map(|reason| rejected.get_or_create_owned(&ReasonLabel { reason })),
-            body_bytes: counter(
-                registry,
-                "tidegate_edge_body_bytes",
-                "Body bytes received, as sent",
-            ),
-            inflated_bytes: counter(
-                registry,
-                "tidegate_edge_inflated_bytes",
-                "Bytes that compressed bodies inflated to",
-            ),
             buffered_bytes: gauge(
-                registry,
                 "tidegate_edge_buffered_bytes",
                 "Bytes of request bodies in memory",
             ),
-            connections: gauge(registry, "tidegate_edge_connections", "Open connections"),
-            connections_total: counter(
-                registry,
-                "tidegate_edge_connections_opened",
-                "Connections accepted",
-            ),
-            requests_in_flight: gauge(
-                registry,
-                "tidegate_edge_requests_in_flight",
-                "Requests in work",
-            ),
+            outcomes: Outcomes::register(registry),
         }
     }
 
@@ -187,9 +166,8 @@ impl EdgeMetrics {
         };
         self.versions[version].inc();
         let index = STATUSES.iter().position(|known| *known == status.as_u16());
-        index
-            .map_or(&self.requests_other, |index| &self.requests[index])
-            .inc();
+        let known = index.and_then(|index| self.requests.get(index));
+        known.unwrap_or(&self.requests_other).inc();
     }
 
     /// Counts a connection for as long as what is returned lives.
@@ -220,6 +198,21 @@ impl EdgeMetrics {
     pub(super) fn rejected_body(&self, error: BodyError) {
         self.rejected_bodies[error.reason_index()].inc();
     }
+}
+
+/// One counter for each label.
+fn counters<L, const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    labels: [L; N],
+) -> [Counter; N]
+where
+    L: EncodeLabelSet + Clone + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + 'static,
+{
+    let family = Family::<L, Counter>::default();
+    registry.register(name, help, family.clone());
+    labels.map(|label| family.get_or_create_owned(&label))
 }
 
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {

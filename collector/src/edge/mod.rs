@@ -30,7 +30,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALT_SVC, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -60,6 +60,9 @@ use route::{Route, Routes};
 
 /// Times the body limit that is read and thrown away after a 413, so that the client sees it.
 const DISCARD_FACTOR: usize = 4;
+
+/// How long an answer that needs no body waits for the end of one that comes over HTTP/2.
+const NEEDLESS_BODY_PATIENCE_MS: u64 = 1_000;
 
 /// Everything a request needs. Shared by all connections.
 pub struct Edge<A, G> {
@@ -149,14 +152,24 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         response
     }
 
-    async fn answer<B>(&self, parts: &Parts, body: B, channel: Channel) -> Reply
+    async fn answer<B>(&self, parts: &Parts, mut body: B, channel: Channel) -> Reply
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
+        let route = self.routes.of(parts.uri.path());
+        // An answer before a stream's end closes the stream, and hides what was wrong with its rest.
+        if parts.version == Version::HTTP_2 && !body.is_end_stream() && route != Some(Route::Events)
+        {
+            let limits = BodyLimits {
+                bytes_max: self.settings.body_bytes_max,
+                timeout_ms: NEEDLESS_BODY_PATIENCE_MS,
+            };
+            body::discard(&mut body, limits).await;
+        }
         if parts.method == Method::OPTIONS {
             return Reply::empty();
         }
-        let Some(route) = self.routes.of(parts.uri.path()) else {
+        let Some(route) = route else {
             let detail = "see the documentation for the paths that exist";
             return Reply::error(StatusCode::NOT_FOUND, "not_found", "no such path", detail);
         };

@@ -87,6 +87,7 @@ impl Listeners {
             };
             tcp::serve(listener, secure, stopping.clone())
         });
+        let endpoint = self.quic.clone();
         let quic = self
             .quic
             .map(|endpoint| quic::serve(endpoint, Arc::clone(&edge), places, stopping));
@@ -100,6 +101,9 @@ impl Listeners {
             {
                 let left = edge.metrics.connections.get();
                 tracing::warn!(left, "connections cut off at shutdown");
+                if let Some(endpoint) = endpoint {
+                    quic::cut_off(&endpoint);
+                }
             }
         };
         tokio::join!(http, maybe(https), maybe(quic), stop);

@@ -33,6 +33,9 @@ const INCOMING_MAX: usize = 4_096;
 /// Bytes that they may have sent meanwhile, all together.
 const INCOMING_BYTES_MAX: u64 = 16 << 20;
 
+/// Nothing was wrong (RFC 9114, section 8.1).
+const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
+
 /// An endpoint on a bound socket.
 pub(super) fn endpoint(
     socket: UdpSocket,
@@ -83,6 +86,11 @@ pub(super) async fn serve<A, G>(
     endpoint.set_server_config(None);
     drop(stopping);
     endpoint.wait_idle().await;
+}
+
+/// Ends what is left, so that the endpoint can be let go.
+pub(super) fn cut_off(endpoint: &Endpoint) {
+    endpoint.close(H3_NO_ERROR, b"");
 }
 
 /// Lets one client shake hands, sends it to prove its address, or refuses it. Never waits: unlike

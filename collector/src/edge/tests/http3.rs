@@ -1,5 +1,5 @@
 //! HTTP/3 with a client of the same libraries; others, written by other people, are in
-//! `tests/h3`.
+//! `tests/h3`, and a browser in `sdk-js/tests/browser`.
 
 use std::time::Duration;
 
@@ -172,6 +172,18 @@ async fn a_connection_without_requests_is_closed_whatever_it_sends() {
     let closed = tokio::time::timeout(Duration::from_secs(20), http3.quic.closed());
     assert!(closed.await.is_ok());
     eventually(|| served.metrics().contains("tidegate_edge_connections 0")).await;
+}
+
+#[tokio::test]
+async fn a_request_that_outlasts_the_shutdown_is_cut_off() {
+    let served = Served::secure(|settings| settings.edge.body_timeout_ms = 100).await;
+    let core = served.core.clone();
+    core.set_durable(Ok(0));
+    let mut busy = Http3::to(&served).await;
+    let asking = tokio::spawn(async move { busy.try_ask(post(None), EVENT.as_bytes()).await });
+    eventually(|| !core.seen().is_empty()).await;
+    served.stop().await.unwrap();
+    assert!(asking.await.unwrap().is_err());
 }
 
 #[tokio::test]
