@@ -11,4 +11,5 @@ mod proxies;
 mod smuggling;
 mod reading_back;
 mod simulation;
+mod caching;
 mod visitors;
