@@ -19,7 +19,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::request::text;
-use super::tls::pem;
 use super::{
     Accept, Edge, EdgeMetrics, Listeners, RawHit, RuntimeCatalog, Sockets, Tls, TlsMetrics,
 };
@@ -205,8 +204,8 @@ pub(super) fn write_pair(dir: &Path, file: &str, name: &str) -> CertificateFiles
         cert: dir.join(format!("{file}.pem")),
         key: dir.join(format!("{file}-key.pem")),
     };
-    std::fs::write(&files.cert, pem("CERTIFICATE", cert.der())).unwrap();
-    std::fs::write(&files.key, pem("PRIVATE KEY", signing_key.serialized_der())).unwrap();
+    std::fs::write(&files.cert, cert.pem()).unwrap();
+    std::fs::write(&files.key, signing_key.serialize_pem()).unwrap();
     files
 }
 

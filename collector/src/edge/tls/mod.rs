@@ -18,8 +18,6 @@ use tokio_rustls::TlsAcceptor;
 
 pub use certificates::{CertificateError, Certificates};
 pub use metrics::TlsMetrics;
-#[cfg(test)]
-pub(super) use self_signed::pem;
 
 use crate::clock::Clock;
 use crate::settings;

@@ -7,8 +7,6 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use tidegate_event::Timestamp;
 use time::{Duration, OffsetDateTime};
@@ -22,8 +20,6 @@ const LIFETIME: Duration = Duration::days(13);
 /// Clocks of clients may be behind.
 const BACKDATED: Duration = Duration::hours(1);
 const RENEWED_BEFORE_S: i64 = 2 * 86_400;
-/// Characters of a line of base64 (RFC 7468, section 2).
-const PEM_LINE: usize = 64;
 
 /// Where it is kept.
 pub(super) fn files(data_dir: &Path) -> CertificateFiles {
@@ -55,12 +51,12 @@ pub(super) fn renew(
         .push(DnType::CommonName, "tidegate self-signed");
     let certificate = params.self_signed(&key)?;
     // The key first: a certificate without its key is refused until the next look.
-    write(&files.key, "PRIVATE KEY", key.serialized_der())?;
-    write(&files.cert, "CERTIFICATE", certificate.der())
+    write(&files.key, &key.serialize_pem())?;
+    write(&files.cert, &certificate.pem())
 }
 
 /// Replaces a file at once; only its owner may read it.
-fn write(path: &Path, label: &str, der: &[u8]) -> Result<(), CertificateError> {
+fn write(path: &Path, pem: &str) -> Result<(), CertificateError> {
     let next = path.with_extension("next");
     let write = || {
         if let Some(dir) = path.parent() {
@@ -72,7 +68,7 @@ fn write(path: &Path, label: &str, der: &[u8]) -> Result<(), CertificateError> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&next)?;
-        file.write_all(pem(label, der).as_bytes())?;
+        file.write_all(pem.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&next, path)
     };
@@ -80,15 +76,4 @@ fn write(path: &Path, label: &str, der: &[u8]) -> Result<(), CertificateError> {
         path: path.to_owned(),
         error,
     })
-}
-
-pub(in crate::edge) fn pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    for line in text.as_bytes().chunks(PEM_LINE) {
-        pem.push_str(&String::from_utf8_lossy(line));
-        pem.push('\n');
-    }
-    pem.push_str(&format!("-----END {label}-----\n"));
-    pem
 }
