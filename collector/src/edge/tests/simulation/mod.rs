@@ -11,6 +11,8 @@ mod pieces;
 mod traffic;
 mod world;
 
+use crate::edge::request::{Channel, Scheme};
+use pieces::Pieces;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -36,7 +38,17 @@ const SEEDS: u64 = 12;
 const SEEDS_MAX: u64 = 100;
 const LIVES: u64 = 3;
 const ACTIONS: u32 = 250;
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CHANNEL: Channel = Channel {
+    peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    scheme: Scheme::Http,
+};
+
+/// With the `Host` that HTTP/1.1 asks for.
+fn addressed(mut request: http::Request<Pieces>) -> http::Request<Pieces> {
+    let host = http::HeaderValue::from_static("localhost");
+    request.headers_mut().insert(http::header::HOST, host);
+    request
+}
 /// Nothing runs out.
 const ROOMY: Shape = Shape {
     kafka: false,
@@ -106,7 +118,7 @@ impl Life<'_> {
     fn send(&mut self) {
         let Planned { request, expected } = self.traffic.plan(self.random);
         let edge = Arc::clone(&self.gateway.edge);
-        let task = tokio::spawn(async move { edge.handle(request, PEER).await });
+        let task = tokio::spawn(async move { edge.handle(addressed(request), CHANNEL).await });
         self.in_work.push(InWork { expected, task });
     }
 
@@ -282,7 +294,7 @@ fn copies_that_arrive_at_once_are_stored_once() {
                     let Planned { request, expected } = batch(&ids);
                     let task = tokio::spawn(async move {
                         barrier.wait().await;
-                        edge.handle(request, PEER).await
+                        edge.handle(addressed(request), CHANNEL).await
                     });
                     InWork { expected, task }
                 })
@@ -315,7 +327,7 @@ fn what_was_taken_of_a_batch_is_accepted_also_where_the_client_goes_away_in_its_
         let ids: Vec<String> = (0..100).map(|n| format!("m-{n}")).collect();
         let edge = Arc::clone(&gateway.edge);
         let request = batch(&ids).request;
-        let task = tokio::spawn(async move { edge.handle(request, PEER).await });
+        let task = tokio::spawn(async move { edge.handle(addressed(request), CHANNEL).await });
         // A batch of this length lets others have a turn after 63 events.
         while gateway.core.journal().next_offset() == 0 {
             yield_now().await;
