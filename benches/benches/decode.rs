@@ -44,6 +44,7 @@ fn source() -> Source {
         gpc: GpcPolicy::Anonymous,
         dnt: false,
         conversions: Vec::new(),
+        rate_limit: None,
     }
 }
 

@@ -88,5 +88,6 @@ pub fn source() -> Source {
         gpc: GpcPolicy::Anonymous,
         dnt: false,
         conversions: vec!["Order Completed".to_owned()],
+        rate_limit: None,
     }
 }

@@ -25,6 +25,6 @@ pub use auth::{Token, TokenError};
 pub use control::{Control, ControlError};
 pub use listener::serve;
 pub use route::Admin;
-pub use tls::TlsError;
 #[cfg(test)]
 pub(crate) use route::ROUTES;
+pub use tls::TlsError;

@@ -90,8 +90,8 @@ impl Catalogs {
             {
                 tracing::warn!(%error, "the next start writes this catalog's record again");
             }
-            self.sources
-                .store(Arc::new(RuntimeCatalog::new(&prepared.catalog)));
+            let sources = self.sources.load().followed_by(&prepared.catalog);
+            self.sources.store(Arc::new(sources));
             let configs: Vec<_> = prepared
                 .catalog
                 .destinations

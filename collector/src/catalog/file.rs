@@ -1,6 +1,7 @@
 //! The keys of `catalog.toml`, entry by entry, with their types and bounds. What entries say
 //! together is [`super::check`]'s.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use super::{
@@ -133,6 +134,7 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
         gpc: GpcPolicy::Anonymous,
         dnt: false,
         conversions: Vec::new(),
+        rate_limit: None,
     };
     let kinds = [("web", SourceKind::Web), ("server", SourceKind::Server)];
     section.word("kind", &mut source.kind, &kinds);
@@ -155,6 +157,10 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
     section.boolean("dnt", &mut source.dnt);
     if let Some(list) = section.get("conversions").and_then(|found| found.list()) {
         source.conversions = list.iter().filter_map(Found::words).collect();
+    }
+    if let Some(found) = section.get("rate_limit") {
+        let limit = found.number(&(1..=100_000_000));
+        source.rate_limit = limit.and_then(NonZeroU32::new);
     }
     let path = section.path_of("");
     section.finish();

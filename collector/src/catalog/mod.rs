@@ -13,6 +13,8 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything that `tidegate apply` can change.
@@ -79,6 +81,9 @@ pub struct Source {
     pub dnt: bool,
     /// Track events that count as conversions.
     pub conversions: Vec<String>,
+    /// Events a second; None: no limit.
+    #[serde(default)]
+    pub rate_limit: Option<NonZeroU32>,
 }
 
 /// One segment.

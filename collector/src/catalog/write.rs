@@ -54,6 +54,9 @@ fn write_source(out: &mut String, source: &Source) {
     text(out, "gpc", gpc);
     value(out, "dnt", &Value::from(source.dnt));
     list(out, "conversions", &source.conversions);
+    if let Some(limit) = source.rate_limit {
+        value(out, "rate_limit", &Value::from(i64::from(limit.get())));
+    }
 }
 
 fn write_destination(out: &mut String, destination: &Destination) {
@@ -115,6 +118,7 @@ mod tests {
                 gpc: GpcPolicy::NoShare,
                 dnt: true,
                 conversions: vec!["Order Completed".to_owned()],
+                rate_limit: None,
             }],
             segments: vec![Segment {
                 name: "pricing".to_owned(),

@@ -218,6 +218,7 @@ fn source() -> Source {
         gpc: GpcPolicy::Anonymous,
         dnt: false,
         conversions: vec!["Order Completed".to_owned()],
+        rate_limit: None,
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) fn catalog(shop: &str, ads: SocketAddr, secret: &str) -> Catalog {
             gpc: GpcPolicy::Anonymous,
             dnt: false,
             conversions: vec!["Order Completed".to_owned()],
+            rate_limit: None,
         }],
         destinations: vec![Destination {
             name: "ad-server".to_owned(),

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use tidegate_event::Enriched;
 
+use super::limits::Progress;
 use crate::catalog::Source;
 use crate::core::{Accepted, Core, Lookup, Refused, VisitorSegments};
 
@@ -24,6 +25,9 @@ pub trait Accept: Clone + Send + Sync + 'static {
         &self,
         lookup: Lookup<'_>,
     ) -> impl Future<Output = Result<VisitorSegments, Refused>> + Send;
+
+    /// How far the journal is: what admission measures the disk's delay by.
+    fn progress(&self) -> Progress;
 }
 
 impl Accept for Core {
@@ -44,5 +48,12 @@ impl Accept for Core {
         lookup: Lookup<'_>,
     ) -> impl Future<Output = Result<VisitorSegments, Refused>> + Send {
         Self::segments(self, lookup)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            next: self.journal().next_offset(),
+            durable: self.journal().durable(),
+        }
     }
 }

@@ -153,6 +153,24 @@ pub(super) fn decode(
     }
 }
 
+/// Throws away what of a body has arrived; true where that was all.
+pub(super) async fn is_discarded<B>(body: &mut B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    std::future::poll_fn(|cx| {
+        while !body.is_end_stream() {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(true),
+                Poll::Pending => return Poll::Ready(false),
+            }
+        }
+        Poll::Ready(true)
+    })
+    .await
+}
+
 /// Reads on after an answer was decided, so that a client that is still sending gets to see it:
 /// closing with unread bytes resets the connection, and the answer is lost with it.
 pub(super) async fn discard<B>(mut body: B, limits: BodyLimits)

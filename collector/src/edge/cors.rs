@@ -10,7 +10,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method};
 
 const TRUE: HeaderValue = HeaderValue::from_static("true");
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("Retry-After");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("3600");
 const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
@@ -44,7 +45,7 @@ impl Cors {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
         if !self.preflight {
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, RETRY_AFTER);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
             headers.insert(VARY, VARY_ORIGIN);
             return;
         }
@@ -98,7 +99,7 @@ mod tests {
     fn an_answer_echoes_the_origin_and_shows_retry_after() {
         let answer = answer(&Method::POST, &[("origin", "null")]);
         assert_eq!(answer[ACCESS_CONTROL_ALLOW_ORIGIN], "null");
-        assert_eq!(answer[ACCESS_CONTROL_EXPOSE_HEADERS], "Retry-After");
+        assert_eq!(answer[ACCESS_CONTROL_EXPOSE_HEADERS], EXPOSED);
         assert_eq!(answer[VARY], "Origin");
         assert!(!answer.contains_key(ACCESS_CONTROL_ALLOW_METHODS));
     }

@@ -18,6 +18,7 @@ use tidegate_event::{Enriched, Geo, Identity, Outcome, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::limits::Progress;
 use super::request::text;
 use super::{
     Accept, Edge, EdgeMetrics, Listeners, RawHit, RuntimeCatalog, Sockets, Tls, TlsMetrics,
@@ -41,6 +42,7 @@ pub(super) fn web_source() -> Source {
         gpc: GpcPolicy::Anonymous,
         dnt: false,
         conversions: Vec::new(),
+        rate_limit: None,
     }
 }
 
@@ -91,6 +93,7 @@ pub(super) struct Seen {
 struct CoreState {
     seen: Vec<Seen>,
     offsets: HashMap<String, u64>,
+    progress: Progress,
     refuse: Option<Refused>,
 }
 
@@ -115,6 +118,11 @@ impl FakeCore {
     }
 
     /// Refuses every hit from now on.
+    /// How far the journal says it is.
+    pub(super) fn set_progress(&self, next: u64, durable: u64) {
+        self.state.lock().progress = Progress { next, durable };
+    }
+
     pub(super) fn refuse(&self, refused: Option<Refused>) {
         self.state.lock().refuse = refused;
     }
@@ -125,6 +133,10 @@ impl FakeCore {
 }
 
 impl Accept for FakeCore {
+    fn progress(&self) -> Progress {
+        self.state.lock().progress
+    }
+
     async fn accept(&self, _source: &Source, hit: &Enriched<'_>) -> Result<Accepted, Refused> {
         let mut state = self.state.lock();
         if let Some(refused) = state.refuse {

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::body::BodyError;
+use super::limits::LimitMetrics;
 use super::listener::Refused;
 use crate::tracked::Outcomes;
 
@@ -61,8 +62,8 @@ impl Drop for Open {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
+pub(super) struct ReasonLabel {
+    pub(super) reason: &'static str,
 }
 
 /// The edge's metrics.
@@ -76,6 +77,8 @@ pub struct EdgeMetrics {
     handshakes: [Counter; 3],
     proxy_headers: [Counter; 4],
     rejected_bodies: [Counter; BodyError::REASONS.len()],
+    /// What the limits did.
+    pub(super) limits: LimitMetrics,
     pub(super) body_bytes: Counter,
     pub(super) inflated_bytes: Counter,
     pub(super) buffered_bytes: Gauge,
@@ -123,14 +126,8 @@ impl EdgeMetrics {
             "tidegate_edge_inflated_bytes",
             "Bytes that compressed bodies inflated to",
         );
-        let quic_retries = counter(
-            "tidegate_quic_retries",
-            "QUIC clients sent to prove their address first",
-        );
-        let quic_refused = counter(
-            "tidegate_quic_refused",
-            "QUIC clients turned away at edge.connections_max",
-        );
+        let quic_retries = counter("tidegate_quic_retries", "QUIC clients sent a Retry");
+        let quic_refused = counter("tidegate_quic_refused", "QUIC clients turned away");
         let mut gauge = |name, help| gauge(registry, name, help);
         Self {
             requests,
@@ -154,6 +151,7 @@ impl EdgeMetrics {
                 "tidegate_edge_buffered_bytes",
                 "Bytes of request bodies in memory",
             ),
+            limits: LimitMetrics::register(registry),
             outcomes: Outcomes::register(registry),
         }
     }
@@ -201,7 +199,7 @@ impl EdgeMetrics {
 }
 
 /// One counter for each label.
-fn counters<L, const N: usize>(
+pub(super) fn counters<L, const N: usize>(
     registry: &mut Registry,
     name: &str,
     help: &str,
@@ -215,13 +213,13 @@ where
     labels.map(|label| family.get_or_create_owned(&label))
 }
 
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+pub(super) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());
     counter
 }
 
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+pub(super) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge

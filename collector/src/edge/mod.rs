@@ -13,6 +13,7 @@ mod route;
 mod sources;
 mod auth;
 mod cookie;
+mod limits;
 mod accept;
 mod ingest;
 mod refusal;
@@ -36,6 +37,7 @@ use http_body_util::Full;
 
 pub use accept::Accept;
 pub use body::BodyError;
+pub use limits::Progress;
 pub use listener::{BindError, Listeners, Sockets};
 pub use metrics::EdgeMetrics;
 pub use request::RawHit;
@@ -43,7 +45,6 @@ pub use sources::RuntimeCatalog;
 pub use tls::{CertificateError, Certificates, Tls, TlsError, TlsMetrics, watch};
 
 use crate::bad_rows::BadRows;
-use crate::catalog::Source;
 use crate::clock::Clock;
 use crate::pipeline::decode::Limits;
 use crate::pipeline::enrich::GeoLookup;
@@ -53,10 +54,12 @@ use body::{BodyLimits, Buffered};
 use cookie::CookieRule;
 use cors::Cors;
 use forwarded::Proxies;
+use limits::{AddressRate, Admission, Budget, PerAddress, Place};
 use refusal::Refusal;
 use reply::Reply;
 use request::{Channel, Scheme};
 use route::{Route, Routes};
+use sources::Sender;
 
 /// Times the body limit that is read and thrown away after a 413, so that the client sees it.
 const DISCARD_FACTOR: usize = 4;
@@ -79,6 +82,9 @@ pub struct Edge<A, G> {
     clock: Arc<dyn Clock>,
     metrics: EdgeMetrics,
     bad_rows: BadRows,
+    admission: Admission,
+    address_rate: AddressRate,
+    per_address: PerAddress,
 }
 
 impl<A, G> std::fmt::Debug for Edge<A, G> {
@@ -110,6 +116,9 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
                 event_bytes_max: settings.edge.event_bytes_max,
                 batch_events_max: settings.edge.batch_events_max,
             },
+            admission: Admission::default(),
+            address_rate: AddressRate::new(settings.edge.address_rate_limit),
+            per_address: PerAddress::new(settings.edge.connections_per_address_max),
             settings: settings.edge.clone(),
             catalog,
             core,
@@ -176,14 +185,16 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         if !route.takes(&parts.method) {
             return Reply::method_not_allowed(route.allow());
         }
-        let taken = self.take(parts, body, route).await;
+        let taken = self.take(parts, body, route, channel).await;
         let reply = match &taken {
             Ok(taken) => {
-                self.route(route, &self.raw_hit(parts, &taken.body, channel))
-                    .await
+                let hit = self.raw_hit(parts, &taken.body, channel);
+                self.route(route, &hit).await.with_budget(taken.budget)
             }
             Err(refusal) if route.carries_events() => self.refuse(refusal),
-            Err(refusal) => Reply::refused(refusal).with_retry_after(None),
+            Err(refusal) => Reply::refused(refusal)
+                .with_retry_after(refusal.retry_after_s())
+                .with_budget(refusal.budget()),
         };
         if route == Route::Pixel {
             reply.into_pixel()
@@ -204,7 +215,13 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
 
     /// A place among the requests in work, and the body, inflated. Where either is refused, the
     /// rest of the body is read and thrown away aside.
-    async fn take<B>(&self, parts: &Parts, mut body: B, route: Route) -> Result<Taken<'_>, Refusal>
+    async fn take<B>(
+        &self,
+        parts: &Parts,
+        mut body: B,
+        route: Route,
+        channel: Channel,
+    ) -> Result<Taken<'_>, Refusal>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -212,30 +229,18 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             bytes_max: self.settings.body_bytes_max,
             timeout_ms: self.settings.body_timeout_ms,
         };
-        let all = &self.metrics.buffered_bytes;
-        let mut buffered = Buffered::new(all, self.settings.buffered_bytes_max);
-        let taken = match InFlight::enter(&self.metrics, self.settings.in_flight_max) {
+        let taken = match self.admit(parts, route, channel) {
             // Only events come in bodies; what else a GET brings is not waited for.
-            Some(place) if route != Route::Events => {
-                return Ok(Taken {
-                    body: Bytes::new(),
-                    _buffered: buffered,
-                    _place: place,
-                });
-            }
-            Some(place) => body::gather(&mut body, limits, &mut buffered)
+            Ok(admitted) if route != Route::Events => return Ok(admitted),
+            Ok(mut admitted) => body::gather(&mut body, limits, &mut admitted.buffered)
                 .await
-                .and_then(|sent| self.inflated(parts, sent, &mut buffered))
-                .map(|body| Taken {
-                    body,
-                    _buffered: buffered,
-                    _place: place,
-                })
+                .and_then(|sent| self.inflated(parts, sent, &mut admitted.buffered))
+                .map(|body| Taken { body, ..admitted })
                 .map_err(|error| {
                     self.metrics.rejected_body(error);
                     Refusal::Body(error)
                 }),
-            None => Err(Refusal::Busy),
+            Err(refusal) => Err(refusal),
         };
         // A client that waits for "100 Continue" has sent nothing and shall not be asked to.
         if taken.is_err() && !parts.headers.contains_key(EXPECT) {
@@ -244,9 +249,44 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
                 bytes_max,
                 ..limits
             };
-            tokio::spawn(body::discard(body, limits));
+            // What has arrived is thrown away here: under overload a task for each would cost more
+            // than the refusal.
+            if !body::is_discarded(&mut body).await {
+                tokio::spawn(body::discard(body, limits));
+            }
         }
         taken
+    }
+
+    /// Whether a request may come in at all: said by its head alone, so that a refusal costs as
+    /// little as one can.
+    fn admit(&self, parts: &Parts, route: Route, channel: Channel) -> Result<Taken<'_>, Refusal> {
+        if route.carries_events() && !self.admission.admits() {
+            self.metrics.limits.refused(&Refusal::Behind);
+            return Err(Refusal::Behind);
+        }
+        let address = || self.proxies.client(channel, parts).ip;
+        let admitted = self
+            .address_rate
+            .take(address)
+            .map_err(Refusal::AddressRate)
+            .and_then(|budget| {
+                let place = InFlight::enter(&self.metrics, self.settings.in_flight_max);
+                place.map(|place| (place, budget)).ok_or(Refusal::Busy)
+            });
+        let all = &self.metrics.buffered_bytes;
+        match admitted {
+            Ok((place, budget)) => Ok(Taken {
+                _place: place,
+                budget,
+                buffered: Buffered::new(all, self.settings.buffered_bytes_max),
+                body: Bytes::new(),
+            }),
+            Err(refusal) => {
+                self.metrics.limits.refused(&refusal);
+                Err(refusal)
+            }
+        }
     }
 
     fn inflated(
@@ -289,21 +329,40 @@ pub(crate) fn routes() -> [(&'static str, &'static str); Route::ALL.len()] {
 }
 
 impl<A, G> Edge<A, G> {
-    fn source_of(&self, key: &str) -> Option<Arc<Source>> {
-        self.catalog.load().source_of(key.as_bytes()).cloned()
+    /// A place for a connection of `peer` among those that one address may have; None, counted:
+    /// it has as many. The connections of a trusted proxy are everybody's and not limited.
+    fn place_for(&self, peer: std::net::IpAddr) -> Option<Place> {
+        let trusted = &self.settings.trusted_proxies;
+        let place = if trusted.iter().any(|range| range.contains(peer)) {
+            Some(Place::default())
+        } else {
+            self.per_address.enter(peer)
+        };
+        if place.is_none() {
+            self.metrics.limits.connections_refused.inc();
+        }
+        place
+    }
+
+    fn sender_of(&self, key: &str) -> Option<Arc<Sender>> {
+        self.catalog.load().sender_of(key.as_bytes()).cloned()
     }
 
     /// Answers a request whose events cannot be counted: one received event, one outcome.
     fn refuse(&self, refusal: &Refusal) -> Reply {
         Tracked::received(&self.metrics.outcomes, 1).end(refusal.outcome());
-        Reply::refused(refusal).with_retry_after(None)
+        Reply::refused(refusal)
+            .with_retry_after(refusal.retry_after_s())
+            .with_budget(refusal.budget())
     }
 }
 
-/// A request's body, with what it takes up while it is in work.
+/// A request that is let in, with what it takes up while it is in work.
 struct Taken<'m> {
     body: Bytes,
-    _buffered: Buffered<'m>,
+    /// What its address may still send, where it is limited.
+    budget: Option<Budget>,
+    buffered: Buffered<'m>,
     _place: InFlight<'m>,
 }
 

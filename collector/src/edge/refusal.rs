@@ -3,6 +3,7 @@
 use tidegate_event::Outcome;
 
 use super::body::BodyError;
+use super::limits::{Budget, Limited};
 use crate::pipeline::decode::Unreadable;
 
 /// Why.
@@ -20,6 +21,12 @@ pub(super) enum Refusal {
     /// More requests in work than `edge.in_flight_max`.
     #[error("too many requests are in work")]
     Busy,
+    /// Work waits longer than `edge.delay_max`.
+    #[error("the gateway is behind with its work")]
+    Behind,
+    /// More requests of one address than `edge.address_rate_limit`.
+    #[error("requests of one address: {0}")]
+    AddressRate(Limited),
 }
 
 impl Refusal {
@@ -36,7 +43,32 @@ impl Refusal {
             Self::Body(BodyError::NoRoom) => Outcome::Overloaded,
             Self::Unreadable(unreadable) => unreadable.outcome(),
             Self::Unauthorized => Outcome::Unauthorized,
-            Self::Busy => Outcome::Overloaded,
+            Self::Busy | Self::Behind => Outcome::Overloaded,
+            Self::AddressRate(_) => Outcome::RateLimited,
+        }
+    }
+
+    /// When to come again, where that is known.
+    pub(super) const fn retry_after_s(&self) -> Option<u32> {
+        match self {
+            Self::AddressRate(limited) => Some(limited.retry_after_s),
+            Self::Body(_)
+            | Self::Unreadable(_)
+            | Self::Unauthorized
+            | Self::Busy
+            | Self::Behind => None,
+        }
+    }
+
+    /// What the client may still send.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        match self {
+            Self::AddressRate(limited) => Some(limited.budget()),
+            Self::Body(_)
+            | Self::Unreadable(_)
+            | Self::Unauthorized
+            | Self::Busy
+            | Self::Behind => None,
         }
     }
 }

@@ -12,9 +12,14 @@ use tidegate_event::json::write_str;
 
 use super::cors::Cors;
 use super::ingest::Row;
+use super::limits::Budget;
 use super::refusal::Refusal;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// draft-ietf-httpapi-ratelimit-headers-03, the form in use.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GIF: HeaderValue = HeaderValue::from_static("image/gif");
 const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
@@ -76,6 +81,7 @@ pub(super) struct Reply {
     content: Content,
     body: Bytes,
     retry_after_s: Option<u32>,
+    budget: Option<Budget>,
     set_cookie: Option<HeaderValue>,
     allow: Option<&'static str>,
     etag: Option<HeaderValue>,
@@ -88,6 +94,7 @@ impl Reply {
             content,
             body,
             retry_after_s: None,
+            budget: None,
             set_cookie: None,
             allow: None,
             etag: None,
@@ -176,6 +183,13 @@ impl Reply {
         self
     }
 
+    /// Adds what the client may still send; the tighter one where there are two.
+    pub(super) fn with_budget(mut self, budget: Option<Budget>) -> Self {
+        let both = self.budget.into_iter().chain(budget);
+        self.budget = both.min_by_key(|budget| budget.remaining);
+        self
+    }
+
     /// When the client should come again; kept on 429 and 503 only.
     pub(super) fn with_retry_after(mut self, seconds: Option<u32>) -> Self {
         let again = matches!(
@@ -221,6 +235,13 @@ impl Reply {
             if let Some(value) = value {
                 headers.insert(name, value);
             }
+        }
+        if let Some(budget) = self.budget {
+            headers.insert(RATE_LIMIT, HeaderValue::from(budget.limit));
+            headers.insert(RATE_REMAINING, HeaderValue::from(budget.remaining));
+            // A bucket is full again within a second, whatever was taken.
+            let reset_s = self.retry_after_s.unwrap_or(1);
+            headers.insert(RATE_RESET, HeaderValue::from(reset_s));
         }
         match self.content {
             // One answer for every page, so that a cache between us needs to keep only one.

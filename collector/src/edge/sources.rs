@@ -3,16 +3,37 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
+use super::limits::{Budget, Limited, SourceRate};
 use crate::catalog::{Catalog, Source};
+
+/// A source with what it has sent of late.
+#[derive(Debug)]
+pub(super) struct Sender {
+    /// The source.
+    pub(super) source: Source,
+    /// Its `rate_limit`.
+    pub(super) rate: Option<Arc<SourceRate>>,
+}
+
+impl Sender {
+    /// Takes one event off its rate limit; None where it has none.
+    ///
+    /// # Errors
+    /// [`Limited`]
+    pub(super) fn take_one(&self) -> Result<Option<Budget>, Limited> {
+        self.rate.as_ref().map(|rate| rate.take()).transpose()
+    }
+}
 
 /// Sources by key.
 #[derive(Debug, Default)]
 pub struct RuntimeCatalog {
-    sources: Vec<Arc<Source>>,
+    senders: Vec<Arc<Sender>>,
     /// Keyed by a randomly seeded hash of the write key: how long a look-up takes says nothing
     /// about the keys. The candidates are then compared in constant time.
     by_key: HashMap<u64, Vec<usize>>,
@@ -23,27 +44,43 @@ impl RuntimeCatalog {
     /// The sources of this catalog.
     #[must_use]
     pub fn new(catalog: &Catalog) -> Self {
+        Self::default().followed_by(catalog)
+    }
+
+    /// The sources of the next catalog; a source whose rate limit stays keeps what it has used.
+    #[must_use]
+    pub fn followed_by(&self, catalog: &Catalog) -> Self {
         let mut runtime = Self::default();
         for source in &catalog.sources {
             let hash = runtime.hasher.hash_one(source.write_key.as_bytes());
-            let index = runtime.sources.len();
-            runtime.sources.push(Arc::new(source.clone()));
+            let index = runtime.senders.len();
+            runtime.senders.push(Arc::new(Sender {
+                rate: source
+                    .rate_limit
+                    .map(|limit| self.rate(&source.name, limit)),
+                source: source.clone(),
+            }));
             runtime.by_key.entry(hash).or_default().push(index);
         }
         runtime
     }
 
+    fn rate(&self, name: &str, limit: NonZeroU32) -> Arc<SourceRate> {
+        let mut known = self.senders.iter().filter(|s| s.source.name == name);
+        let rate = known.find_map(|sender| sender.rate.as_ref().filter(|r| r.limit() == limit));
+        rate.map_or_else(|| Arc::new(SourceRate::new(limit)), Arc::clone)
+    }
+
     /// The source with this write key. An empty key never matches.
-    #[must_use]
-    pub fn source_of(&self, key: &[u8]) -> Option<&Arc<Source>> {
+    pub(super) fn sender_of(&self, key: &[u8]) -> Option<&Arc<Sender>> {
         if key.is_empty() {
             return None;
         }
         self.by_key
             .get(&self.hasher.hash_one(key))?
             .iter()
-            .map(|index| &self.sources[*index])
-            .find(|source| bool::from(source.write_key.as_bytes().ct_eq(key)))
+            .map(|index| &self.senders[*index])
+            .find(|sender| bool::from(sender.source.write_key.as_bytes().ct_eq(key)))
     }
 }
 
@@ -63,9 +100,9 @@ mod tests {
             sources: vec![shop, crm],
             ..Catalog::default()
         });
-        assert_eq!(catalog.source_of(b"crm-key").unwrap().name, "crm");
+        assert_eq!(catalog.sender_of(b"crm-key").unwrap().source.name, "crm");
         for wrong in [&b""[..], b"crm-ke", b"crm-key ", b"CRM-KEY", b"\xff"] {
-            assert!(catalog.source_of(wrong).is_none());
+            assert!(catalog.sender_of(wrong).is_none());
         }
     }
 
@@ -77,6 +114,6 @@ mod tests {
             sources: vec![open],
             ..Catalog::default()
         });
-        assert!(catalog.source_of(b"").is_none());
+        assert!(catalog.sender_of(b"").is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! The keys of `tidegate.toml`, one by one, with their types and bounds. What two keys say together
 //! is [`super::check`]'s.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::form::{is_broker, is_cookie_name, is_domain, is_topic};
@@ -88,13 +89,31 @@ fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
         100..=10 * MINUTE,
     );
     section.number("connections_max", &mut edge.connections_max, 1..=1_000_000);
+    section.duration(
+        "idle_timeout",
+        &mut edge.idle_timeout_ms,
+        1_000..=60 * MINUTE,
+    );
+    section.number(
+        "requests_per_connection_max",
+        &mut edge.requests_per_connection_max,
+        1..=1_000_000_000,
+    );
+    let limit = |key| {
+        let found = section.get(key)?;
+        found.number(&(1..=100_000_000)).and_then(NonZeroU32::new)
+    };
+    edge.connections_per_address_max = limit("connections_per_address_max");
+    edge.address_rate_limit = limit("address_rate_limit");
     section.number("in_flight_max", &mut edge.in_flight_max, 1..=1_000_000);
     section.size(
         "buffered_bytes_max",
         &mut edge.buffered_bytes_max,
         2 * KIB..=1024 * GIB,
     );
+    section.duration("delay_max", &mut edge.delay_max_ms, 5..=10_000);
     section.number("h2_streams_max", &mut edge.h2_streams_max, 1..=10_000);
+    section.number("h2_resets_max", &mut edge.h2_resets_max, 1..=10_000);
     section.finish();
 }
 

@@ -146,12 +146,32 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.header_timeout",
         "\"10s\"",
-        "How long the headers may take to arrive.",
+        "How long the headers of a request may take to arrive, the first request included.",
+    ),
+    set(
+        "edge.idle_timeout",
+        "\"75s\"",
+        "A connection without a request, HTTP/1.1 or HTTP/2, is closed after it.",
+    ),
+    set(
+        "edge.requests_per_connection_max",
+        "1000000",
+        "Requests after which a connection is closed in order, HTTP/1.1 or HTTP/2.",
     ),
     set(
         "edge.connections_max",
         "65536",
         "Open connections; further ones wait.",
+    ),
+    unset(
+        "edge.connections_per_address_max",
+        "1000",
+        "Open connections of one client address (of IPv6: one /64); further ones are closed at once. Trusted proxies are not limited.",
+    ),
+    unset(
+        "edge.address_rate_limit",
+        "1000",
+        "Requests a second of one client address (of IPv6: one /64), with a burst of one second; beyond it 429. A source's own limit is `rate_limit` in the catalog.",
     ),
     set(
         "edge.in_flight_max",
@@ -164,9 +184,19 @@ pub const KEYS: &[Key] = &[
         "All request bodies in memory together, as sent and as inflated; beyond it 503. At least twice `edge.body_bytes_max`.",
     ),
     set(
+        "edge.delay_max",
+        "\"100ms\"",
+        "How long records may wait for the disk, and work for the processor, before a growing share of requests is answered 503 at once.",
+    ),
+    set(
         "edge.h2_streams_max",
         "128",
         "Streams of one HTTP/2 connection.",
+    ),
+    set(
+        "edge.h2_resets_max",
+        "64",
+        "Streams of one HTTP/2 connection that its client may have reset before they were looked at; beyond it the connection is closed (rapid reset, CVE-2023-44487).",
     ),
     set(
         "edge.h3_streams_max",

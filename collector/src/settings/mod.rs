@@ -14,6 +14,7 @@ pub mod load;
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use http::HeaderName;
@@ -125,12 +126,24 @@ pub struct Edge {
     pub header_timeout_ms: u64,
     /// Open connections.
     pub connections_max: usize,
+    /// How long a connection may be open without a request.
+    pub idle_timeout_ms: u64,
+    /// Requests after which a connection is closed in order.
+    pub requests_per_connection_max: u64,
+    /// Open connections of one client address; None: no limit of its own.
+    pub connections_per_address_max: Option<NonZeroU32>,
+    /// Requests a second of one client address; None: no limit.
+    pub address_rate_limit: Option<NonZeroU32>,
     /// Requests in work at once; beyond it 503.
     pub in_flight_max: usize,
     /// Bytes of all request bodies in memory; beyond it 503.
     pub buffered_bytes_max: usize,
+    /// Delay beyond which a growing share of requests is refused.
+    pub delay_max_ms: u64,
     /// HTTP/2 streams of one connection.
     pub h2_streams_max: u32,
+    /// HTTP/2 streams that a client may have reset before they were looked at.
+    pub h2_resets_max: usize,
 }
 
 /// `[edge.tls]`
@@ -394,9 +407,15 @@ impl Default for Settings {
                 header_bytes_max: 40_960,
                 header_timeout_ms: 10_000,
                 connections_max: 65_536,
+                idle_timeout_ms: 75_000,
+                requests_per_connection_max: 1_000_000,
+                connections_per_address_max: None,
+                address_rate_limit: None,
                 in_flight_max: 16_384,
                 buffered_bytes_max: 256 << 20,
+                delay_max_ms: 100,
                 h2_streams_max: 128,
+                h2_resets_max: 64,
             },
             cookie: Cookie {
                 name: "__Host-tg_vid".to_owned(),

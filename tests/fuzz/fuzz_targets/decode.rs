@@ -45,6 +45,7 @@ fn source(anonymous: bool) -> Source {
         gpc: GpcPolicy::Anonymous,
         dnt: false,
         conversions: Vec::new(),
+        rate_limit: None,
     }
 }
 

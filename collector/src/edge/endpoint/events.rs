@@ -14,6 +14,7 @@ use crate::edge::ingest::ingest;
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
+use crate::edge::sources::Sender;
 use crate::pipeline::decode::{Envelope, Unreadable, native};
 use crate::pipeline::enrich::GeoLookup;
 
@@ -25,10 +26,11 @@ pub(in crate::edge) async fn post<A: Accept, G: GeoLookup>(
     let key = auth::write_key(hit);
     let read = || native::read(hit.body, &edge.limits);
     match authenticated(edge, hit, key, hit.body, read) {
-        Ok((source, envelope)) => {
-            let done = ingest(edge, hit, &source, envelope).await;
+        Ok((sender, envelope)) => {
+            let done = ingest(edge, hit, &sender, envelope).await;
             Reply::results(&done.rows)
                 .with_retry_after(done.retry_after_s)
+                .with_budget(done.budget)
                 .with_cookie(done.set_cookie)
         }
         Err(refusal) => edge.refuse(&refusal),
@@ -43,26 +45,26 @@ pub(in crate::edge) fn authenticated<'a, A, G>(
     key: Option<Cow<'_, str>>,
     sent: &[u8],
     read: impl FnOnce() -> Result<Envelope<'a>, Unreadable>,
-) -> Result<(Arc<Source>, Envelope<'a>), Refusal> {
-    let source = match key {
-        Some(key) => Some(edge.source_of(&key).ok_or(Refusal::Unauthorized)?),
+) -> Result<(Arc<Sender>, Envelope<'a>), Refusal> {
+    let sender = match key {
+        Some(key) => Some(edge.sender_of(&key).ok_or(Refusal::Unauthorized)?),
         None => None,
     };
     let envelope = read().map_err(|unreadable| {
-        if let Some(source) = &source {
-            keep_unreadable(edge, hit, source, &unreadable, sent);
+        if let Some(sender) = &sender {
+            keep_unreadable(edge, hit, &sender.source, &unreadable, sent);
         }
         Refusal::from(unreadable)
     })?;
-    let source = match source {
-        Some(source) => source,
+    let sender = match sender {
+        Some(sender) => sender,
         None => envelope
             .write_key
             .as_deref()
-            .and_then(|key| edge.source_of(key))
+            .and_then(|key| edge.sender_of(key))
             .ok_or(Refusal::Unauthorized)?,
     };
-    Ok((source, envelope))
+    Ok((sender, envelope))
 }
 
 /// Keeps what a source sent as text but not as events. Bytes that are no text are not kept.

@@ -23,10 +23,11 @@ pub(in crate::edge) async fn get<A: Accept, G: GeoLookup>(
         pixel::read(query, &edge.limits, &mut scratch)
     });
     match taken {
-        Ok((source, envelope)) => {
-            let done = ingest(edge, hit, &source, envelope).await;
+        Ok((sender, envelope)) => {
+            let done = ingest(edge, hit, &sender, envelope).await;
             Reply::results(&done.rows)
                 .with_retry_after(done.retry_after_s)
+                .with_budget(done.budget)
                 .with_cookie(done.set_cookie)
                 .into_pixel()
         }

@@ -20,10 +20,11 @@ use crate::edge::request::RawHit;
 
 /// Answers `{"segments": [...], "as_of": offset}`.
 pub(in crate::edge) async fn get<A: Accept, G>(edge: &Edge<A, G>, hit: &RawHit<'_>) -> Reply {
-    let source = auth::write_key(hit).and_then(|key| edge.source_of(&key));
-    let Some(source) = source else {
+    let sender = auth::write_key(hit).and_then(|key| edge.sender_of(&key));
+    let Some(sender) = sender else {
         return Reply::refused(&Refusal::Unauthorized);
     };
+    let source = &sender.source;
     let named = Named::of(hit.query);
     let lookup = match (&source.kind, &named) {
         (SourceKind::Server, Some(named)) => named.lookup(),
@@ -32,7 +33,7 @@ pub(in crate::edge) async fn get<A: Accept, G>(edge: &Edge<A, G>, hit: &RawHit<'
             return forbidden("naming a visitor needs the key of a server source");
         }
         (SourceKind::Web, None) => {
-            if !is_registered(hit, &source) {
+            if !is_registered(hit, source) {
                 return forbidden("the page's origin is not registered with the source");
             }
             match edge.cookie.read(hit.headers, Embedding::of(hit)) {

@@ -5,17 +5,17 @@
 mod receipt;
 mod visitor;
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use http::header::{REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use tidegate_event::{Enriched, Outcome};
 
 use super::Edge;
 use super::accept::Accept;
+use super::limits::Budget;
 use super::request::RawHit;
+use super::sources::Sender;
 use crate::bad_rows::BadRow;
 use crate::catalog::Source;
 use crate::core::Refused;
@@ -51,27 +51,41 @@ pub(super) struct Ingested<'a> {
     pub(super) set_cookie: Option<HeaderValue>,
     /// Seconds, where an event should be sent again.
     pub(super) retry_after_s: Option<u32>,
+    /// What the source may still send, where it is limited.
+    pub(super) budget: Option<Budget>,
 }
 
 /// Runs every event of a readable, authenticated request.
 pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     edge: &Edge<A, G>,
     hit: &RawHit<'a>,
-    source: &Arc<Source>,
+    sender: &Sender,
     envelope: Envelope<'a>,
 ) -> Ingested<'a> {
+    let source = &sender.source;
     let request = Request::new(edge, hit, source, &envelope);
     let mut visitor = Visitor::of(&edge.cookie, hit, &envelope.events);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events.len());
     let mut receipt = Receipt::new(&edge.core, tracked);
     let mut rows = SmallVec::<[Row<'a>; 1]>::with_capacity(envelope.events.len());
-    let mut retry_after_s = None;
+    let (mut retry_after_s, mut budget) = (None, None);
     for (index, event) in envelope.events.into_iter().enumerate() {
         if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
             tokio::task::yield_now().await;
         }
         let message_id = event.message_id.clone();
-        let (outcome, reason) = match request.prepare(event, index, &mut visitor) {
+        let prepared = match sender.take_one() {
+            Ok(left) => {
+                budget = left;
+                request.prepare(event, index, &mut visitor)
+            }
+            Err(limited) => {
+                budget = Some(limited.budget());
+                retry_after_s = retry_after_s.max(Some(limited.retry_after_s));
+                Err((Outcome::RateLimited, Some(limited.to_string())))
+            }
+        };
+        let (outcome, reason) = match prepared {
             Ok(enriched) => match edge.core.accept(source, &enriched).await {
                 Ok(accepted) => (receipt.take(accepted), None),
                 Err(refused) => {
@@ -102,6 +116,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
         rows,
         set_cookie: visitor.set_cookie(),
         retry_after_s,
+        budget,
     }
 }
 

@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,7 +14,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::activity::Activity;
+use super::activity::{Activity, Seen};
 use super::strict::Strict;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
@@ -21,6 +22,7 @@ use crate::edge::request::Channel;
 use crate::pipeline::enrich::GeoLookup;
 use crate::settings;
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// Smallest header buffer that hyper takes.
 const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
 
@@ -72,7 +74,9 @@ fn builder(settings: &settings::Edge) -> auto::Builder<TokioExecutor> {
         .max_buf_size(header_bytes);
     http.http2()
         .max_concurrent_streams(settings.h2_streams_max)
-        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(settings.h2_resets_max)
+        .max_local_error_reset_streams(settings.h2_resets_max);
     http
 }
 
@@ -80,7 +84,7 @@ fn builder(settings: &settings::Edge) -> auto::Builder<TokioExecutor> {
 pub(super) struct Connection<A, G> {
     edge: Arc<Edge<A, G>>,
     channel: Channel,
-    activity: Activity,
+    activity: Arc<Activity>,
 }
 
 impl<A, G> Connection<A, G>
@@ -92,7 +96,7 @@ where
         Arc::new(Self {
             edge,
             channel,
-            activity: Activity::default(),
+            activity: Arc::default(),
         })
     }
 
@@ -105,21 +109,31 @@ where
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let requests_max = self.edge.settings.requests_per_connection_max;
         let service = service_fn(|request: Request<Incoming>| {
             let connection = Arc::clone(&self);
             async move {
                 let busy = connection.activity.request();
-                let response = connection.edge.handle(request, connection.channel).await;
+                let mut response = connection.edge.handle(request, connection.channel).await;
+                if connection.activity.requests() >= requests_max {
+                    // HTTP/1.1 closes by it; HTTP/2 drops it, and is told to end at the next look.
+                    response.headers_mut().insert(CONNECTION, CLOSE);
+                }
                 drop(busy);
                 Ok::<_, std::convert::Infallible>(response)
             }
         });
-        let stream = TokioIo::new(Strict::new(stream, spoken != Spoken::Http2));
+        let stream = TokioIo::new(Strict::new(
+            stream,
+            spoken != Spoken::Http2,
+            Arc::clone(&self.activity),
+        ));
         let mut served = pin!(protocols.builder(spoken).serve_connection(stream, service));
         let mut stop = pin!(stopping.wait_for(|stop| *stop));
-        let patience = Duration::from_millis(self.edge.settings.header_timeout_ms);
-        let mut tick = pin!(tokio::time::sleep(patience));
-        let (mut seen, mut told_to_end) = (0, false);
+        let period_ms = self.edge.settings.header_timeout_ms;
+        let period = Duration::from_millis(period_ms);
+        let mut tick = pin!(tokio::time::sleep(period));
+        let (mut seen, mut told_to_end) = (Seen::default(), false);
         loop {
             tokio::select! {
                 biased;
@@ -130,10 +144,16 @@ where
                     served.as_mut().graceful_shutdown();
                 }
                 () = tick.as_mut() => {
-                    if self.activity.is_idle(&mut seen) {
+                    let idle_max_ms = self.edge.settings.idle_timeout_ms;
+                    if self.activity.is_over(&mut seen, period_ms, idle_max_ms) {
+                        self.edge.metrics.limits.connections_idle.inc();
                         break;
                     }
-                    tick.set(tokio::time::sleep(patience));
+                    if self.activity.requests() >= requests_max && !told_to_end {
+                        told_to_end = true;
+                        served.as_mut().graceful_shutdown();
+                    }
+                    tick.set(tokio::time::sleep(period));
                 }
             }
         }

@@ -25,6 +25,7 @@ pub use sockets::{BindError, Sockets};
 
 use super::Edge;
 use super::accept::Accept;
+use super::limits;
 use super::request::Scheme;
 use super::tls::Tls;
 use crate::pipeline::enrich::GeoLookup;
@@ -106,7 +107,11 @@ impl Listeners {
                 }
             }
         };
-        tokio::join!(http, maybe(https), maybe(quic), stop);
+        let served = async { tokio::join!(http, maybe(https), maybe(quic), stop) };
+        tokio::select! {
+            _ = served => {}
+            () = limits::watch(&edge) => {}
+        }
     }
 }
 

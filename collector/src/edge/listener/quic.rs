@@ -118,12 +118,16 @@ fn admit<A, G>(
         incoming.refuse();
         return;
     };
+    let Some(own_place) = edge.place_for(incoming.remote_address().ip()) else {
+        incoming.refuse();
+        return;
+    };
     let (edge, stopping) = (Arc::clone(edge), stopping.clone());
     tokio::spawn(async move {
         if let Some(connection) = shake_hands(incoming, &edge).await {
             http3::serve(connection, edge, stopping).await;
         }
-        drop(place);
+        drop((place, own_place));
     });
 }
 

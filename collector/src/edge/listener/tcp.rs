@@ -99,6 +99,9 @@ where
         let Some(peer) = self.client_of(&mut stream, peer).await else {
             return;
         };
+        let Some(_place) = self.edge.place_for(peer) else {
+            return;
+        };
         let channel = Channel {
             peer,
             scheme: self.scheme,

@@ -166,7 +166,7 @@ async fn cross_origin_headers_stand_on_every_answer() {
         );
         assert_eq!(
             answer.header("access-control-expose-headers"),
-            Some("Retry-After")
+            Some("Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
         );
         assert_eq!(answer.header("vary"), Some("Origin"));
     }

@@ -5,6 +5,7 @@ mod secure_client;
 mod answers;
 mod bad_input;
 mod connections;
+mod limits;
 mod tls;
 mod http3;
 mod proxies;

@@ -22,7 +22,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::sync::watch;
 
-use super::activity::Activity;
+use super::activity::{Activity, Seen};
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::request::{Channel, Scheme};
@@ -74,7 +74,7 @@ pub(super) async fn serve<A, G>(
         activity: Activity::default(),
     });
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + patience, patience);
-    let (mut seen, mut told_to_end) = (0, false);
+    let (mut seen, mut told_to_end) = (Seen::default(), false);
     let mut stop = pin!(async {
         let _ = stopping.wait_for(|stop| *stop).await;
     });
@@ -97,7 +97,7 @@ pub(super) async fn serve<A, G>(
                 Ok(None) | Err(_) => return,
             },
             _ = tick.tick() => {
-                if connection.activity.is_idle(&mut seen) {
+                if connection.activity.is_over(&mut seen, 1, 1) {
                     return;
                 }
             }

@@ -87,6 +87,11 @@ impl Framing {
         }
     }
 
+    /// Whether messages are followed at all: not where the connection speaks HTTP/2.
+    pub(super) fn is_http1(&self) -> bool {
+        !matches!(self.part, Part::Unchecked)
+    }
+
     /// Follows the next bytes of the connection; poisons the first line that leaves a doubt.
     pub(super) fn follow(&mut self, bytes: &mut [u8]) {
         let mut at = 0;

@@ -9,28 +9,37 @@ mod framing;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use framing::Framing;
 
+use super::activity::Activity;
+
 /// A stream whose incoming bytes are checked.
 #[derive(Debug)]
 pub(super) struct Strict<S> {
     stream: S,
     framing: Framing,
+    /// Learns that a head may have begun. Of HTTP/2 it does not: frames come between requests too.
+    activity: Arc<Activity>,
 }
 
 impl<S> Strict<S> {
     /// Without `http1` nothing is checked: HTTP/2 frames its messages beyond doubt.
-    pub(super) fn new(stream: S, http1: bool) -> Self {
+    pub(super) fn new(stream: S, http1: bool, activity: Arc<Activity>) -> Self {
         let framing = if http1 {
             Framing::default()
         } else {
             Framing::unchecked()
         };
-        Self { stream, framing }
+        Self {
+            stream,
+            framing,
+            activity,
+        }
     }
 }
 
@@ -43,6 +52,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.framing.follow(&mut buffer.filled_mut()[before..]);
+        if buffer.filled().len() > before && self.framing.is_http1() {
+            self.activity.read();
+        }
         read
     }
 }

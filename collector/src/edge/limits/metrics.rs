@@ -1,0 +1,87 @@
+//! What the limits did and measured.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::edge::metrics::{ReasonLabel, counter, counters, gauge};
+use crate::edge::refusal::Refusal;
+
+/// The limits' metrics.
+#[derive(Debug)]
+pub(in crate::edge) struct LimitMetrics {
+    refused: [Counter; 3],
+    /// Connections closed at `edge.connections_per_address_max`.
+    pub(in crate::edge) connections_refused: Counter,
+    /// Connections closed because they only waited.
+    pub(in crate::edge) connections_idle: Counter,
+    rate_addresses: Gauge,
+    delay_seconds: Gauge<f64, AtomicU64>,
+    refused_share: Gauge<f64, AtomicU64>,
+}
+
+impl LimitMetrics {
+    /// Registers all of them at 0.
+    pub(in crate::edge) fn register(registry: &mut Registry) -> Self {
+        let name = "tidegate_edge_refused_requests";
+        let help = "Requests refused at their head, by reason";
+        let reasons = ["in_flight", "delay", "address_rate"].map(|reason| ReasonLabel { reason });
+        let refused = counters(registry, name, help, reasons);
+        Self {
+            refused,
+            connections_refused: counter(
+                registry,
+                "tidegate_edge_connections_refused",
+                "Connections closed at edge.connections_per_address_max",
+            ),
+            connections_idle: counter(
+                registry,
+                "tidegate_edge_connections_idle",
+                "Connections closed because they only waited, for a head or a request",
+            ),
+            rate_addresses: gauge(
+                registry,
+                "tidegate_edge_rate_addresses",
+                "Client addresses whose rate is remembered",
+            ),
+            delay_seconds: real(
+                registry,
+                "tidegate_edge_delay_seconds",
+                "How long records wait for the disk or work for the processor",
+            ),
+            refused_share: real(
+                registry,
+                "tidegate_edge_refused_share",
+                "Share of requests refused because of delay, from 0 to 1",
+            ),
+        }
+    }
+
+    /// Counts a request refused at its head; others are counted where they are refused.
+    pub(in crate::edge) fn refused(&self, refusal: &Refusal) {
+        let index = match refusal {
+            Refusal::Busy => 0,
+            Refusal::Behind => 1,
+            Refusal::AddressRate(_) => 2,
+            Refusal::Body(_) | Refusal::Unreadable(_) | Refusal::Unauthorized => return,
+        };
+        self.refused[index].inc();
+    }
+
+    /// What admission measured, and does.
+    pub(super) fn measured(&self, delay: Duration, refused_share: f64, addresses: usize) {
+        self.delay_seconds.set(delay.as_secs_f64());
+        self.refused_share.set(refused_share);
+        self.rate_addresses
+            .set(i64::try_from(addresses).unwrap_or(i64::MAX));
+    }
+}
+
+fn real(registry: &mut Registry, name: &str, help: &str) -> Gauge<f64, AtomicU64> {
+    let gauge = Gauge::<f64, AtomicU64>::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}

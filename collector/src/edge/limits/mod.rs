@@ -1,0 +1,18 @@
+//! What keeps one client, one source or too much load from taking the gateway away from the others:
+//! rates, connections per address, and admission by delay. Decides; answers and counts are the
+//! caller's.
+
+mod metrics;
+mod address;
+mod rate;
+mod connections;
+mod admission;
+
+pub(super) use address::AddressKey;
+pub(super) use admission::Admission;
+pub use admission::Progress;
+pub(super) use admission::watch;
+pub(super) use connections::{PerAddress, Place};
+pub(super) use metrics::LimitMetrics;
+pub(super) use rate::SourceRate;
+pub(super) use rate::{AddressRate, Budget, Limited};

@@ -1,0 +1,223 @@
+//! Limits: rates, connections of one address, idle ones, delay, reset floods.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_event::Outcome;
+use tokio::net::TcpStream;
+
+use super::client::{Client, ask, events, eventually, get};
+use crate::catalog::Catalog;
+use crate::edge::RuntimeCatalog;
+use crate::edge::fake::{Served, web_source};
+use crate::settings::Cidr;
+
+const EVENT: &str = r#"{"type":"track","event":"Seen","anonymousId":"a1"}"#;
+const TWO: Option<NonZeroU32> = NonZeroU32::new(2);
+
+/// From this client, as a trusted proxy says.
+fn events_of(client: &str) -> Vec<u8> {
+    let whole = String::from_utf8(events(EVENT)).unwrap();
+    let forwarded = format!("\r\nx-forwarded-for: {client}\r\n");
+    whole.replacen("\r\n", &forwarded, 1).into_bytes()
+}
+
+async fn behind_a_proxy(limit: Option<NonZeroU32>) -> Served {
+    Served::start_with(|settings| {
+        settings.edge.address_rate_limit = limit;
+        settings.edge.trusted_proxies = vec![Cidr {
+            network: [127, 0, 0, 0].into(),
+            prefix: 8,
+        }];
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_address_over_its_rate_is_told_when_to_come_again_and_others_are_not_touched() {
+    let served = behind_a_proxy(TWO).await;
+    let mut client = Client::to(served.address).await;
+    let first = client.ask(&events_of("203.0.113.1")).await;
+    let left = |answer: &super::client::Answer| {
+        let header = |name| answer.header(name).map(str::to_owned);
+        (header("ratelimit-limit"), header("ratelimit-remaining"))
+    };
+    assert_eq!(first.status, 200);
+    assert_eq!(left(&first), (Some("2".to_owned()), Some("1".to_owned())));
+    assert_eq!(client.ask(&events_of("203.0.113.1")).await.status, 200);
+    let over = client.ask(&events_of("203.0.113.1")).await;
+    assert_eq!((over.status, over.header("retry-after")), (429, Some("1")));
+    assert_eq!(over.header("ratelimit-reset"), Some("1"));
+    assert_eq!(client.ask(&events_of("203.0.113.2")).await.status, 200);
+    assert_eq!(served.outcomes.ended(Outcome::RateLimited), 1);
+    assert_eq!(served.balance(), (4, 4));
+    let refused = "tidegate_edge_refused_requests_total{reason=\"address_rate\"} 1";
+    assert!(served.metrics().contains(refused));
+}
+
+#[tokio::test]
+async fn without_a_limit_nothing_is_said_of_one() {
+    let served = Served::start().await;
+    let answer = ask(served.address, &events(EVENT)).await;
+    assert_eq!(
+        (answer.status, answer.header("ratelimit-limit")),
+        (200, None)
+    );
+}
+
+#[tokio::test]
+async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() {
+    let served = Served::start().await;
+    let mut limited = web_source();
+    limited.rate_limit = TWO;
+    let catalog = Catalog {
+        sources: vec![limited],
+        ..Catalog::default()
+    };
+    served
+        .catalog
+        .store(Arc::new(RuntimeCatalog::new(&catalog)));
+    let batch = format!("{{\"batch\":[{EVENT},{EVENT},{EVENT}]}}");
+    let answer = ask(served.address, &events(&batch)).await;
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (429, Some("1"))
+    );
+    assert_eq!(answer.outcomes(), ["accepted", "accepted", "rate_limited"]);
+    // The next catalog does not give the source a second budget.
+    let next = served.catalog.load().followed_by(&catalog);
+    served.catalog.store(Arc::new(next));
+    let answer = ask(served.address, &events(EVENT)).await;
+    assert_eq!(answer.outcomes(), ["rate_limited"]);
+    assert_eq!(served.balance(), (4, 4));
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_no_more() {
+    let served = Served::start_with(|s| s.edge.connections_per_address_max = TWO).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::to(served.address).await;
+        assert_eq!(client.ask(&get("/healthz", &[])).await.status, 200);
+        open.push(client);
+    }
+    let mut third = Client::to(served.address).await;
+    assert!(third.is_closed_silently().await);
+    assert!(
+        served
+            .metrics()
+            .contains("tidegate_edge_connections_refused_total 1")
+    );
+    drop(open.pop());
+    eventually(|| served.metrics().contains("tidegate_edge_connections 1")).await;
+    let mut fourth = Client::to(served.address).await;
+    assert_eq!(fourth.ask(&get("/healthz", &[])).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_rests_between_requests_for_the_idle_time_and_not_for_ever() {
+    let served = Served::start_with(|settings| {
+        settings.edge.header_timeout_ms = 20;
+        settings.edge.idle_timeout_ms = 1_000;
+    })
+    .await;
+    let mut client = Client::to(served.address).await;
+    assert_eq!(client.ask(&events(EVENT)).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(
+        client.ask(&events(EVENT)).await.status,
+        200,
+        "ten looks later"
+    );
+    assert!(client.is_closed_silently().await);
+    assert!(
+        served
+            .metrics()
+            .contains("tidegate_edge_connections_idle_total 1")
+    );
+}
+
+#[tokio::test]
+async fn a_slow_head_is_cut_off_also_after_a_request() {
+    let served = Served::start_with(|settings| {
+        settings.edge.header_timeout_ms = 30;
+        settings.edge.idle_timeout_ms = 3_600_000;
+    })
+    .await;
+    let mut client = Client::to(served.address).await;
+    assert_eq!(client.ask(&events(EVENT)).await.status, 200);
+    client.send(b"POST /v1/events HTTP/1.1\r\nx-slow:").await;
+    assert!(client.is_closed_silently().await);
+}
+
+#[tokio::test]
+async fn a_connection_ends_in_order_after_its_last_request() {
+    let served = Served::start_with(|s| s.edge.requests_per_connection_max = 2).await;
+    let mut client = Client::to(served.address).await;
+    let first = client.ask(&events(EVENT)).await;
+    assert_eq!((first.status, first.header("connection")), (200, None));
+    let last = client.ask(&events(EVENT)).await;
+    assert_eq!(
+        (last.status, last.header("connection")),
+        (200, Some("close"))
+    );
+    assert!(client.is_closed_silently().await);
+}
+
+#[tokio::test]
+async fn while_the_journal_stands_still_requests_are_refused_at_once_and_after_it_no_more() {
+    let served = Served::start_with(|settings| settings.edge.delay_max_ms = 20).await;
+    served.core.set_progress(10, 0);
+    let refuses = || {
+        served
+            .metrics()
+            .contains("tidegate_edge_refused_share 0.98")
+    };
+    eventually(refuses).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        let answer = ask(served.address, &events(EVENT)).await;
+        refused += u32::from((answer.status, answer.header("retry-after")) == (503, Some("1")));
+    }
+    assert!(refused >= 18, "{refused}");
+    assert_eq!(ask(served.address, &get("/healthz", &[])).await.status, 200);
+    served.core.set_progress(10, 10);
+    eventually(|| {
+        served
+            .metrics()
+            .contains("tidegate_edge_refused_share 0.0\n")
+    })
+    .await;
+    assert_eq!(ask(served.address, &events(EVENT)).await.status, 200);
+    let (received, ended) = served.balance();
+    assert_eq!(received, ended);
+}
+
+#[tokio::test]
+async fn a_client_that_floods_with_resets_is_cut_off() {
+    let served = Served::start_with(|settings| settings.edge.h2_resets_max = 8).await;
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let flood = async {
+        for sent in 0..2_000 {
+            if sent % 64 == 0 {
+                // The client's own connection gets a turn: so many arrive together.
+                tokio::task::yield_now().await;
+            }
+            sender = sender.ready().await?;
+            let request = http::Request::post("http://localhost/v1/events")
+                .body(())
+                .unwrap();
+            let (_, mut stream) = sender.send_request(request, false)?;
+            stream.send_reset(h2::Reason::CANCEL);
+        }
+        Ok(())
+    };
+    let ended: Result<(), h2::Error> = flood.await;
+    let error = connection.await.unwrap().err().or(ended.err());
+    let reason = error.and_then(|error| error.reason());
+    assert_eq!(reason, Some(h2::Reason::ENHANCE_YOUR_CALM));
+    assert_eq!(ask(served.address, &events(EVENT)).await.status, 200);
+}
