@@ -185,8 +185,8 @@ pub const KEYS: &[Key] = &[
     ),
     set(
         "edge.delay_max",
-        "\"100ms\"",
-        "How long records may wait for the disk, and work for the processor, before a growing share of requests is answered 503 at once.",
+        "\"200ms\"",
+        "How long records may wait for the disk, and work for the processor. Where that lasts for a tenth of a second, a growing share of requests is answered 503 at once.",
     ),
     set(
         "edge.h2_streams_max",

@@ -13,8 +13,11 @@ use crate::edge::accept::Accept;
 
 /// How often the delay is measured.
 const TICK_MS: u64 = 10;
-/// Added to the refused share in each tick above the limit, times how often the delay is the limit
-/// (at most 4 times): full refusal within 50 ms of a standstill, within 200 ms of a slight excess.
+/// Ticks that the delay has to be above the limit before anything is refused: one late timer or one
+/// slow fdatasync is no overload (CoDel's interval, RFC 8289).
+const HOLD_TICKS: u32 = 10;
+/// Added to the refused share in each further tick, times how often the delay is the limit (at most
+/// 4 times): full refusal within 50 ms of a standstill, within 200 ms of a slight excess.
 const RISE: f64 = 0.05;
 /// Taken off in each tick below it: half a second from full refusal to none.
 const FALL: f64 = 0.02;
@@ -118,6 +121,8 @@ impl Ages {
 #[derive(Debug)]
 struct Controller {
     delay_max_us: u64,
+    /// Ticks in a row above the limit.
+    above: u32,
     share: f64,
 }
 
@@ -125,15 +130,23 @@ impl Controller {
     const fn new(delay_max_us: u64) -> Self {
         Self {
             delay_max_us,
+            above: 0,
             share: 0.0,
         }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a ratio of two delays")]
     fn step(&mut self, delay_us: u64) -> f64 {
-        self.share = if delay_us > self.delay_max_us {
+        self.above = if delay_us > self.delay_max_us {
+            self.above.saturating_add(1)
+        } else {
+            0
+        };
+        self.share = if self.above > HOLD_TICKS {
             let excess = delay_us as f64 / self.delay_max_us.max(1) as f64;
             (self.share + RISE * excess.min(4.0)).min(SHARE_MAX)
+        } else if self.above > 0 {
+            self.share
         } else {
             (self.share - FALL).max(0.0)
         };
@@ -156,12 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn a_standstill_refuses_nearly_all_within_50_ms_and_lets_all_in_within_half_a_second_after() {
+    fn one_stall_refuses_nobody() {
+        let mut controller = Controller::new(100_000);
+        for delay_us in [0, 900_000, 0, 150_000, 120_000, 0] {
+            assert_eq!(controller.step(delay_us), 0.0);
+        }
+    }
+
+    #[test]
+    fn a_standstill_refuses_nearly_all_within_150_ms_and_lets_all_in_within_half_a_second_after() {
         let mut controller = Controller::new(100_000);
         let ticks = (1..)
             .find(|_| controller.step(400_000) >= SHARE_MAX)
             .unwrap();
-        assert!(ticks <= 5, "{ticks}");
+        assert!(ticks <= 15, "{ticks}");
         let ticks = (1..).find(|_| controller.step(0) == 0.0).unwrap();
         assert!(ticks <= 50, "{ticks}");
     }
