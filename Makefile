@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test sim bench bench-edge bench-scale fuzz sdk deny
+.PHONY: help setup demo check test sim bench bench-edge bench-scale bench-overload fuzz sdk deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ bench-edge: ## CPU per request of the whole gateway beside nginx
 bench-scale: ## Memory, cost and restart with a million visitors
 	@tests/setup.sh build
 	benches/scale.sh $(ARGS)
+
+bench-overload: ## Goodput and latency at three times the capacity, open loop
+	@tests/setup.sh build
+	benches/overload.sh $(ARGS)
 
 fuzz: ## Property tests with many more cases (CASES=20000), then cargo-fuzz where it is installed
 	PROPTEST_CASES=$(or $(CASES),20000) cargo test --locked --workspace --lib

@@ -7,5 +7,7 @@ target=${CARGO_TARGET_DIR:-target}
 dir=${TIDEGATE_BENCH_DIR:-$target/bench}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
-cargo build --locked --release -p tidegate-collector -p tidegate-benches --bins
-exec taskset -c 1 "$target/release/scale" --program "$target/release/tidegate" --dir "$dir" "$@"
+# The gateway as it is shipped; the load as it is.
+cargo build --locked --profile dist --bin tidegate
+cargo build --locked --release -p tidegate-benches --bins
+exec taskset -c 1 "$target/release/scale" --program "$target/dist/tidegate" --dir "$dir" "$@"
