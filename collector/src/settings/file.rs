@@ -4,8 +4,9 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use super::change::{self, Changes};
 use super::form::{is_broker, is_cookie_name, is_domain, is_topic};
-use super::{Ack, AdminTls, Cidr, Kafka, Settings, check, listeners};
+use super::{Ack, AdminTls, Cidr, Kafka, LogFormat, Settings, check, listeners};
 use crate::document::{Document, Environment, Faults, Found, Reader, Reason, Section};
 
 const SECOND: u64 = 1_000;
@@ -31,6 +32,28 @@ pub fn read(
     reader.finish().or(settings)
 }
 
+/// Reads and checks settings for a gateway that runs by `in_force`: what it would run by from now
+/// on, and what differs. `adjust` is what the command line adds.
+///
+/// # Errors
+/// Every mistake, also that the keys which change now do not go with those that wait for a restart.
+pub fn read_over(
+    document: &Document,
+    environment: &Environment,
+    base: &Path,
+    in_force: &Settings,
+    adjust: impl Fn(&mut Settings),
+) -> Result<(Settings, Changes), Faults> {
+    let mut read = read(document, environment, base)?;
+    adjust(&mut read);
+    let changes = change::between(in_force, &read);
+    let next = change::merged(in_force, &read);
+    let reader = Reader::new(document, environment);
+    let _again = read_all(&reader, base);
+    check::together(&next, &reader);
+    reader.finish().or((next, changes))
+}
+
 /// Reads every key; what is wrong keeps its default and is noted in `reader`.
 pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
     let mut settings = Settings::default();
@@ -48,6 +71,7 @@ pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
     geoip.finish();
     activation(root.section("activation"), &mut settings.activation);
     state(&root, &mut settings);
+    operation(&root, &mut settings);
     root.finish();
     settings
 }
@@ -246,6 +270,33 @@ fn activation(section: Section<'_>, activation: &mut super::Activation) {
         1..=COUNT_MAX,
     );
     section.finish();
+}
+
+/// The sections about the running process: reload, drain, telemetry.
+fn operation(root: &Section<'_>, settings: &mut Settings) {
+    let reload = root.section("reload");
+    let interval = &mut settings.reload.watch_interval_ms;
+    reload.duration("watch_interval", interval, 0..=60 * MINUTE);
+    reload.finish();
+    let drain = root.section("drain");
+    let times = &mut settings.drain;
+    drain.duration(
+        "readiness_delay",
+        &mut times.readiness_delay_ms,
+        0..=10 * MINUTE,
+    );
+    drain.duration("deadline", &mut times.deadline_ms, SECOND..=60 * MINUTE);
+    drain.duration("hand_over", &mut times.hand_over_ms, 0..=MINUTE);
+    drain.finish();
+    let telemetry = root.section("telemetry");
+    let told = &mut settings.telemetry;
+    if let Some(found) = telemetry.get("log_format") {
+        told.log_format = found.word(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    }
+    telemetry.number("log_repeats_max", &mut told.log_repeats_max, 0..=1_000_000);
+    telemetry.number("outcomes_max", &mut told.outcomes_max, 0..=1_000_000);
+    telemetry.number("outcomes_sample", &mut told.outcomes_sample, 0..=COUNT_MAX);
+    telemetry.finish();
 }
 
 /// The sections about what is kept: dedup, profiles, checkpoint, timers, bad rows.

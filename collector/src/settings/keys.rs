@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::change;
 use crate::document::reader::variable_of;
 
 /// One key.
@@ -410,6 +411,46 @@ pub const KEYS: &[Key] = &[
         "\"64MiB\"",
         "Bad rows kept, masked; oldest out.",
     ),
+    set(
+        "reload.watch_interval",
+        "\"1s\"",
+        "How often settings, catalog and GeoIP files are looked at; a changed one is reloaded. `0s` leaves it to SIGHUP and `tidegate reload`.",
+    ),
+    set(
+        "drain.readiness_delay",
+        "\"0s\"",
+        "How long after SIGTERM requests are still taken while `/readyz` already says no, so that a balancer can look away. A second signal ends it.",
+    ),
+    set(
+        "drain.deadline",
+        "\"30s\"",
+        "How long after that the gateway may take to finish requests, sinks and state. What is left then goes on with the next start.",
+    ),
+    set(
+        "drain.hand_over",
+        "\"1s\"",
+        "How long requests in work may take when a new process takes over; new connections wait meanwhile, longer ones are cut off.",
+    ),
+    unset(
+        "telemetry.log_format",
+        "\"json\"",
+        "`text` or `json`; unset, text for a terminal and JSON for everything else.",
+    ),
+    set(
+        "telemetry.log_repeats_max",
+        "20",
+        "How often one message is logged within a minute; further ones are counted, and the count is logged. 0 logs all.",
+    ),
+    set(
+        "telemetry.outcomes_max",
+        "1000",
+        "Outcomes kept in memory for `/debug/outcomes`; oldest out. 0 keeps none.",
+    ),
+    set(
+        "telemetry.outcomes_sample",
+        "100",
+        "Of accepted events every this many is kept there; of all others each one. 0 keeps no accepted one.",
+    ),
 ];
 
 /// `deploy/tidegate.example.toml`: every key with its default; keys without one, and the whole of
@@ -453,7 +494,7 @@ pub fn reference() -> String {
             };
             let _ = write!(
                 out,
-                "\n## {title}\n\n| key | default | what it does |\n|---|---|---|\n"
+                "\n## {title}\n\n| key | default | change | what it does |\n|---|---|---|---|\n"
             );
         }
         row(&mut out, key);
@@ -466,7 +507,8 @@ fn row(out: &mut String, key: &Key) {
         || format!("unset, as in `{}`", key.sample),
         |default| format!("`{default}`"),
     );
-    let _ = writeln!(out, "| `{}` | {default} | {} |", key.path, key.doc);
+    let when = change::when(key.path).map_or("", change::When::as_str);
+    let _ = writeln!(out, "| `{}` | {default} | {when} | {} |", key.path, key.doc);
 }
 
 const INTRODUCTION: &str = "\
@@ -484,6 +526,10 @@ mistake with its line and column.
   value without quotes; lists are parted by commas. A variable with that beginning that overrides
   nothing is an error too. `TIDEGATE__KAFKA__PROPERTIES__SECURITY_PROTOCOL` is the producer property
   `security.protocol`.
+- A change takes effect on reload where the table says `live`, and with the next start where it says
+  `restart`. A reload comes by SIGHUP, by `tidegate reload`, by `POST /admin/v1/reload`, or by itself
+  when a file changes. It happens as a whole or, where a file has a mistake, not at all; it names
+  what changed and what waits for a restart.
 - `TIDEGATE_LOG` (or `--log`) sets what is logged: `info` by default, `debug`, or by module as in
   `info,tidegate_collector::edge=debug`.
 

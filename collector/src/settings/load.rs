@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::change::Changes;
 use super::{Settings, file};
 use crate::document::{Document, Environment, Faults};
 
@@ -29,11 +30,56 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`]
 pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Settings, LoadError> {
-    let (document, base) = match path {
+    let (document, base) = opened(path)?;
+    file::read(&document, environment, base).map_err(LoadError::Faults)
+}
+
+/// Where a gateway's settings come from, so that they can be read again while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The settings file; None: the defaults.
+    pub config: Option<PathBuf>,
+    /// Variables that override it.
+    pub environment: Environment,
+    /// `--data-dir`, which overrides both.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Origin {
+    /// Reads the settings, as at start.
+    ///
+    /// # Errors
+    /// [`LoadError`]
+    pub fn read(&self) -> Result<Settings, LoadError> {
+        let mut settings = load(self.config.as_deref(), &self.environment)?;
+        self.adjust(&mut settings);
+        Ok(settings)
+    }
+
+    /// Reads the settings for a gateway that runs by `in_force`: what it would run by from now on,
+    /// and what differs.
+    ///
+    /// # Errors
+    /// [`LoadError`]
+    pub fn read_over(&self, in_force: &Settings) -> Result<(Settings, Changes), LoadError> {
+        let (document, base) = opened(self.config.as_deref())?;
+        let adjust = |settings: &mut Settings| self.adjust(settings);
+        file::read_over(&document, &self.environment, base, in_force, adjust)
+            .map_err(LoadError::Faults)
+    }
+
+    fn adjust(&self, settings: &mut Settings) {
+        if let Some(data_dir) = &self.data_dir {
+            settings.data_dir.clone_from(data_dir);
+        }
+    }
+}
+
+fn opened(path: Option<&Path>) -> Result<(Document, &Path), LoadError> {
+    Ok(match path {
         Some(path) => (document(path)?, path.parent().unwrap_or(Path::new(""))),
         None => (Document::parse("settings", ""), Path::new("")),
-    };
-    file::read(&document, environment, base).map_err(LoadError::Faults)
+    })
 }
 
 /// Reads a document of at most [`FILE_BYTES_MAX`].

@@ -1,13 +1,14 @@
 //! `tidegate.toml` as used: checked, with defaults filled in.
 //!
-//! [`mod@file`] reads the keys, [`check`] weighs them against each other, [`keys`] describes them for
-//! people; [`load`] alone opens a file. Nothing here reads the process's environment.
+//! [`mod@file`] reads the keys, [`check`] weighs them against each other, [`change`] compares two
+//! settings, [`keys`] describes them for people; [`load`] alone opens a file. Nothing here reads the process's environment.
 
 pub mod keys;
 mod form;
 pub mod file;
 mod listeners;
 pub mod check;
+pub mod change;
 pub mod load;
 
 #[cfg(test)]
@@ -50,6 +51,12 @@ pub struct Settings {
     pub timers: Timers,
     /// `[bad_rows]`
     pub bad_rows: BadRows,
+    /// `[reload]`
+    pub reload: Reload,
+    /// `[drain]`
+    pub drain: Drain,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
 }
 
 /// `[journal]`
@@ -322,6 +329,46 @@ pub struct BadRows {
     pub bytes_max: u64,
 }
 
+/// `[reload]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reload {
+    /// How often files are looked at; 0: never.
+    pub watch_interval_ms: u64,
+}
+
+/// `[drain]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drain {
+    /// Requests are still taken for so long after readiness is gone.
+    pub readiness_delay_ms: u64,
+    /// How long the rest of the end may take.
+    pub deadline_ms: u64,
+    /// How long requests in work may take when another process takes over.
+    pub hand_over_ms: u64,
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// None: text for a terminal, else JSON.
+    pub log_format: Option<LogFormat>,
+    /// Times one message is logged within a minute; 0: always.
+    pub log_repeats_max: u32,
+    /// Outcomes kept in memory.
+    pub outcomes_max: usize,
+    /// Of accepted events every this many is kept; 0: none.
+    pub outcomes_sample: u32,
+}
+
 impl Cidr {
     /// True where `address` is in the range; an IPv4 address mapped into IPv6 counts as IPv4.
     #[must_use]
@@ -453,6 +500,20 @@ impl Default for Settings {
             timers: Timers { rate_max: 5_000 },
             bad_rows: BadRows {
                 bytes_max: 64 << 20,
+            },
+            reload: Reload {
+                watch_interval_ms: 1_000,
+            },
+            drain: Drain {
+                readiness_delay_ms: 0,
+                deadline_ms: 30_000,
+                hand_over_ms: 1_000,
+            },
+            telemetry: Telemetry {
+                log_format: None,
+                log_repeats_max: 20,
+                outcomes_max: 1_000,
+                outcomes_sample: 100,
             },
         }
     }

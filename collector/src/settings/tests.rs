@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::change::{self, CHANGES, When};
 use super::keys::KEYS;
 use super::{Ack, Cidr, Kafka, Settings, file, keys};
 use crate::document::committed::assert_written_from_code;
@@ -321,5 +322,58 @@ fn a_range_contains_its_addresses_and_mapped_ones() {
             inside,
             "{range:?} {address}"
         );
+    }
+}
+
+#[test]
+fn every_key_says_when_a_change_of_it_takes_effect() {
+    let keys: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    let changes: Vec<&str> = CHANGES.iter().map(|change| change.path).collect();
+    assert_eq!(changes, keys);
+}
+
+#[test]
+fn a_changed_key_is_named_by_itself_and_taken_where_it_is_live() {
+    let in_force = read("[kafka]\nbrokers = \"a:1\"\n").unwrap();
+    let text = "timers.rate_max = 7\n[edge]\nbody_bytes_max = \"8MiB\"\nhttp = \"127.0.0.1:9\"\n\
+                [kafka]\nbrokers = \"a:1\"\ntopic = \"t\"\n";
+    let next = read(text).unwrap();
+    let changes = change::between(&in_force, &next);
+    assert_eq!(changes.live, ["edge.body_bytes_max", "timers.rate_max"]);
+    assert_eq!(changes.restart, ["edge.http", "kafka.topic"]);
+    let merged = change::merged(&in_force, &next);
+    assert_eq!(change::between(&merged, &next).live, [""; 0]);
+    assert_eq!(change::between(&in_force, &merged).restart, [""; 0]);
+    assert_eq!(merged.edge.body_bytes_max, 8 << 20);
+    assert_eq!(change::when("edge.http"), Some(When::Restart));
+}
+
+#[test]
+fn each_key_that_differs_from_its_default_is_found() {
+    let defaults = Settings::default();
+    for key in KEYS.iter().filter(|key| key.default.is_none()) {
+        // Two keys that are set only in pairs, one that excludes another.
+        let text = match key.path {
+            "edge.tls.cert" | "edge.tls.key" => {
+                "edge.https = \"127.0.0.1:1\"\nedge.tls.cert = \"c\"\nedge.tls.key = \"k\"\n"
+                    .to_owned()
+            }
+            "edge.tls.certificates" => format!(
+                "edge.https = \"127.0.0.1:1\"\n{} = {}\n",
+                key.path, key.sample
+            ),
+            "cookie.domain" => "cookie.name = \"v\"\ncookie.domain = \"example.com\"\n".to_owned(),
+            path if path.starts_with("kafka.") => {
+                "[kafka]\nbrokers = \"a:1\"\nproperties = { \"compression.type\" = \"lz4\" }"
+                    .to_owned()
+            }
+            path if path.starts_with("admin.tls.") => {
+                "admin.token_file = \"t\"\n[admin.tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\n".to_owned()
+            }
+            path => format!("{path} = {}\n", key.sample),
+        };
+        let changes = change::between(&defaults, &read(&text).unwrap());
+        let all: Vec<_> = changes.live.iter().chain(&changes.restart).collect();
+        assert!(all.contains(&&key.path), "{}: {all:?}", key.path);
     }
 }
