@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod document;
+pub mod fingerprint;
 pub mod settings;
 pub mod catalog;
 pub mod telemetry;

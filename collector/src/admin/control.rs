@@ -30,6 +30,9 @@ pub trait Control: Send + Sync + 'static {
         dry_run: bool,
     ) -> impl Future<Output = Result<Applied, ApplyRefused>> + Send;
 
+    /// Reads settings, catalog, GeoIP databases and certificates again and takes what changed.
+    fn reload(&self) -> impl Future<Output = Result<ReloadView, ReloadRefused>> + Send;
+
     /// The journal's cursors, by name.
     fn cursors(&self) -> impl Future<Output = Result<Vec<CursorView>, ControlError>> + Send;
 
@@ -86,6 +89,67 @@ pub struct CatalogView {
     pub digest: String,
     /// What is enabled; secrets are shown as `***`.
     pub catalog: Catalog,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadView {
+    /// Settings that are in force now, by key.
+    pub changed: Vec<String>,
+    /// Settings that differ from those in force and wait for a restart, by key.
+    pub needs_restart: Vec<String>,
+    /// Whether each of the other files changed.
+    pub parts: ReloadedParts,
+}
+
+/// What a reload did to the files beside the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadedParts {
+    /// The catalog file.
+    pub catalog: Fate,
+    /// The GeoIP databases.
+    pub geoip: Fate,
+    /// The certificates.
+    pub certificates: Fate,
+}
+
+/// Whether a file took effect anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It did.
+    Changed,
+    /// It is as it was, or there is none.
+    #[default]
+    Unchanged,
+}
+
+impl ReloadView {
+    /// True where anything took effect.
+    #[must_use]
+    pub fn applied(&self) -> bool {
+        let parts = [
+            self.parts.catalog,
+            self.parts.geoip,
+            self.parts.certificates,
+        ];
+        !self.changed.is_empty() || parts.contains(&Fate::Changed)
+    }
+}
+
+/// A reload that changed nothing, because of a mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not reloaded, everything stays as it was: {}", self.told())]
+pub struct ReloadRefused {
+    /// Every mistake found.
+    pub faults: Vec<FaultView>,
+}
+
+impl ReloadRefused {
+    fn told(&self) -> String {
+        let told: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
+        told.join("; ")
+    }
 }
 
 /// One cursor.
@@ -202,12 +266,15 @@ pub struct ReplayView {
     pub no_room: u64,
 }
 
-/// One mistake of a catalog.
+/// One mistake of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultView {
-    /// From 1.
+    /// The file, or the environment variable.
+    #[serde(default)]
+    pub file: String,
+    /// From 1; 0 where it is the file as a whole.
     pub line: u32,
-    /// From 1, in characters.
+    /// From 1, in characters; 0 where it is the file as a whole.
     pub column: u32,
     /// The key's full path.
     pub key: String,
@@ -217,16 +284,30 @@ pub struct FaultView {
 
 impl From<&Fault> for FaultView {
     fn from(fault: &Fault) -> Self {
-        let (line, column) = match &fault.place {
-            Place::File { line, column, .. } => (*line, *column),
-            Place::Environment { .. } | Place::Defaults => (1, 1),
+        let (file, line, column) = match &fault.place {
+            Place::File { file, line, column } => (file.clone(), *line, *column),
+            Place::Environment { .. } | Place::Defaults => (fault.place.to_string(), 0, 0),
         };
         Self {
+            file,
             line,
             column,
             key: fault.key.clone(),
             message: fault.reason.to_string(),
         }
+    }
+}
+
+impl std::fmt::Display for FaultView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.message)
     }
 }
 

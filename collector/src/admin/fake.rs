@@ -9,7 +9,7 @@ use tidegate_event::Timestamp;
 
 use super::control::{
     ApplyRefused, CatalogView, Control, ControlError, CursorView, DeadLetterView, DestinationView,
-    Readiness, ReplayView, TestView,
+    FaultView, Readiness, ReloadRefused, ReloadView, ReplayView, TestView,
 };
 use crate::catalog::change::Applied;
 use crate::catalog::store::{ApplyError, Store};
@@ -101,6 +101,31 @@ impl Control for Arc<Fake> {
             self.store.commit(&prepared, Timestamp(1)).unwrap();
         }
         Ok(prepared.applied)
+    }
+
+    async fn reload(&self) -> Result<ReloadView, ReloadRefused> {
+        self.note("reload".to_owned());
+        if self.ready.load(Ordering::Relaxed) {
+            let changed = vec!["edge.body_bytes_max".to_owned()];
+            let needs_restart = vec!["edge.http".to_owned()];
+            return Ok(ReloadView {
+                changed,
+                needs_restart,
+                ..ReloadView::default()
+            });
+        }
+        let (file, key) = ("tidegate.toml".to_owned(), "edge.ack".to_owned());
+        let message = "is not a word".to_owned();
+        let fault = FaultView {
+            file,
+            line: 2,
+            column: 7,
+            key,
+            message,
+        };
+        Err(ReloadRefused {
+            faults: vec![fault],
+        })
     }
 
     async fn cursors(&self) -> Result<Vec<CursorView>, ControlError> {

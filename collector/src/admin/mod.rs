@@ -9,6 +9,7 @@ pub mod reply;
 pub mod health;
 pub mod metrics;
 pub mod catalog;
+pub mod reload;
 pub mod cursors;
 pub mod destinations;
 pub mod bad_rows;

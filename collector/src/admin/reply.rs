@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::auth::Denied;
-use super::control::{ApplyRefused, ControlError, FaultView};
+use super::control::{ApplyRefused, ControlError, FaultView, ReloadRefused};
 
 /// An answer.
 pub type Reply = Response<Full<Bytes>>;
@@ -110,6 +110,15 @@ pub fn not_applied(refused: &ApplyRefused) -> Reply {
             error(status, "internal", &refused.to_string())
         }
     }
+}
+
+/// A reload that found a mistake.
+#[must_use]
+pub fn not_reloaded(refused: &ReloadRefused) -> Reply {
+    let count = refused.faults.len();
+    let message = format!("{count} mistakes; everything stays as it was");
+    let body = json!({ "code": "invalid", "message": message, "faults": refused.faults });
+    json(StatusCode::BAD_REQUEST, &body)
 }
 
 /// What the gateway gave, or its refusal.

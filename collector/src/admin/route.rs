@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::auth::{Token, admit};
 use super::control::Control;
 use super::reply::{self, Reply};
-use super::{bad_rows, catalog, cursors, destinations, health, metrics};
+use super::{bad_rows, catalog, cursors, destinations, health, metrics, reload};
 use crate::settings;
 
 /// Entries of one list, where the request names no limit.
@@ -22,11 +22,12 @@ const LIST_MAX: usize = 10_000;
 
 /// Every path with the methods that it takes; HEAD goes where GET does. The probes are answered
 /// before anything else.
-pub(crate) const ROUTES: [(&str, &str); 12] = [
+pub(crate) const ROUTES: [(&str, &str); 13] = [
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
     ("/admin/v1/catalog", "GET, POST"),
+    ("/admin/v1/reload", "POST"),
     ("/admin/v1/stats", "GET"),
     ("/admin/v1/cursors", "GET"),
     ("/admin/v1/cursors/{name}", "DELETE"),
@@ -140,6 +141,7 @@ impl<C: Control> Admin<C> {
             ("GET", "/metrics") => metrics::metrics(control, &self.registry),
             ("GET", "/admin/v1/catalog") => catalog::show(control).await,
             ("POST", "/admin/v1/catalog") => catalog::apply(control, query, body).await,
+            ("POST", "/admin/v1/reload") => reload::reload(control).await,
             ("GET", "/admin/v1/stats") => catalog::stats(control),
             ("GET", "/admin/v1/cursors") => cursors::list(control).await,
             ("DELETE", "/admin/v1/cursors/{name}") => cursors::remove(control, name).await,

@@ -2,6 +2,7 @@
 //! certificates.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -26,13 +27,12 @@ pub(super) fn spawn(
     bad_rows: &BadRows,
     certificates: Option<Arc<Certificates>>,
     settings: &Settings,
+    timer_rate: &Arc<AtomicU32>,
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
-    let per_second = usize::try_from(settings.timers.rate_max).unwrap_or(usize::MAX);
-    // Twenty ticks a second share the rate.
-    let per_tick = per_second.div_ceil(20).max(1);
+    let rate = Arc::clone(timer_rate);
     let mut tasks = vec![
-        tokio::spawn(timers(core.clone(), per_tick, stopping.clone())),
+        tokio::spawn(timers(core.clone(), rate, stopping.clone())),
         tokio::spawn(look_ahead(core.clone(), stopping.clone())),
         tokio::spawn(checkpoint(core.clone(), bad_rows.clone(), stopping.clone())),
     ];
@@ -49,7 +49,7 @@ pub(super) fn spawn(
     tasks
 }
 
-async fn timers(core: Core, per_tick: usize, mut stopping: watch::Receiver<bool>) {
+async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(TIMER_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -57,6 +57,9 @@ async fn timers(core: Core, per_tick: usize, mut stopping: watch::Receiver<bool>
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
         }
+        // Twenty ticks a second share the rate.
+        let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let per_tick = per_second.div_ceil(20).max(1);
         let fired = tokio::select! {
             // While the journal has no room a timer waits inside; the end must not wait with it.
             _ = stopping.wait_for(|stop| *stop) => return,

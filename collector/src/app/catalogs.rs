@@ -1,20 +1,24 @@
 //! Catalog changes on a running gateway: checked and compiled first, then put in force part by
 //! part; refused as a whole where anything is wrong.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tidegate_activation::Activation;
+use tokio::sync::MutexGuard;
 
 use crate::admin::control::ApplyRefused;
 use crate::catalog::change::Applied;
 use crate::catalog::check;
-use crate::catalog::store::{ApplyError, Current, Store, StoreError};
+use crate::catalog::store::{ApplyError, Current, Prepared, Store, StoreError};
 use crate::clock::Clock;
 use crate::core::Core;
+use crate::core::rules::Rules;
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::settings::Cidr;
+use crate::settings::load::{self, LoadError};
 
 /// The catalog in force and everything that runs by it.
 #[derive(Debug)]
@@ -27,6 +31,24 @@ pub(super) struct Catalogs {
     clock: Arc<dyn Clock>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
+}
+
+/// A catalog that is checked and compiled. No other is applied while it waits.
+pub(super) struct Ready<'a> {
+    prepared: Prepared,
+    rules: Rules,
+    /// Whether it differs from the one in force.
+    changes: bool,
+    _one: MutexGuard<'a, ()>,
+}
+
+/// Why the catalog of a file was refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileRefused {
+    #[error(transparent)]
+    Unreadable(#[from] LoadError),
+    #[error(transparent)]
+    Refused(#[from] ApplyRefused),
 }
 
 impl Catalogs {
@@ -55,8 +77,27 @@ impl Catalogs {
 
     /// Applies a catalog file, or only says what that would change.
     pub(super) async fn apply(&self, text: String, dry_run: bool) -> Result<Applied, ApplyRefused> {
-        let _one = self.changing.lock().await;
-        let document = Document::parse("catalog", &text);
+        let ready = self.prepare("catalog", &text).await?;
+        if dry_run {
+            return Ok(ready.prepared.applied);
+        }
+        self.put(ready).await
+    }
+
+    /// Checks and compiles the catalog of a file; None where it was the last one applied.
+    pub(super) async fn prepare_file(&self, path: &Path) -> Result<Option<Ready<'_>>, FileRefused> {
+        let document = load::document(path)?;
+        let last = self.store.is_last_applied(document.text());
+        if last.map_err(|error| failed(&error))? {
+            return Ok(None);
+        }
+        let ready = self.prepare(document.name(), document.text()).await?;
+        Ok(Some(ready))
+    }
+
+    async fn prepare(&self, name: &str, text: &str) -> Result<Ready<'_>, ApplyRefused> {
+        let one = self.changing.lock().await;
+        let document = Document::parse(name, text);
         let prepared = self
             .store
             .prepare(&document, Some(&self.allow_private))
@@ -72,13 +113,23 @@ impl Catalogs {
             .await
             .map_err(|error| failed(&error))?
             .map_err(|error| failed(&error))?;
-        if dry_run {
-            return Ok(prepared.applied);
-        }
+        Ok(Ready {
+            prepared,
+            rules,
+            changes: generation != before,
+            _one: one,
+        })
+    }
+
+    /// Puts a checked catalog in force.
+    pub(super) async fn put(&self, ready: Ready<'_>) -> Result<Applied, ApplyRefused> {
+        let Ready {
+            prepared, rules, ..
+        } = ready;
         self.store
             .commit(&prepared, self.clock.now())
             .map_err(refused)?;
-        if generation != before {
+        if ready.changes {
             let digest = &prepared.applied.digest;
             self.core
                 .switch(rules, digest)
@@ -102,6 +153,7 @@ impl Catalogs {
                 .set_destinations(&configs)
                 .map_err(|error| failed(&error))?;
         }
+        let generation = prepared.applied.generation;
         tracing::info!(generation, "catalog applied");
         Ok(prepared.applied)
     }

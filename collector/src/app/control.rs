@@ -1,15 +1,17 @@
 //! The admin API's view of the gateway.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidegate_activation::{Activation, AdminError, ReplayWhich};
 use tidegate_journal::CursorError;
 
 use super::catalogs::Catalogs;
 use super::figures::Figures;
+use super::reload::Reloads;
 use crate::admin::control::{
     ApplyRefused, CatalogView, Control, ControlError, CursorView, DeadLetterView, DestinationView,
-    Readiness, ReplayView, TestView,
+    Readiness, ReloadRefused, ReloadView, ReplayView, TestView,
 };
 use crate::bad_rows::BadRows;
 use crate::catalog::change::Applied;
@@ -24,6 +26,8 @@ pub(super) struct AppControl {
     activation: Activation,
     bad_rows: BadRows,
     figures: Figures,
+    reloads: Arc<Reloads>,
+    draining: Arc<AtomicBool>,
 }
 
 impl AppControl {
@@ -33,6 +37,8 @@ impl AppControl {
         activation: Activation,
         bad_rows: BadRows,
         figures: Figures,
+        reloads: Arc<Reloads>,
+        draining: Arc<AtomicBool>,
     ) -> Self {
         Self {
             core,
@@ -40,6 +46,8 @@ impl AppControl {
             activation,
             bad_rows,
             figures,
+            reloads,
+            draining,
         }
     }
 }
@@ -47,6 +55,9 @@ impl AppControl {
 impl Control for AppControl {
     fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
+        if self.draining.load(Ordering::Relaxed) {
+            reasons.push("the gateway is about to stop".to_owned());
+        }
         if let Some(fatal) = self.core.journal().failure() {
             reasons.push(format!("the journal failed: {fatal}"));
         } else if let Err(full) = self.core.journal().reserve(PROBE_BYTES, 1) {
@@ -75,6 +86,10 @@ impl Control for AppControl {
 
     async fn apply(&self, text: String, dry_run: bool) -> Result<Applied, ApplyRefused> {
         self.catalogs.apply(text, dry_run).await
+    }
+
+    async fn reload(&self) -> Result<ReloadView, ReloadRefused> {
+        self.reloads.reload().await
     }
 
     async fn cursors(&self) -> Result<Vec<CursorView>, ControlError> {

@@ -3,6 +3,8 @@
 
 mod start;
 mod catalogs;
+mod reload;
+mod watch;
 mod background;
 mod control;
 mod figures;
@@ -12,32 +14,40 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tidegate_activation::Activation;
 use tidegate_journal::Journal;
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 use tokio::task::JoinHandle;
 
-pub use start::StartError;
-pub use stop::Leftover;
+pub use start::{Launch, StartError};
+pub use stop::{Leftover, Patience};
 
+use crate::admin::control::{ReloadRefused, ReloadView};
 use crate::core::Core;
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::KafkaSink;
+use crate::edge::Edge;
+use crate::geo::GeoDatabases;
 use catalogs::Catalogs;
+use reload::Reloads;
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
     core: Core,
     catalogs: Arc<Catalogs>,
+    reloads: Arc<Reloads>,
+    draining: Arc<AtomicBool>,
+    edge: Arc<Edge<Core, Arc<GeoDatabases>>>,
     activation: Activation,
     activation_cursor: Option<ActivationCursor>,
     kafka: Option<KafkaSink>,
     http: SocketAddr,
     https: Option<SocketAddr>,
     admin: SocketAddr,
-    stop: watch::Sender<bool>,
+    stop: Sender<bool>,
     edge_task: JoinHandle<()>,
     admin_task: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
@@ -60,6 +70,14 @@ impl Gateway {
     #[must_use]
     pub const fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Reads settings, catalog, GeoIP databases and certificates again and takes what changed.
+    ///
+    /// # Errors
+    /// Every mistake; then nothing changed.
+    pub async fn reload(&self) -> Result<ReloadView, ReloadRefused> {
+        self.reloads.reload().await
     }
 
     /// The journal, for whoever wants to follow it in this process.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use arc_swap::ArcSwap;
 use fjall::Database;
@@ -17,12 +18,13 @@ use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, channel};
 
 use super::catalogs::Catalogs;
 use super::control::AppControl;
 use super::figures::Figures;
-use super::{Gateway, background};
+use super::reload::{self, Reloads};
+use super::{Gateway, background, watch};
 use crate::admin::{self, Admin, Token};
 use crate::bad_rows::BadRows;
 use crate::catalog::store::{Current, Store};
@@ -35,6 +37,7 @@ use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
 use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog, Sockets, Tls, TlsMetrics};
 use crate::geo::GeoDatabases;
+use crate::settings::load::Origin;
 use crate::settings::{Ack, Settings};
 
 /// Bytes of one journal record; an event is bounded far below it.
@@ -129,14 +132,29 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
+/// What a gateway is started with.
+#[derive(Debug, Default)]
+pub struct Launch {
+    /// What it is told.
+    pub settings: Settings,
+    /// Where that comes from, to be read again on reload; None where it was made up in this process.
+    pub origin: Option<Origin>,
+    /// Applied in place of the configured file.
+    pub catalog: Option<Catalog>,
+}
+
 impl Gateway {
     /// Starts a gateway and announces its addresses in `addresses.json` of the data directory.
-    /// `catalog` is applied in place of the configured file.
     ///
     /// # Errors
     /// [`StartError`]
     #[expect(clippy::too_many_lines, reason = "the wiring, read from top to bottom")]
-    pub async fn start(settings: Settings, catalog: Option<&Catalog>) -> Result<Self, StartError> {
+    pub async fn start(launch: Launch) -> Result<Self, StartError> {
+        let Launch {
+            settings,
+            origin,
+            catalog,
+        } = launch;
         let token = token(&settings)?;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
@@ -144,7 +162,7 @@ impl Gateway {
         let mut registry = Registry::default();
         let journal = open_journal(&settings)?;
         let store = Store::open(&settings.data_dir)?;
-        first_catalog(&store, &settings, catalog, clock.now())?;
+        first_catalog(&store, &settings, catalog.as_ref(), clock.now())?;
         let current = store.current()?;
         let database = open_database(&settings.data_dir)?;
         let parts = Parts {
@@ -187,7 +205,7 @@ impl Gateway {
         let budget = settings.journal.disk_budget;
         let figures =
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = channel(false);
 
         let sockets = Sockets::bind(&settings.edge)?;
         let addresses = Addresses::of(&sockets)?;
@@ -201,7 +219,7 @@ impl Gateway {
             &settings,
             sources,
             core.clone(),
-            geo,
+            Arc::clone(&geo),
             Arc::clone(&clock) as Arc<dyn Clock>,
             EdgeMetrics::register(&mut registry),
             bad_rows.clone(),
@@ -209,12 +227,27 @@ impl Gateway {
         if let Some(quic) = addresses.quic {
             edge = edge.advertising_http3(quic.port());
         }
+        let edge = Arc::new(edge);
+        let timer_rate = Arc::new(AtomicU32::new(settings.timers.rate_max));
+        let parts = reload::Parts {
+            origin,
+            settings: settings.clone(),
+            catalogs: Arc::clone(&catalogs),
+            edge: Arc::clone(&edge),
+            geo,
+            certificates: certificates.clone(),
+            timer_rate: Arc::clone(&timer_rate),
+        };
+        let reloads = Arc::new(Reloads::new(parts, &mut registry));
+        let draining = Arc::new(AtomicBool::new(false));
         let control = AppControl::new(
             core.clone(),
             Arc::clone(&catalogs),
             activation.clone(),
             bad_rows.clone(),
             figures,
+            Arc::clone(&reloads),
+            Arc::clone(&draining),
         );
         let admin = Arc::new(Admin::new(
             control,
@@ -222,9 +255,19 @@ impl Gateway {
             token,
             settings.admin.clone(),
         ));
+        let mut background = background::spawn(
+            &core,
+            &bad_rows,
+            certificates,
+            &settings,
+            &timer_rate,
+            &stopping,
+        );
+        let watch = watch::watch(Arc::clone(&reloads), stopping.clone());
+        background.push(tokio::spawn(watch));
         let gateway = Self {
-            background: background::spawn(&core, &bad_rows, certificates, &settings, &stopping),
-            edge_task: tokio::spawn(listeners.serve(Arc::new(edge), stopped(stopping.clone()))),
+            background,
+            edge_task: tokio::spawn(listeners.serve(Arc::clone(&edge), stopped(stopping.clone()))),
             admin_task: tokio::spawn(admin::serve(
                 admin_listener,
                 admin_tls,
@@ -233,6 +276,9 @@ impl Gateway {
             )),
             core,
             catalogs,
+            reloads,
+            draining,
+            edge,
             activation,
             activation_cursor: Some(activation_cursor),
             kafka,
@@ -254,7 +300,7 @@ fn mint() -> u128 {
     RANDOM.with_borrow_mut(Rng::random)
 }
 
-async fn stopped(mut stopping: watch::Receiver<bool>) {
+async fn stopped(mut stopping: Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 

@@ -1,43 +1,153 @@
 //! Stop, in reverse: no new hits, timers off, what is in flight durable, sinks parked, state
-//! written.
+//! written. Each step has its share of the time; what outlasts it is left and told, because the
+//! journal holds everything that was acknowledged.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Gateway;
-use crate::core::checkpoint::Extent;
+use tidegate_activation::Activation;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long callbacks in flight may take to end.
-const ACTIVATION_PATIENCE: Duration = Duration::from_secs(5);
+use super::Gateway;
+use crate::core::Core;
+use crate::core::checkpoint::Extent;
+use crate::cursors::activation::ActivationCursor;
+use crate::cursors::kafka::KafkaSink;
+use crate::settings::{Drain, Settings};
+
+/// How long callbacks in flight may take to end, where the deadline leaves that much.
+const CALLBACKS_MAX: Duration = Duration::from_secs(5);
+
+/// How long the steps of the end may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Requests in work.
+    pub requests: Duration,
+    /// Callbacks in flight.
+    pub callbacks: Duration,
+    /// All steps together.
+    pub whole: Duration,
+}
+
+impl Patience {
+    /// For an end without a successor: two thirds of the deadline are the requests'.
+    #[must_use]
+    pub fn of(drain: &Drain) -> Self {
+        let whole = Duration::from_millis(drain.deadline_ms);
+        Self {
+            requests: whole * 2 / 3,
+            callbacks: (whole / 6).min(CALLBACKS_MAX),
+            whole,
+        }
+    }
+
+    /// For an end that a new process waits for, and its clients with it.
+    #[must_use]
+    pub fn handing_over(drain: &Drain) -> Self {
+        let requests = Duration::from_millis(drain.hand_over_ms);
+        Self {
+            requests,
+            callbacks: requests / 2,
+            whole: Duration::from_millis(drain.deadline_ms).max(requests),
+        }
+    }
+}
 
 /// What was left for the next start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftover {
+    /// Connections cut off with a request in work, or a client that did not let go.
+    pub connections: u64,
     /// Callbacks in the outbox.
     pub callbacks: u64,
     /// Kafka records behind the durable watermark.
     pub kafka_records: u64,
-    /// The checkpoint failed: the next start replays more.
+    /// The checkpoint failed or was not done in time: the next start replays more.
     pub unwritten_state: bool,
 }
 
 impl Gateway {
+    /// The settings that it runs by.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.reloads.in_force()
+    }
+
+    /// Readiness says no from now on; everything else goes on.
+    pub fn announce_stop(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
     /// Stops in order and says what is left. Nothing acknowledged is lost by anything left.
-    pub async fn stop(self) -> Leftover {
+    pub async fn stop(self, patience: Patience) -> Leftover {
+        let deadline = Instant::now() + patience.whole;
+        self.announce_stop();
+        let Self {
+            core,
+            catalogs,
+            reloads,
+            edge,
+            activation,
+            activation_cursor,
+            kafka,
+            stop,
+            mut edge_task,
+            admin_task,
+            background,
+            ..
+        } = self;
+        stop.send_replace(true);
+        let mut left = Leftover::default();
+        if timeout(patience.requests, &mut edge_task).await.is_err() {
+            left.connections = edge.connections();
+            edge_task.abort();
+        }
+        drop((catalogs, reloads, edge));
+        let state = Arc::new(parking_lot::Mutex::new(left.clone()));
+        let rest = Rest {
+            core: core.clone(),
+            activation,
+            activation_cursor,
+            kafka,
+            callbacks: patience.callbacks,
+        };
+        let ending = async {
+            let _ = admin_task.await;
+            for task in background {
+                let _ = task.await;
+            }
+            rest.end(&state).await;
+        };
+        if timeout_at(deadline, ending).await.is_err() {
+            let mut state = state.lock();
+            state.unwritten_state = true;
+            state.kafka_records = kafka_lag(&core);
+        }
+        left.clone_from(&state.lock());
+        left
+    }
+}
+
+/// What ends after the last request.
+struct Rest {
+    core: Core,
+    activation: Activation,
+    activation_cursor: Option<ActivationCursor>,
+    kafka: Option<KafkaSink>,
+    callbacks: Duration,
+}
+
+impl Rest {
+    /// Notes in `left` step by step what is left, so that it is known wherever time runs out.
+    async fn end(self, left: &parking_lot::Mutex<Leftover>) {
         let Self {
             core,
             activation,
             activation_cursor,
             kafka,
-            stop,
-            ..
+            callbacks,
         } = self;
-        stop.send_replace(true);
-        let _ = self.edge_task.await;
-        let _ = self.admin_task.await;
-        for task in self.background {
-            let _ = task.await;
-        }
-        drop(self.catalogs);
         let end = core.journal().next_offset();
         if end > 0 {
             // On a failed disk there is nothing more to wait for.
@@ -52,22 +162,42 @@ impl Gateway {
             }
         });
         let _ = sinks.await;
-        let left = activation.shutdown(ACTIVATION_PATIENCE).await;
-        let kafka_records = core
-            .journal()
-            .cursors()
-            .iter()
-            .find(|c| c.name == "kafka")
-            .map_or(0, |c| c.lag);
+        left.lock().kafka_records = kafka_lag(&core);
+        left.lock().callbacks = activation.shutdown(callbacks).await.queued;
         let state = tokio::task::spawn_blocking(move || {
             let written = core.checkpoint(Extent::All);
             core.journal().shutdown();
             written.is_ok()
         });
-        Leftover {
-            callbacks: left.queued,
-            kafka_records,
-            unwritten_state: !state.await.unwrap_or(false),
-        }
+        left.lock().unwritten_state = !state.await.unwrap_or(false);
+    }
+}
+
+fn kafka_lag(core: &Core) -> u64 {
+    let cursors = core.journal().cursors();
+    cursors
+        .iter()
+        .find(|cursor| cursor.name == "kafka")
+        .map_or(0, |cursor| cursor.lag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_get_two_thirds_of_a_deadline_and_a_hand_over_its_own_time() {
+        let drain = Drain {
+            readiness_delay_ms: 0,
+            deadline_ms: 30_000,
+            hand_over_ms: 1_000,
+        };
+        let ending = Patience::of(&drain);
+        assert_eq!(ending.requests, Duration::from_secs(20));
+        assert_eq!(ending.callbacks, Duration::from_secs(5));
+        assert_eq!(ending.whole, Duration::from_secs(30));
+        let handing = Patience::handing_over(&drain);
+        assert_eq!(handing.requests, Duration::from_secs(1));
+        assert_eq!(handing.callbacks, Duration::from_millis(500));
     }
 }

@@ -12,7 +12,7 @@ use crate::admin::auth::read_token;
 use crate::admin::tls;
 use crate::document::Environment;
 use crate::settings::Settings;
-use crate::settings::load::{LoadError, load};
+use crate::settings::load::{LoadError, Origin};
 
 /// Options of commands that read the settings.
 #[derive(Clone, Debug, Default, Args)]
@@ -26,16 +26,22 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Reads the settings, as at start and on reload.
+    /// Reads the settings, as at start.
     ///
     /// # Errors
     /// [`LoadError`]
     pub fn settings(&self, environment: &Environment) -> Result<Settings, LoadError> {
-        let mut settings = load(self.config.as_deref(), environment)?;
-        if let Some(data_dir) = &self.data_dir {
-            settings.data_dir.clone_from(data_dir);
+        self.origin(environment).read()
+    }
+
+    /// Where the settings come from.
+    #[must_use]
+    pub fn origin(&self, environment: &Environment) -> Origin {
+        Origin {
+            config: self.config.clone(),
+            environment: environment.clone(),
+            data_dir: self.data_dir.clone(),
         }
-        Ok(settings)
     }
 }
 

@@ -5,9 +5,11 @@ pub mod error;
 pub mod output;
 pub mod configuration;
 pub mod client;
+mod notify;
 pub mod serve;
 pub mod check;
 pub mod apply;
+pub mod reload;
 pub mod rules;
 pub mod destinations;
 pub mod journal;
@@ -58,6 +60,8 @@ enum Command {
     Demo(demo::Options),
     /// Apply a catalog file to a running gateway
     Apply(apply::Arguments),
+    /// Read settings, catalog, GeoIP databases and certificates of a running gateway again
+    Reload(reload::Arguments),
     /// Check segment expressions
     Rules(rules::Arguments),
     /// See destinations, test them, list and replay their dead letters
@@ -141,6 +145,7 @@ fn dispatch(cli: Cli, mut process: Process<'_>) -> Result<(), CliError> {
         }
         Command::Check(arguments) => check::run(&arguments, &mut process),
         Command::Apply(arguments) => apply::run(&arguments, &mut process),
+        Command::Reload(arguments) => reload::run(&arguments, &mut process),
         Command::Rules(arguments) => rules::run(&arguments, &mut process),
         Command::Destinations(arguments) => destinations::run(&arguments, &mut process),
         Command::Journal(arguments) => journal::run(&arguments, &mut process),

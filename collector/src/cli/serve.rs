@@ -1,23 +1,27 @@
 //! `tidegate serve` and `tidegate demo`: the commands that start a gateway.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
 use tidegate_journal::Journal;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::configuration::Configuration;
-use super::{CliError, Process};
-use crate::app::Gateway;
+use super::{CliError, Process, notify};
+use crate::app::{Gateway, Launch, Patience};
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
 
+/// After the end, so long for threads that still write a file.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Options of `serve`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate serve                                  on 127.0.0.1:8080, data in ./tidegate-data,\n                                                  one source with the write key \"demo\"\n  tidegate serve --config /etc/tidegate/tidegate.toml\n  TIDEGATE__EDGE__HTTP=0.0.0.0:8080 tidegate serve\n\nThen:\n  curl http://127.0.0.1:9180/readyz\n  curl http://127.0.0.1:8080/v1/events \\\n    -d '{\"writeKey\":\"demo\",\"type\":\"track\",\"event\":\"Hello\",\"anonymousId\":\"a-1\"}'\n\nSIGTERM and Ctrl-C finish what is in flight and exit 0."
+    after_help = "Examples:\n  tidegate serve                                  on 127.0.0.1:8080, data in ./tidegate-data,\n                                                  one source with the write key \"demo\"\n  tidegate serve --config /etc/tidegate/tidegate.toml\n  TIDEGATE__EDGE__HTTP=0.0.0.0:8080 tidegate serve\n\nThen:\n  curl http://127.0.0.1:9180/readyz\n  curl http://127.0.0.1:8080/v1/events \\\n    -d '{\"writeKey\":\"demo\",\"type\":\"track\",\"event\":\"Hello\",\"anonymousId\":\"a-1\"}'\n\nSIGHUP, or a changed file, reloads settings, catalog and GeoIP databases.\nSIGTERM and Ctrl-C finish what is in flight and exit 0."
 )]
 pub struct Arguments {
     /// Which settings.
@@ -26,11 +30,28 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, process: &Process<'_>) -> Result<(), CliError> {
-    let settings = arguments.configuration.settings(&process.environment)?;
-    runtime()?.block_on(async {
-        let gateway = Gateway::start(settings, None).await.map_err(start)?;
-        until_told(gateway).await
-    })
+    let origin = arguments.configuration.origin(&process.environment);
+    let launch = Launch {
+        settings: origin.read()?,
+        origin: Some(origin),
+        catalog: None,
+    };
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let starting = tokio::spawn(Gateway::start(launch));
+        tokio::select! {
+            started = starting => {
+                let gateway = started.map_err(start)?.map_err(start)?;
+                until_told(gateway, signals).await
+            }
+            // Nothing was acknowledged yet: the start can be left where it is.
+            () = signals.end() => Ok(()),
+        }
+    });
+    // What still blocks a thread then has outlasted the deadline.
+    runtime.shutdown_timeout(LAST_PATIENCE);
+    ended
 }
 
 pub(super) fn demo(options: &demo::Options, process: &mut Process<'_>) -> Result<(), CliError> {
@@ -39,9 +60,26 @@ pub(super) fn demo(options: &demo::Options, process: &mut Process<'_>) -> Result
         demo::run(
             options,
             SystemClock::default(),
-            async |settings, catalog: Catalog| Gateway::start(settings, Some(&catalog)).await,
+            async |settings, catalog: Catalog| {
+                let catalog = Some(catalog);
+                let origin = None;
+                Gateway::start(Launch {
+                    settings,
+                    origin,
+                    catalog,
+                })
+                .await
+            },
             |addresses| output.text(addresses),
-            told(),
+            async {
+                match Signals::listen() {
+                    Ok(mut signals) => signals.end().await,
+                    Err(error) => {
+                        tracing::error!(%error, "only SIGKILL ends this process");
+                        std::future::pending().await
+                    }
+                }
+            },
         )
         .await
         .map_err(start)
@@ -59,34 +97,73 @@ impl demo::Gateway for Gateway {
         self.journal()
     }
     async fn stop(self) {
-        self.stop().await;
+        let patience = Patience::of(&self.settings().drain);
+        self.stop(patience).await;
     }
 }
 
-/// Resolves on SIGTERM or Ctrl-C.
-async fn told() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("cannot listen for signals; only SIGKILL ends this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that a gateway listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(start);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves on the next SIGTERM or Ctrl-C.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Reloads on each SIGHUP, until told to end. What came of a reload is logged.
+    async fn end_after_reloads(&mut self, gateway: &Gateway) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {}
+            }
+            notify::reloading();
+            let _ = gateway.reload().await;
+            notify::ready();
+        }
     }
 }
 
 /// Runs until told to end or until the disk fails, then stops in order.
-async fn until_told(gateway: Gateway) -> Result<(), CliError> {
+async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<(), CliError> {
+    notify::ready();
     let failed = tokio::select! {
-        () = told() => None,
+        () = signals.end_after_reloads(&gateway) => None,
         fatal = gateway.failed() => Some(fatal),
     };
+    notify::stopping();
+    let drain = gateway.settings().drain.clone();
+    if failed.is_none() && drain.readiness_delay_ms > 0 {
+        let delay_ms = drain.readiness_delay_ms;
+        tracing::info!(delay_ms, "no longer ready; requests are still taken");
+        gateway.announce_stop();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(delay_ms)) => {}
+            () = signals.end() => tracing::info!("told again: stopping at once"),
+        }
+    }
     tracing::info!("stopping");
-    let left = gateway.stop().await;
+    let left = gateway.stop(Patience::of(&drain)).await;
     tracing::info!(
+        connections = left.connections,
         callbacks = left.callbacks,
         kafka_records = left.kafka_records,
         unwritten_state = left.unwritten_state,

@@ -67,7 +67,7 @@ pub(super) struct ReasonLabel {
 }
 
 /// The edge's metrics.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EdgeMetrics {
     /// Received and ended events.
     pub outcomes: Arc<Outcomes>,

@@ -27,7 +27,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::header::{ALT_SVC, EXPECT};
 use http::request::Parts;
@@ -72,6 +72,7 @@ pub struct Edge<A, G> {
     settings: settings::Edge,
     routes: Routes,
     proxies: Proxies,
+    http3_port: Option<u16>,
     /// What answers over TLS say of HTTP/3.
     alt_svc: Option<HeaderValue>,
     cookie: CookieRule,
@@ -82,9 +83,11 @@ pub struct Edge<A, G> {
     clock: Arc<dyn Clock>,
     metrics: EdgeMetrics,
     bad_rows: BadRows,
-    admission: Admission,
-    address_rate: AddressRate,
+    admission: Arc<Admission>,
+    address_rate: Arc<AddressRate>,
     per_address: PerAddress,
+    /// The edge by newer settings, to which every request is handed on.
+    renewed: ArcSwapOption<Self>,
 }
 
 impl<A, G> std::fmt::Debug for Edge<A, G> {
@@ -110,14 +113,15 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         Self {
             routes: Routes::new(&settings.edge),
             proxies: Proxies::new(&settings.edge),
+            http3_port: None,
             alt_svc: None,
             cookie: CookieRule::new(&settings.cookie),
             limits: Limits {
                 event_bytes_max: settings.edge.event_bytes_max,
                 batch_events_max: settings.edge.batch_events_max,
             },
-            admission: Admission::default(),
-            address_rate: AddressRate::new(settings.edge.address_rate_limit),
+            admission: Arc::default(),
+            address_rate: Arc::new(AddressRate::new(settings.edge.address_rate_limit)),
             per_address: PerAddress::new(settings.edge.connections_per_address_max),
             settings: settings.edge.clone(),
             catalog,
@@ -126,21 +130,68 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             clock,
             metrics,
             bad_rows,
+            renewed: ArcSwapOption::empty(),
         }
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        u64::try_from(self.metrics.connections.get()).unwrap_or(0)
+    }
+
+    /// Answers every request from now on by other settings; those in work end by the old ones.
+    /// What belongs to listeners and connections stays as it was made.
+    pub fn renew(&self, settings: &Settings)
+    where
+        G: Clone,
+    {
+        let mut next = Self::new(
+            settings,
+            Arc::clone(&self.catalog),
+            self.core.clone(),
+            self.geo.clone(),
+            Arc::clone(&self.clock),
+            self.metrics.clone(),
+            self.bad_rows.clone(),
+        );
+        // What is counted goes on being counted.
+        next.admission = Arc::clone(&self.admission);
+        next.per_address = self.per_address.clone();
+        if settings.edge.address_rate_limit == self.settings.address_rate_limit {
+            next.address_rate = Arc::clone(&self.address_rate);
+        }
+        let next = match self.http3_port {
+            Some(port) => next.advertising_http3(port),
+            None => next,
+        };
+        self.renewed.store(Some(Arc::new(next)));
     }
 
     /// Tells browsers that come by TLS of HTTP/3 on this port, or on the one that the settings say
     /// stands for it.
     #[must_use]
     pub fn advertising_http3(mut self, port: u16) -> Self {
+        self.http3_port = Some(port);
         let port = self.settings.alt_svc_port.unwrap_or(port);
         let max_age_s = self.settings.alt_svc_max_age_ms / 1_000;
         self.alt_svc = HeaderValue::from_str(&format!("h3=\":{port}\"; ma={max_age_s}")).ok();
         self
     }
 
-    /// One request from head to answer, whatever protocol it came by.
+    /// One request from head to answer, whatever protocol it came by, wholly by the settings in
+    /// force as it came.
     async fn handle<B>(&self, request: Request<B>, channel: Channel) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        match self.renewed.load_full() {
+            None => self.handle_here(request, channel).await,
+            Some(renewed) => renewed.handle_here(request, channel).await,
+        }
+    }
+
+    async fn handle_here<B>(&self, request: Request<B>, channel: Channel) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {

@@ -9,6 +9,7 @@ use maxminddb::{MaxMindDbError, Reader};
 use serde::Deserialize;
 use tidegate_event::Geo;
 
+use crate::fingerprint::Fingerprint;
 use crate::pipeline::enrich::GeoLookup;
 use crate::settings::Geoip;
 
@@ -21,8 +22,11 @@ pub struct GeoDatabases {
     current: ArcSwap<Loaded>,
 }
 
+/// Checked databases, not yet in use.
 #[derive(Debug, Default)]
-struct Loaded {
+pub struct Loaded {
+    /// Looked at before they were read: a change in between is seen the next time.
+    files: [Option<(PathBuf, Option<Fingerprint>)>; 2],
     city: Option<Reader<Vec<u8>>>,
     asn: Option<Reader<Vec<u8>>>,
 }
@@ -71,15 +75,30 @@ impl GeoDatabases {
         Ok(Self { current })
     }
 
-    /// Reads the files again and swaps them in at once.
+    /// Reads and checks the files again, where their names or the files themselves changed since
+    /// those in use were read; None where they did not. Blocks as [`Self::load`] does.
     ///
     /// # Errors
     /// [`GeoError`]; the databases in use stay.
-    pub fn reload(&self, settings: &Geoip) -> Result<(), GeoError> {
-        self.current
-            .store(std::sync::Arc::new(Loaded::read(settings)?));
-        Ok(())
+    pub fn prepare(&self, settings: &Geoip) -> Result<Option<Loaded>, GeoError> {
+        let current = self.current.load();
+        if current.files == files(settings) {
+            return Ok(None);
+        }
+        Loaded::read(settings).map(Some)
     }
+
+    /// Puts databases into use; a look-up sees the old ones or the new ones, never one of each.
+    pub fn put(&self, loaded: Loaded) {
+        self.current.store(std::sync::Arc::new(loaded));
+    }
+}
+
+fn files(settings: &Geoip) -> [Option<(PathBuf, Option<Fingerprint>)>; 2] {
+    [&settings.city, &settings.asn].map(|path| {
+        let path = path.as_ref()?;
+        Some((path.clone(), Fingerprint::of(path)))
+    })
 }
 
 impl Loaded {
@@ -89,7 +108,9 @@ impl Loaded {
                 .map(|path| open(path, setting, kinds, expected))
                 .transpose()
         };
+        let files = files(settings);
         Ok(Self {
+            files,
             city: open(
                 &settings.city,
                 "geoip.city",

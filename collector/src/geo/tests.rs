@@ -76,7 +76,7 @@ fn a_broken_file_is_refused_and_the_old_one_stays() {
         "GeoIP2-City-Test-Broken-Double-Format",
         "GeoIP2-City-Test-Invalid-Node-Count",
     ] {
-        let error = databases.reload(&city(name)).unwrap_err();
+        let error = databases.prepare(&city(name)).unwrap_err();
         assert!(matches!(error, GeoError::Broken { .. }), "{name}: {error}");
         assert_eq!(look_up(&databases, "81.2.69.142"), before, "{name}");
     }
@@ -85,7 +85,7 @@ fn a_broken_file_is_refused_and_the_old_one_stays() {
         "MaxMind-DB-test-broken-pointers-24",
         "MaxMind-DB-test-broken-search-tree-24",
     ] {
-        let error = databases.reload(&city(name)).unwrap_err();
+        let error = databases.prepare(&city(name)).unwrap_err();
         assert!(
             matches!(error, GeoError::WrongType { .. }),
             "{name}: {error}"
@@ -144,7 +144,8 @@ fn a_reload_swaps_the_database_under_readers() {
             // Ends when the swap is seen: the test hangs where it never is.
             while look_up(&databases, "81.2.69.142").country.is_none() {}
         });
-        databases.reload(&city("GeoLite2-City-Test")).unwrap();
+        let loaded = databases.prepare(&city("GeoLite2-City-Test")).unwrap();
+        databases.put(loaded.unwrap());
         reader.join().unwrap();
     });
 }

@@ -142,7 +142,7 @@ pub const CHANGES: &[Change] = &[
     key!(Restart "edge.header_timeout" edge.header_timeout_ms),
     key!(Restart "edge.connections_max" edge.connections_max),
     key!(Live "edge.in_flight_max" edge.in_flight_max),
-    key!(Restart "edge.buffered_bytes_max" edge.buffered_bytes_max),
+    key!(Live "edge.buffered_bytes_max" edge.buffered_bytes_max),
     key!(Restart "edge.h2_streams_max" edge.h2_streams_max),
     key!(Restart "edge.h3_streams_max" edge.h3.streams_max),
     key!(Restart "edge.h3_idle_timeout" edge.h3.idle_timeout_ms),

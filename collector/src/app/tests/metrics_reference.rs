@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Gateway, settings};
+use super::{Gateway, launch, settings};
 use crate::document::committed::assert_written_from_code;
 use crate::settings::Kafka;
 
@@ -65,7 +65,7 @@ async fn the_reference_is_what_a_gateway_exposes() {
     let mut settings = settings(&dir.path().join("data"));
     settings.catalog = Some(catalog);
     settings.kafka = Some(Kafka::with_brokers("127.0.0.1:1".to_owned()));
-    let gateway = Gateway::start(settings, None).await.unwrap();
+    let gateway = Gateway::start(launch(settings)).await.unwrap();
     let complete = async {
         loop {
             let text = scrape(&gateway).await;

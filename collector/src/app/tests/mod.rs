@@ -5,7 +5,7 @@ mod metrics_reference;
 
 use tidegate_event::record::{Fold, RecordView};
 
-use super::Gateway;
+use super::{Gateway, Launch, Patience};
 use crate::catalog::store::Store;
 use crate::document::Document;
 use crate::settings::Settings;
@@ -27,9 +27,16 @@ fn settings(data_dir: &std::path::Path) -> Settings {
     settings
 }
 
+fn launch(settings: Settings) -> Launch {
+    Launch {
+        settings,
+        ..Launch::default()
+    }
+}
+
 /// Generation and digest of every catalog record, as a gateway finds them when it starts.
 async fn catalog_records(data_dir: &std::path::Path) -> Vec<(u32, String)> {
-    let gateway = Gateway::start(settings(data_dir), None).await.unwrap();
+    let gateway = Gateway::start(launch(settings(data_dir))).await.unwrap();
     let mut reader = gateway.journal().reader(0).unwrap();
     let mut records = Vec::new();
     while let Some(frame) = reader.next().unwrap() {
@@ -38,7 +45,8 @@ async fn catalog_records(data_dir: &std::path::Path) -> Vec<(u32, String)> {
             records.push((head.generation, catalog.digest.to_owned()));
         }
     }
-    gateway.stop().await;
+    let patience = Patience::of(&gateway.settings().drain);
+    gateway.stop(patience).await;
     records
 }
 

@@ -26,6 +26,10 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// Smallest header buffer that hyper takes.
 const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
 
+/// At the end a connection without any request so far is kept for so long: its first one may be
+/// under way, and its client could not tell that nobody read it.
+const FRESH_PATIENCE: Duration = Duration::from_millis(250);
+
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spoken {
@@ -129,7 +133,12 @@ where
             Arc::clone(&self.activity),
         ));
         let mut served = pin!(protocols.builder(spoken).serve_connection(stream, service));
-        let mut stop = pin!(stopping.wait_for(|stop| *stop));
+        let mut stop = pin!(async {
+            let _ = stopping.wait_for(|stop| *stop).await;
+            if self.activity.requests() == 0 {
+                tokio::time::sleep(FRESH_PATIENCE).await;
+            }
+        });
         let period_ms = self.edge.settings.header_timeout_ms;
         let period = Duration::from_millis(period_ms);
         let mut tick = pin!(tokio::time::sleep(period));
@@ -139,7 +148,7 @@ where
                 biased;
                 // How a client ended its connection is its own affair.
                 _ = served.as_mut() => break,
-                _ = stop.as_mut(), if !told_to_end => {
+                () = stop.as_mut(), if !told_to_end => {
                     told_to_end = true;
                     served.as_mut().graceful_shutdown();
                 }
