@@ -75,6 +75,7 @@ fn core(dir: &Path, count: usize, clock: Arc<Steady>) -> Core {
             ..Catalog::default()
         },
         generation: 1,
+        compiled: None,
         metrics: CoreMetrics::register(&mut Registry::default()),
     };
     Core::open(parts, |_| ()).expect("an empty state")

@@ -20,6 +20,8 @@ mod disk_fails;
 mod kafka_never;
 mod kafka_outage;
 mod kafka_refuses;
+mod reload;
+mod drain;
 mod shutdown;
 mod edge_is_not_admin;
 mod webhook;

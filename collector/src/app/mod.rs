@@ -1,6 +1,8 @@
 //! The gateway as a whole: wires the parts in the order of the flow and stops them in reverse.
 //! Everything else is unaware of how it is joined.
 
+mod hand_over;
+mod ahead;
 mod start;
 mod catalogs;
 mod reload;
@@ -18,9 +20,11 @@ use std::sync::atomic::AtomicBool;
 
 use tidegate_activation::Activation;
 use tidegate_journal::Journal;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch::Sender;
 use tokio::task::JoinHandle;
 
+pub use hand_over::{InheritError, Inherited, Predecessor, Successor, TakeOverError};
 pub use start::{Launch, StartError};
 pub use stop::{Leftover, Patience};
 
@@ -40,6 +44,9 @@ pub struct Gateway {
     catalogs: Arc<Catalogs>,
     reloads: Arc<Reloads>,
     draining: Arc<AtomicBool>,
+    /// Processes that are ready to take over: the first one does.
+    successors: tokio::sync::Mutex<Receiver<Successor>>,
+    offer: Option<JoinHandle<()>>,
     edge: Arc<Edge<Core, Arc<GeoDatabases>>>,
     activation: Activation,
     activation_cursor: Option<ActivationCursor>,
@@ -70,6 +77,15 @@ impl Gateway {
     #[must_use]
     pub const fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Resolves when a new process is ready to take over. It waits until what is given here is
+    /// dropped, which has to be the last thing that this process does.
+    pub async fn successor(&self) -> Successor {
+        match self.successors.lock().await.recv().await {
+            Some(successor) => successor,
+            None => std::future::pending().await,
+        }
     }
 
     /// Reads settings, catalog, GeoIP databases and certificates again and takes what changed.

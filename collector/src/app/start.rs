@@ -3,13 +3,16 @@
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fjall::Database;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -18,11 +21,15 @@ use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, channel};
+use tokio::task::JoinHandle;
 
+use super::ahead::Ahead;
 use super::catalogs::Catalogs;
 use super::control::AppControl;
 use super::figures::Figures;
+use super::hand_over::{Inherited, Offer, Predecessor, Successor, TakeOverError};
 use super::reload::{self, Reloads};
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin, Token};
@@ -35,8 +42,9 @@ use crate::core::{Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
-use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog, Sockets, Tls, TlsMetrics};
-use crate::geo::GeoDatabases;
+use crate::edge::{
+    self, Edge, EdgeMetrics, Given, Listeners, RuntimeCatalog, Sockets, Tls, TlsMetrics,
+};
 use crate::settings::load::Origin;
 use crate::settings::{Ack, Settings};
 
@@ -44,6 +52,11 @@ use crate::settings::{Ack, Settings};
 const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Block cache of the store: rows are read once, when a visitor comes back.
 const STORE_CACHE_BYTES: u64 = 16 << 20;
+
+/// How often a lock is tried that a process is about to let go.
+const LOCK_TRIES: u32 = 1_000;
+/// And how long is waited in between.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +69,9 @@ pub enum StartError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// The process before.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// The journal.
     #[error("cannot open the journal: {0}")]
     Journal(#[from] tidegate_journal::OpenError),
@@ -132,6 +148,21 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
+impl StartError {
+    /// True where another process still holds a lock.
+    const fn is_locked(&self) -> bool {
+        use tidegate_journal::OpenError;
+        matches!(
+            self,
+            Self::Journal(OpenError::Locked { .. })
+                | Self::Store {
+                    error: fjall::Error::Locked,
+                    ..
+                }
+        )
+    }
+}
+
 /// What a gateway is started with.
 #[derive(Debug, Default)]
 pub struct Launch {
@@ -141,6 +172,10 @@ pub struct Launch {
     pub origin: Option<Origin>,
     /// Applied in place of the configured file.
     pub catalog: Option<Catalog>,
+    /// Sockets that are open already.
+    pub inherited: Inherited,
+    /// The process that has to end first.
+    pub predecessor: Option<Predecessor>,
 }
 
 impl Gateway {
@@ -154,25 +189,37 @@ impl Gateway {
             settings,
             origin,
             catalog,
+            inherited,
+            predecessor,
         } = launch;
-        let token = token(&settings)?;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
         let clock: Arc<SystemClock> = Arc::new(SystemClock::default());
         let mut registry = Registry::default();
-        let journal = open_journal(&settings)?;
+        let core_settings = core_settings(&settings);
+        let evaluators = core_settings.evaluators;
+        let Ahead {
+            token,
+            geo,
+            compiled,
+            relieved_at_us,
+        } = Ahead::start(&settings, evaluators, predecessor, &clock).await?;
+        // A process that has just ended may hold its locks a moment longer.
+        let patient = relieved_at_us.is_some();
+        let journal = once_free(patient, || open_journal(&settings)).await?;
         let store = Store::open(&settings.data_dir)?;
         first_catalog(&store, &settings, catalog.as_ref(), clock.now())?;
         let current = store.current()?;
-        let database = open_database(&settings.data_dir)?;
+        let database = once_free(patient, || open_database(&settings.data_dir)).await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
-            settings: core_settings(&settings),
+            settings: core_settings,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             mint: Arc::new(mint),
             catalog: current.catalog.clone(),
             generation: current.generation,
+            compiled,
             metrics: CoreMetrics::register(&mut registry),
         };
         let core = Core::open(parts, report)?;
@@ -207,14 +254,14 @@ impl Gateway {
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
         let (stop, stopping) = channel(false);
 
-        let sockets = Sockets::bind(&settings.edge)?;
+        let (sockets, admin_listener) = open_sockets(&settings, inherited)?;
         let addresses = Addresses::of(&sockets)?;
+        let offered = offered(&sockets, &admin_listener);
         let tls = open_tls(&settings, &clock, &mut registry)?;
         let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));
         let listeners = Listeners::new(sockets, tls, &settings.edge.h3);
         let listeners = listeners.map_err(StartError::Sockets)?;
-        let (admin_listener, admin_addr) = listen("admin.listen", settings.admin.listen).await?;
-        let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
+        let (admin_listener, admin_addr) = watched(admin_listener)?;
         let mut edge = Edge::new(
             &settings,
             sources,
@@ -238,6 +285,7 @@ impl Gateway {
             certificates: certificates.clone(),
             timer_rate: Arc::clone(&timer_rate),
         };
+        let pause = hand_over_pause(&mut registry);
         let reloads = Arc::new(Reloads::new(parts, &mut registry));
         let draining = Arc::new(AtomicBool::new(false));
         let control = AppControl::new(
@@ -265,6 +313,7 @@ impl Gateway {
         );
         let watch = watch::watch(Arc::clone(&reloads), stopping.clone());
         background.push(tokio::spawn(watch));
+        let (offer, successors) = offer(&settings.data_dir, offered);
         let gateway = Self {
             background,
             edge_task: tokio::spawn(listeners.serve(Arc::clone(&edge), stopped(stopping.clone()))),
@@ -278,6 +327,8 @@ impl Gateway {
             catalogs,
             reloads,
             draining,
+            successors: tokio::sync::Mutex::new(successors),
+            offer,
             edge,
             activation,
             activation_cursor: Some(activation_cursor),
@@ -288,6 +339,14 @@ impl Gateway {
             stop,
         };
         announce(&settings.data_dir, addresses, admin_addr)?;
+        if let Some(relieved_at_us) = relieved_at_us {
+            let pause_us = clock.monotonic_us().saturating_sub(relieved_at_us);
+            pause.set(Duration::from_micros(pause_us).as_secs_f64());
+            tracing::info!(
+                pause_ms = pause_us / 1_000,
+                "took over; new connections waited so long"
+            );
+        }
         Ok(gateway)
     }
 }
@@ -304,7 +363,7 @@ async fn stopped(mut stopping: Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-fn token(settings: &Settings) -> Result<Option<Token>, StartError> {
+pub(super) fn token(settings: &Settings) -> Result<Option<Token>, StartError> {
     match &settings.admin.token_file {
         Some(path) => Ok(Some(Token::load(path)?)),
         None if settings.admin.listen.ip().is_loopback() || settings.admin.is_mutual() => Ok(None),
@@ -483,23 +542,92 @@ impl Addresses {
     }
 }
 
-async fn listen(
-    key: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| StartError::Listen {
-        key,
+/// Every socket that is inherited, and the others newly bound.
+fn open_sockets(
+    settings: &Settings,
+    mut inherited: Inherited,
+) -> Result<(Sockets, net::TcpListener), StartError> {
+    let edge = &settings.edge;
+    let given = Given {
+        http: inherited.tcp("http", edge.http),
+        https: edge.https.and_then(|wanted| inherited.tcp("https", wanted)),
+        quic: edge.https.and_then(|wanted| inherited.udp("quic", wanted)),
+    };
+    let address = settings.admin.listen;
+    let admin = inherited.tcp("admin", address);
+    let sockets = Sockets::bind(edge, given)?;
+    let admin = admin.map_or_else(|| net::TcpListener::bind(address), Ok);
+    let admin = admin.map_err(|error| StartError::Listen {
+        key: "admin.listen",
         address,
         error,
     })?;
-    let bound = listener.local_addr();
-    let bound = bound.map_err(|error| StartError::Listen {
-        key,
-        address,
-        error,
-    })?;
-    Ok((listener, bound))
+    Ok((sockets, admin))
+}
+
+/// The listening sockets once more, for a process that takes over. One that cannot be had twice
+/// is bound anew there.
+fn offered(sockets: &Sockets, admin: &net::TcpListener) -> Vec<(&'static str, OwnedFd)> {
+    let tcp = |socket: &net::TcpListener| socket.try_clone().ok().map(OwnedFd::from);
+    let udp = |socket: &net::UdpSocket| socket.try_clone().ok().map(OwnedFd::from);
+    let all = [
+        ("http", tcp(&sockets.http)),
+        ("https", sockets.https.as_ref().and_then(tcp)),
+        ("quic", sockets.quic.as_ref().and_then(udp)),
+        ("admin", tcp(admin)),
+    ];
+    all.into_iter()
+        .filter_map(|(name, socket)| Some((name, socket?)))
+        .collect()
+}
+
+/// Offers the sockets; a gateway whose directory takes no unix socket goes without.
+fn offer(
+    data_dir: &Path,
+    sockets: Vec<(&'static str, OwnedFd)>,
+) -> (Option<JoinHandle<()>>, mpsc::Receiver<Successor>) {
+    let (taken, successors) = mpsc::channel(1);
+    match Offer::new(data_dir, sockets) {
+        Ok(offer) => (Some(tokio::spawn(offer.serve(taken))), successors),
+        Err(error) => {
+            tracing::warn!(%error, "no hand-over on the next restart: cannot offer the sockets");
+            (None, successors)
+        }
+    }
+}
+
+fn watched(listener: net::TcpListener) -> Result<(TcpListener, SocketAddr), StartError> {
+    let watch = || {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((TcpListener::from_std(listener)?, address))
+    };
+    watch().map_err(StartError::Sockets)
+}
+
+/// Opens what another process may still hold, where it is about to let go.
+async fn once_free<T>(
+    patient: bool,
+    open: impl Fn() -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let mut tries = if patient { LOCK_TRIES } else { 0 };
+    loop {
+        match open() {
+            Err(error) if tries > 0 && error.is_locked() => tries -= 1,
+            opened => return opened,
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+}
+
+fn hand_over_pause(registry: &mut Registry) -> Gauge<f64, AtomicU64> {
+    let pause = Gauge::<f64, AtomicU64>::default();
+    registry.register(
+        "tidegate_handover_pause_seconds",
+        "How long new connections waited when this process took over; 0 where it did not",
+        pause.clone(),
+    );
+    pause
 }
 
 fn report(progress: Progress) {

@@ -95,8 +95,14 @@ impl Gateway {
             mut edge_task,
             admin_task,
             background,
+            offer,
             ..
         } = self;
+        // Its sockets would keep the queue open that nobody accepts from any more.
+        if let Some(offer) = offer {
+            offer.abort();
+            let _ = offer.await;
+        }
         stop.send_replace(true);
         let mut left = Leftover::default();
         if timeout(patience.requests, &mut edge_task).await.is_err() {

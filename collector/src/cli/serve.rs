@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::configuration::Configuration;
 use super::{CliError, Process, notify};
-use crate::app::{Gateway, Launch, Patience};
+use crate::app::{Gateway, Inherited, Launch, Patience, Predecessor, Successor};
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
@@ -21,20 +21,39 @@ const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// Options of `serve`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate serve                                  on 127.0.0.1:8080, data in ./tidegate-data,\n                                                  one source with the write key \"demo\"\n  tidegate serve --config /etc/tidegate/tidegate.toml\n  TIDEGATE__EDGE__HTTP=0.0.0.0:8080 tidegate serve\n\nThen:\n  curl http://127.0.0.1:9180/readyz\n  curl http://127.0.0.1:8080/v1/events \\\n    -d '{\"writeKey\":\"demo\",\"type\":\"track\",\"event\":\"Hello\",\"anonymousId\":\"a-1\"}'\n\nSIGHUP, or a changed file, reloads settings, catalog and GeoIP databases.\nSIGTERM and Ctrl-C finish what is in flight and exit 0."
+    after_help = "Examples:\n  tidegate serve                                  on 127.0.0.1:8080, data in ./tidegate-data,\n                                                  one source with the write key \"demo\"\n  tidegate serve --config /etc/tidegate/tidegate.toml\n  TIDEGATE__EDGE__HTTP=0.0.0.0:8080 tidegate serve\n\nThen:\n  curl http://127.0.0.1:9180/readyz\n  curl http://127.0.0.1:8080/v1/events \\\n    -d '{\"writeKey\":\"demo\",\"type\":\"track\",\"event\":\"Hello\",\"anonymousId\":\"a-1\"}'\n\nSIGHUP, or a changed file, reloads settings, catalog and GeoIP databases.\nA restart without a refused connection: start the new binary with --take-over.\nSIGTERM and Ctrl-C finish what is in flight and exit 0."
 )]
 pub struct Arguments {
     /// Which settings.
     #[command(flatten)]
     pub configuration: Configuration,
+    /// Take over from the gateway that runs in the same data directory: its sockets stay open, it
+    /// finishes and exits, and no connection is refused. Where none runs, just start
+    #[arg(long)]
+    pub take_over: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, process: &Process<'_>) -> Result<(), CliError> {
     let origin = arguments.configuration.origin(&process.environment);
+    let settings = origin.read()?;
+    let taken = if arguments.take_over {
+        Predecessor::ask(&settings.data_dir).map_err(start)?
+    } else {
+        None
+    };
+    let (predecessor, inherited) = match taken {
+        Some((predecessor, inherited)) => (Some(predecessor), inherited),
+        None => {
+            let passed = Inherited::from_service_manager(&process.environment);
+            (None, passed.map_err(start)?)
+        }
+    };
     let launch = Launch {
-        settings: origin.read()?,
+        settings,
         origin: Some(origin),
-        catalog: None,
+        inherited,
+        predecessor,
+        ..Launch::default()
     };
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
@@ -46,12 +65,13 @@ pub(super) fn run(arguments: &Arguments, process: &Process<'_>) -> Result<(), Cl
                 until_told(gateway, signals).await
             }
             // Nothing was acknowledged yet: the start can be left where it is.
-            () = signals.end() => Ok(()),
+            () = signals.end() => Ok(None),
         }
     });
     // What still blocks a thread then has outlasted the deadline.
     runtime.shutdown_timeout(LAST_PATIENCE);
-    ended
+    // Only now does the next process open what this one held.
+    ended.map(drop)
 }
 
 pub(super) fn demo(options: &demo::Options, process: &mut Process<'_>) -> Result<(), CliError> {
@@ -62,11 +82,10 @@ pub(super) fn demo(options: &demo::Options, process: &mut Process<'_>) -> Result
             SystemClock::default(),
             async |settings, catalog: Catalog| {
                 let catalog = Some(catalog);
-                let origin = None;
                 Gateway::start(Launch {
                     settings,
-                    origin,
                     catalog,
+                    ..Launch::default()
                 })
                 .await
             },
@@ -142,16 +161,32 @@ impl Signals {
     }
 }
 
-/// Runs until told to end or until the disk fails, then stops in order.
-async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<(), CliError> {
+/// Why a gateway ends.
+enum End {
+    Told,
+    Relieved(Successor),
+    Failed(tidegate_journal::Fatal),
+}
+
+/// Runs until told to end, until a new process takes over, or until the disk fails; then stops in
+/// order. Gives whoever waits for the end of this process.
+async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<Option<Successor>, CliError> {
     notify::ready();
-    let failed = tokio::select! {
-        () = signals.end_after_reloads(&gateway) => None,
-        fatal = gateway.failed() => Some(fatal),
+    let end = tokio::select! {
+        () = signals.end_after_reloads(&gateway) => End::Told,
+        successor = gateway.successor() => End::Relieved(successor),
+        fatal = gateway.failed() => End::Failed(fatal),
     };
-    notify::stopping();
     let drain = gateway.settings().drain.clone();
-    if failed.is_none() && drain.readiness_delay_ms > 0 {
+    let patience = match &end {
+        // The service goes on, in another process.
+        End::Relieved(_) => Patience::handing_over(&drain),
+        End::Told | End::Failed(_) => {
+            notify::stopping();
+            Patience::of(&drain)
+        }
+    };
+    if matches!(end, End::Told) && drain.readiness_delay_ms > 0 {
         let delay_ms = drain.readiness_delay_ms;
         tracing::info!(delay_ms, "no longer ready; requests are still taken");
         gateway.announce_stop();
@@ -161,7 +196,7 @@ async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<(), CliErr
         }
     }
     tracing::info!("stopping");
-    let left = gateway.stop(Patience::of(&drain)).await;
+    let left = gateway.stop(patience).await;
     tracing::info!(
         connections = left.connections,
         callbacks = left.callbacks,
@@ -169,7 +204,11 @@ async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<(), CliErr
         unwritten_state = left.unwritten_state,
         "stopped; what is left goes on with the next start"
     );
-    failed.map_or(Ok(()), |fatal| Err(start(DiskFailed(fatal))))
+    match end {
+        End::Told => Ok(None),
+        End::Relieved(successor) => Ok(Some(successor)),
+        End::Failed(fatal) => Err(start(DiskFailed(fatal))),
+    }
 }
 
 fn runtime() -> Result<Runtime, CliError> {

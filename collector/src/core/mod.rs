@@ -27,7 +27,7 @@ use tidegate_rules_wasm::Engine;
 use tokio::sync::watch;
 
 pub use accept::{Accepted, Refused};
-pub use recovery::{OpenError, Parts, Progress};
+pub use recovery::{Compiled, OpenError, Parts, Progress};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;

@@ -75,8 +75,30 @@ pub struct Parts {
     pub catalog: Catalog,
     /// Its generation.
     pub generation: u32,
+    /// Its rules, where there was time to compile them before; ignored where they are another
+    /// generation's.
+    pub compiled: Option<Compiled>,
     /// Where figures go.
     pub metrics: CoreMetrics,
+}
+
+/// Rules compiled before the state is there.
+#[derive(Debug)]
+pub struct Compiled {
+    engine: Engine,
+    rules: Rules,
+}
+
+impl Compiled {
+    /// Compiles the rules of `catalog` for so many evaluators.
+    ///
+    /// # Errors
+    /// [`OpenError::Rules`], [`OpenError::Engine`]
+    pub fn new(catalog: &Catalog, generation: u32, evaluators: usize) -> Result<Self, OpenError> {
+        let engine = Engine::new(Limits::default())?;
+        let rules = Rules::load(&engine, catalog, generation, evaluators)?;
+        Ok(Self { engine, rules })
+    }
 }
 
 impl std::fmt::Debug for Parts {
@@ -102,12 +124,16 @@ impl Core {
             mint,
             catalog,
             generation,
+            compiled,
             metrics,
         } = parts;
         let store = Store::open(database)?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
-        let engine = Engine::new(Limits::default())?;
-        let rules = Rules::load(&engine, &catalog, generation, settings.evaluators)?;
+        let fits = |compiled: &Compiled| compiled.rules.generation == generation;
+        let Compiled { engine, rules } = match compiled.filter(fits) {
+            Some(compiled) => compiled,
+            None => Compiled::new(&catalog, generation, settings.evaluators)?,
+        };
         let cursor = journal.cursor("checkpoint", CursorClass::Required)?;
         let core = Self(Arc::new(Inner {
             profiles: Profiles::new(store, hash_key),

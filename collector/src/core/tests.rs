@@ -132,6 +132,7 @@ impl World {
             mint: Arc::new(move || random.lock().random()),
             catalog: self.catalog(),
             generation: self.generation,
+            compiled: None,
             metrics: CoreMetrics::register(&mut Registry::default()),
         };
         self.core = Some(Core::open(parts, |_| ()).unwrap());

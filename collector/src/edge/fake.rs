@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use super::limits::Progress;
 use super::request::text;
 use super::{
-    Accept, Edge, EdgeMetrics, Listeners, RawHit, RuntimeCatalog, Sockets, Tls, TlsMetrics,
+    Accept, Edge, EdgeMetrics, Given, Listeners, RawHit, RuntimeCatalog, Sockets, Tls, TlsMetrics,
 };
 use crate::bad_rows::BadRows;
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
@@ -256,7 +256,7 @@ impl Served {
             ..Catalog::default()
         })));
         let core = FakeCore::new();
-        let sockets = Sockets::bind(&settings.edge).unwrap();
+        let sockets = Sockets::bind(&settings.edge, Given::default()).unwrap();
         let address = sockets.http.local_addr().unwrap();
         let secure = sockets.https.as_ref().map(|tcp| tcp.local_addr().unwrap());
         let quic = sockets.quic.as_ref().map(|udp| udp.local_addr().unwrap());

@@ -38,7 +38,7 @@ use http_body_util::Full;
 pub use accept::Accept;
 pub use body::BodyError;
 pub use limits::Progress;
-pub use listener::{BindError, Listeners, Sockets};
+pub use listener::{BindError, Given, Listeners, Sockets};
 pub use metrics::EdgeMetrics;
 pub use request::RawHit;
 pub use sources::RuntimeCatalog;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Gateway, launch, settings};
+use super::{Gateway, Patience, launch, settings};
 use crate::document::committed::assert_written_from_code;
 use crate::settings::Kafka;
 
@@ -76,7 +76,8 @@ async fn the_reference_is_what_a_gateway_exposes() {
         }
     };
     let text = tokio::time::timeout(PATIENCE, complete).await.unwrap();
-    gateway.stop().await;
+    let patience = Patience::of(&gateway.settings().drain);
+    gateway.stop(patience).await;
     assert_written_from_code("docs/metrics.md", &reference(&text));
 }
 

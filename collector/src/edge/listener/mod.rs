@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 pub(in crate::edge) use proxy_protocol::Refused;
-pub use sockets::{BindError, Sockets};
+pub use sockets::{BindError, Given, Sockets};
 
 use super::Edge;
 use super::accept::Accept;

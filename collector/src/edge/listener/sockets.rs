@@ -21,6 +21,17 @@ pub struct Sockets {
     pub quic: Option<UdpSocket>,
 }
 
+/// Sockets that were bound before this process.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// For cleartext.
+    pub http: Option<TcpListener>,
+    /// For TLS.
+    pub https: Option<TcpListener>,
+    /// For HTTP/3.
+    pub quic: Option<UdpSocket>,
+}
+
 /// A socket that could not be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
@@ -34,11 +45,11 @@ pub struct BindError {
 }
 
 impl Sockets {
-    /// Binds what the settings name.
+    /// Binds what the settings name and is not given.
     ///
     /// # Errors
     /// [`BindError`]
-    pub fn bind(edge: &settings::Edge) -> Result<Self, BindError> {
+    pub fn bind(edge: &settings::Edge, given: Given) -> Result<Self, BindError> {
         let failed = |key, address| {
             move |error| BindError {
                 key,
@@ -46,15 +57,19 @@ impl Sockets {
                 error,
             }
         };
-        let http = tcp(edge.http).map_err(failed("edge.http", edge.http))?;
+        let http = match given.http {
+            Some(http) => http,
+            None => tcp(edge.http).map_err(failed("edge.http", edge.http))?,
+        };
         let (mut https, mut quic) = (None, None);
         if let Some(address) = edge.https {
             let failed = failed("edge.https", address);
             if edge.http3 {
-                let (both_tcp, both_udp) = both(address).map_err(failed)?;
-                (https, quic) = (Some(both_tcp), Some(both_udp));
+                let (tcp, udp) = both(address, given.https, given.quic).map_err(failed)?;
+                (https, quic) = (Some(tcp), Some(udp));
             } else {
-                https = Some(tcp(address).map_err(failed)?);
+                let tcp = given.https.map_or_else(|| tcp(address), Ok);
+                https = Some(tcp.map_err(failed)?);
             }
         }
         Ok(Self { http, https, quic })
@@ -73,7 +88,20 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// TCP and UDP on one port; where any port will do, on one that is free for both.
-fn both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+fn both(
+    address: SocketAddr,
+    listener: Option<TcpListener>,
+    socket: Option<UdpSocket>,
+) -> io::Result<(TcpListener, UdpSocket)> {
+    match (listener, socket) {
+        (Some(listener), Some(socket)) => return Ok((listener, socket)),
+        (Some(listener), None) => {
+            let socket = UdpSocket::bind(listener.local_addr()?)?;
+            return Ok((listener, socket));
+        }
+        (None, Some(socket)) => return Ok((tcp(socket.local_addr()?)?, socket)),
+        (None, None) => {}
+    }
     let mut tries = if address.port() == 0 { PORTS_TRIED } else { 1 };
     loop {
         let listener = tcp(address)?;
