@@ -22,6 +22,7 @@ mod kafka_outage;
 mod kafka_refuses;
 mod reload;
 mod drain;
+mod hand_over;
 mod shutdown;
 mod edge_is_not_admin;
 mod webhook;

@@ -59,7 +59,7 @@ impl Gateway {
     pub fn start_by(config: &Config, wrap: &mut dyn FnMut(Command, &Path) -> Command) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (config, data_dir) = config.write(dir.path());
-        let (process, addresses) = launch(&config, &data_dir, dir.path(), wrap);
+        let (process, addresses) = launch(&config, &data_dir, dir.path(), &[], wrap);
         Self {
             process,
             target: Arc::new(RwLock::new(addresses)),
@@ -72,9 +72,28 @@ impl Gateway {
     /// Starts the binary again on the same data, with the same files.
     pub fn start_again(&mut self) {
         let wrap = &mut |serve, _: &Path| serve;
-        let (process, addresses) = launch(&self.config, &self.data_dir, self.dir.path(), wrap);
+        let dir = self.dir.path();
+        let (process, addresses) = launch(&self.config, &self.data_dir, dir, &[], wrap);
         self.process = process;
         *self.target.write().expect("no holder panics") = addresses;
+    }
+
+    /// Starts the binary beside the running one, to take over from it; how the old one ended.
+    ///
+    /// # Panics
+    /// Where the new one does not get ready, or listens elsewhere.
+    pub fn hand_over(&mut self) -> ExitStatus {
+        let wrap = &mut |serve, _: &Path| serve;
+        let dir = self.dir.path();
+        let args = ["--take-over"];
+        let (process, addresses) = launch(&self.config, &self.data_dir, dir, &args, wrap);
+        let before = self.addresses();
+        assert_eq!(
+            (before.http, before.admin),
+            (addresses.http, addresses.admin)
+        );
+        let mut old = std::mem::replace(&mut self.process, process);
+        old.wait()
     }
 
     /// Kill -9, and waits for the end.
@@ -212,12 +231,13 @@ fn launch(
     config: &Path,
     data_dir: &Path,
     dir: &Path,
+    args: &[&str],
     wrap: &mut dyn FnMut(Command, &Path) -> Command,
 ) -> (Process, Addresses) {
     let announced = data_dir.join("addresses.json");
     let _ = fs::remove_file(&announced);
     let mut serve = Command::new(binary());
-    serve.arg("serve").arg("--config").arg(config);
+    serve.arg("serve").arg("--config").arg(config).args(args);
     let mut process = Process::start(&mut wrap(serve, dir), &dir.join("gateway.log"));
     let addresses = eventually("the gateway's addresses", || {
         let ended = process.ended();

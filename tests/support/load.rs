@@ -36,6 +36,9 @@ pub struct Report {
     pub by_status: BTreeMap<u16, u64>,
     /// Requests that ended without an answer.
     pub broken: u64,
+    /// Those among them that a client could not put down to an idle connection being closed: they
+    /// were the first on their connection, or there was no connection to be had.
+    pub failed: u64,
     /// The slowest answer.
     pub slowest: Duration,
 }
@@ -129,6 +132,7 @@ async fn visit(shared: Arc<Shared>, visitor: usize) {
         });
         let address = shared.target.read().expect("no holder panics").http;
         let start = now();
+        let reused = connection.is_some();
         let answer = match connection.take() {
             Some(open) => Some(open),
             None => Connection::open(address).await.ok(),
@@ -145,6 +149,7 @@ async fn visit(shared: Arc<Shared>, visitor: usize) {
         };
         let acked = shared.note(
             answer.map(|answer| answer.status.as_u16()),
+            reused,
             &id,
             start.elapsed(),
         );
@@ -159,10 +164,11 @@ async fn visit(shared: Arc<Shared>, visitor: usize) {
 }
 
 impl Shared {
-    fn note(&self, status: Option<u16>, id: &str, took: Duration) -> bool {
+    fn note(&self, status: Option<u16>, reused: bool, id: &str, took: Duration) -> bool {
         let mut report = self.report.lock().expect("no client panics");
         let Some(status) = status else {
             report.broken += 1;
+            report.failed += u64::from(!reused);
             return false;
         };
         report.slowest = report.slowest.max(took);

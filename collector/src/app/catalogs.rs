@@ -126,6 +126,7 @@ impl Catalogs {
         let Ready {
             prepared, rules, ..
         } = ready;
+        let generation = prepared.applied.generation;
         self.store
             .commit(&prepared, self.clock.now())
             .map_err(refused)?;
@@ -153,7 +154,6 @@ impl Catalogs {
                 .set_destinations(&configs)
                 .map_err(|error| failed(&error))?;
         }
-        let generation = prepared.applied.generation;
         tracing::info!(generation, "catalog applied");
         Ok(prepared.applied)
     }

@@ -164,6 +164,7 @@ impl Machine {
             mint: Arc::new(move || random.lock().random()),
             catalog: catalog(),
             generation: 1,
+            compiled: None,
             metrics: CoreMetrics::register(&mut Registry::default()),
         };
         Core::open(parts, |_| ()).unwrap()
