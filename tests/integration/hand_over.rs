@@ -1,0 +1,123 @@
+//! Restart by hand-over: under load no request fails that a client could not put down to an idle
+//! connection being closed, no event is lost or stored twice, and the pause is short.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tidegate_tests::load::Load;
+use tidegate_tests::patience::{eventually, long};
+use tidegate_tests::process::{Process, binary};
+use tidegate_tests::records::{assert_contiguous, assert_holds, journal, message_ids};
+use tidegate_tests::{Config, Gateway, turn};
+
+/// Seconds that new connections may wait.
+const PAUSE_MAX: f64 = 2.0;
+
+#[test]
+fn restarts_by_hand_over_under_load_fail_no_request_and_lose_no_event() {
+    let _turn = turn();
+    let rounds = if long() { 50 } else { 5 };
+    let config = Config::new().segment("viewers", "count(event.type == \"track\", \"1h\") >= 1");
+    let mut gateway = Gateway::start(&config);
+    let load = Load::start(gateway.target(), 16);
+    let mut longest = 0.0_f64;
+    for round in 0..rounds {
+        load.wait_for(200);
+        let old = gateway.hand_over();
+        assert!(old.success(), "round {round}: {old}:\n{}", gateway.log());
+        let pause = gateway
+            .metric("tidegate_handover_pause_seconds", "")
+            .unwrap();
+        assert!(
+            pause > 0.0 && pause <= PAUSE_MAX,
+            "round {round}: {pause} s"
+        );
+        longest = longest.max(pause);
+    }
+    load.wait_for(200);
+    let report = load.stop();
+    let only_200 = report.by_status.keys().all(|status| *status == 200);
+    assert!(
+        only_200 && report.failed == 0,
+        "{:?}, {} failed of {} broken",
+        report.by_status,
+        report.failed,
+        report.broken
+    );
+    assert!(gateway.terminate().success());
+    let records = journal(&gateway);
+    assert_holds("the journal", &message_ids(&records), &report.acked, true);
+    assert_contiguous(&records);
+    println!(
+        "{rounds} hand-overs under load: {} requests, none failed, {} idle connections closed, \
+         longest pause {longest:.3} s, slowest request {:?}",
+        report.acked.len(),
+        report.broken,
+        report.slowest
+    );
+}
+
+#[test]
+fn a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
+    let _turn = turn();
+    let mut gateway = Gateway::start(&Config::new());
+    let bad = gateway.dir().join("bad.toml");
+    let data_dir = gateway.data_dir().display().to_string();
+    let text = format!("data_dir = \"{data_dir}\"\n[geoip]\ncity = \"bad.toml\"\n");
+    std::fs::write(&bad, text).unwrap();
+    let mut serve = Command::new(binary());
+    serve
+        .arg("serve")
+        .arg("--take-over")
+        .arg("--config")
+        .arg(&bad);
+    let mut new = Process::start(&mut serve, &gateway.dir().join("new.log"));
+    assert!(!new.wait().success());
+    let page = json!({"type": "page", "anonymousId": "a-1"});
+    assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);
+    assert!(gateway.hand_over().success(), "{}", gateway.log());
+    assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);
+}
+
+#[test]
+fn only_the_gateways_own_user_may_take_its_sockets() {
+    let _turn = turn();
+    let gateway = Gateway::start(&Config::new());
+    let socket = gateway.data_dir().join("hand-over.sock");
+    let mode = std::fs::metadata(socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// systemd's own tool listens for the gateway and passes the socket.
+#[test]
+fn a_socket_that_the_service_manager_holds_is_served() {
+    let _turn = turn();
+    if !Path::new("/usr/bin/systemd-socket-activate").exists() {
+        println!("skipped: systemd-socket-activate is not installed");
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    // The tool starts what it activates with the first connection.
+    let knock = move || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    let knocking =
+        std::thread::spawn(move || eventually("a first client", || knock().then_some(())));
+    let mut activated = |serve: Command, _: &Path| {
+        let mut activate = Command::new("/usr/bin/systemd-socket-activate");
+        let listen = format!("127.0.0.1:{port}");
+        activate.args(["--listen", &listen, "--fdname=http"]);
+        activate.arg(serve.get_program()).args(serve.get_args());
+        activate
+    };
+    let mut gateway = Gateway::start_by(&Config::new(), &mut activated);
+    knocking.join().unwrap();
+    assert_eq!(gateway.addresses().http.port(), port);
+    let page = json!({"type": "page", "anonymousId": "a-1"});
+    assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);
+    gateway.process().signal(Signal::TERM);
+    assert!(gateway.process().wait().success());
+}
