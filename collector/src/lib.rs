@@ -10,6 +10,7 @@ pub mod settings;
 pub mod catalog;
 pub mod telemetry;
 pub mod tracked;
+pub mod recent;
 pub mod bad_rows;
 pub mod edge;
 pub mod pipeline;

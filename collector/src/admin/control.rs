@@ -8,6 +8,7 @@ use tidegate_event::Timestamp;
 use crate::catalog::Catalog;
 use crate::catalog::change::Applied;
 use crate::document::{Fault, Faults, Place};
+use crate::recent::RecentOutcome;
 
 /// The gateway as the admin API sees it. The futures may wait; none may block a thread for long.
 pub trait Control: Send + Sync + 'static {
@@ -19,6 +20,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// A snapshot of figures for people; any shape.
     fn stats(&self) -> serde_json::Value;
+
+    /// The newest outcomes that are kept, newest first; those of one message, where it is named.
+    fn outcomes(&self, last: usize, message_id: Option<&str>) -> Vec<RecentOutcome>;
 
     /// The catalog in force.
     fn catalog(&self) -> impl Future<Output = Result<CatalogView, ControlError>> + Send;

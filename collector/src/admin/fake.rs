@@ -14,6 +14,7 @@ use super::control::{
 use crate::catalog::change::Applied;
 use crate::catalog::store::{ApplyError, Store};
 use crate::document::Document;
+use crate::recent::RecentOutcome;
 
 /// Answers from a real store and from constants; remembers what it was asked.
 #[derive(Debug)]
@@ -75,6 +76,11 @@ impl Control for Arc<Fake> {
 
     fn stats(&self) -> serde_json::Value {
         json!({ "records": 7 })
+    }
+
+    fn outcomes(&self, last: usize, message_id: Option<&str>) -> Vec<RecentOutcome> {
+        self.note(format!("outcomes {last} {message_id:?}"));
+        Vec::new()
     }
 
     async fn catalog(&self) -> Result<CatalogView, ControlError> {

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod reply;
 pub mod health;
 pub mod metrics;
+pub mod outcomes;
 pub mod catalog;
 pub mod reload;
 pub mod cursors;

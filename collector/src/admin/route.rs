@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::auth::{Token, admit};
 use super::control::Control;
 use super::reply::{self, Reply};
-use super::{bad_rows, catalog, cursors, destinations, health, metrics, reload};
+use super::{bad_rows, catalog, cursors, destinations, health, metrics, outcomes, reload};
 use crate::settings;
 
 /// Entries of one list, where the request names no limit.
@@ -22,10 +22,11 @@ const LIST_MAX: usize = 10_000;
 
 /// Every path with the methods that it takes; HEAD goes where GET does. The probes are answered
 /// before anything else.
-pub(crate) const ROUTES: [(&str, &str); 13] = [
+pub(crate) const ROUTES: [(&str, &str); 14] = [
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
+    ("/debug/outcomes", "GET"),
     ("/admin/v1/catalog", "GET, POST"),
     ("/admin/v1/reload", "POST"),
     ("/admin/v1/stats", "GET"),
@@ -139,6 +140,7 @@ impl<C: Control> Admin<C> {
         };
         match (method, found.route) {
             ("GET", "/metrics") => metrics::metrics(control, &self.registry),
+            ("GET", "/debug/outcomes") => outcomes::list(control, query),
             ("GET", "/admin/v1/catalog") => catalog::show(control).await,
             ("POST", "/admin/v1/catalog") => catalog::apply(control, query, body).await,
             ("POST", "/admin/v1/reload") => reload::reload(control).await,
@@ -216,11 +218,16 @@ pub(super) fn flag(query: &str, name: &str) -> bool {
 
 /// The query's `limit`, within bounds.
 pub(super) fn limit(query: &str) -> usize {
-    let given = value(query, "limit").and_then(|value| value.parse().ok());
+    count(query, "limit")
+}
+
+/// How many entries the query asks for under `name`, within bounds.
+pub(super) fn count(query: &str, name: &str) -> usize {
+    let given = value(query, name).and_then(|value| value.parse().ok());
     given.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX)
 }
 
-fn value(query: &str, name: &str) -> Option<String> {
+pub(super) fn value(query: &str, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     let (_, value) = pairs.find(|(key, _)| key == name)?;
     Some(value.into_owned())

@@ -517,3 +517,35 @@ async fn every_route_of_the_table_is_answered_and_takes_no_other_method() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_reload_says_what_changed_and_what_waits_or_every_mistake() {
+    let desk = Desk::open(None);
+    let path = "/admin/v1/reload";
+    let (status, body) = desk.json(Method::POST, path, "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["changed"][0], "edge.body_bytes_max");
+    assert_eq!(body["needs_restart"][0], "edge.http");
+    assert_eq!(body["parts"]["catalog"], "unchanged");
+    desk.fake.ready.store(false, Ordering::Relaxed);
+    let (status, body) = desk.json(Method::POST, path, "").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let fault = &body["faults"][0];
+    assert_eq!(
+        (&fault["file"], &fault["line"], &fault["key"]),
+        (&"tidegate.toml".into(), &2.into(), &"edge.ack".into())
+    );
+    assert_eq!(desk.ask(Method::GET, path, "").await.0, 405);
+}
+
+#[tokio::test]
+async fn outcomes_are_asked_for_by_number_and_message() {
+    let desk = Desk::open(None);
+    let ask = async |path: &str| desk.json(Method::GET, path, "").await.1;
+    assert_eq!(ask("/debug/outcomes").await, Value::Array(Vec::new()));
+    ask("/debug/outcomes?last=7&message_id=m%201").await;
+    let asked = desk.fake.asked.lock().clone();
+    assert_eq!(asked, ["outcomes 100 None", "outcomes 7 Some(\"m 1\")"]);
+    let guarded = Desk::open(Some(TOKEN));
+    assert_eq!(guarded.ask(Method::GET, "/debug/outcomes", "").await.0, 401);
+}

@@ -16,6 +16,7 @@ use crate::admin::control::{
 use crate::bad_rows::BadRows;
 use crate::catalog::change::Applied;
 use crate::core::Core;
+use crate::recent::{RecentOutcome, RecentOutcomes};
 
 /// Bytes of the smallest useful reservation: readiness asks for room like a hit would.
 const PROBE_BYTES: usize = 4_096;
@@ -28,6 +29,7 @@ pub(super) struct AppControl {
     figures: Figures,
     reloads: Arc<Reloads>,
     draining: Arc<AtomicBool>,
+    recent: RecentOutcomes,
 }
 
 impl AppControl {
@@ -39,6 +41,7 @@ impl AppControl {
         figures: Figures,
         reloads: Arc<Reloads>,
         draining: Arc<AtomicBool>,
+        recent: RecentOutcomes,
     ) -> Self {
         Self {
             core,
@@ -48,6 +51,7 @@ impl AppControl {
             figures,
             reloads,
             draining,
+            recent,
         }
     }
 }
@@ -73,6 +77,10 @@ impl Control for AppControl {
 
     fn stats(&self) -> serde_json::Value {
         self.figures.stats()
+    }
+
+    fn outcomes(&self, last: usize, message_id: Option<&str>) -> Vec<RecentOutcome> {
+        self.recent.last(last, message_id)
     }
 
     async fn catalog(&self) -> Result<CatalogView, ControlError> {

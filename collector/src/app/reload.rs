@@ -18,6 +18,7 @@ use crate::admin::control::{
 use crate::core::Core;
 use crate::edge::{Certificates, Edge};
 use crate::geo::GeoDatabases;
+use crate::recent::RecentOutcomes;
 use crate::settings::Settings;
 use crate::settings::change::Changes;
 use crate::settings::load::{LoadError, Origin};
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     pub(super) certificates: Option<Arc<Certificates>>,
     /// `timers.rate_max`, as the timers read it.
     pub(super) timer_rate: Arc<AtomicU32>,
+    pub(super) recent: RecentOutcomes,
 }
 
 /// The settings in force, and how they change.
@@ -146,6 +148,8 @@ impl Reloads {
     fn put(&self, settings: Settings) {
         let rate = settings.timers.rate_max;
         self.parts.timer_rate.store(rate, Ordering::Relaxed);
+        let sample = settings.telemetry.outcomes_sample;
+        self.parts.recent.set_sample(sample);
         self.parts.edge.renew(&settings);
         self.in_force.store(Arc::new(settings));
     }

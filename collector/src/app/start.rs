@@ -45,6 +45,7 @@ use crate::document::Document;
 use crate::edge::{
     self, Edge, EdgeMetrics, Given, Listeners, RuntimeCatalog, Sockets, Tls, TlsMetrics,
 };
+use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{Ack, Settings};
 
@@ -274,7 +275,9 @@ impl Gateway {
         if let Some(quic) = addresses.quic {
             edge = edge.advertising_http3(quic.port());
         }
-        let edge = Arc::new(edge);
+        let told = &settings.telemetry;
+        let recent = RecentOutcomes::new(told.outcomes_max, told.outcomes_sample);
+        let edge = Arc::new(edge.remembering(recent.clone()));
         let timer_rate = Arc::new(AtomicU32::new(settings.timers.rate_max));
         let parts = reload::Parts {
             origin,
@@ -284,6 +287,7 @@ impl Gateway {
             geo,
             certificates: certificates.clone(),
             timer_rate: Arc::clone(&timer_rate),
+            recent: recent.clone(),
         };
         let pause = hand_over_pause(&mut registry);
         let reloads = Arc::new(Reloads::new(parts, &mut registry));
@@ -296,6 +300,7 @@ impl Gateway {
             figures,
             Arc::clone(&reloads),
             Arc::clone(&draining),
+            recent,
         );
         let admin = Arc::new(Admin::new(
             control,

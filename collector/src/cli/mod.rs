@@ -26,6 +26,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::demo;
 use crate::document::Environment;
+use crate::settings::Settings;
 use crate::telemetry;
 
 pub use error::CliError;
@@ -135,12 +136,10 @@ fn dispatch(cli: Cli, mut process: Process<'_>) -> Result<(), CliError> {
         .log
         .or_else(|| process.environment.get("TIDEGATE_LOG").cloned());
     match cli.command {
-        Command::Serve(arguments) => {
-            telemetry::start(filter.as_deref())?;
-            serve::run(&arguments, &process)
-        }
+        Command::Serve(arguments) => serve::run(&arguments, filter.as_deref(), &process),
         Command::Demo(options) => {
-            telemetry::start(Some(filter.as_deref().unwrap_or("warn")))?;
+            let filter = filter.as_deref().unwrap_or("warn");
+            telemetry::start(Some(filter), &Settings::default().telemetry)?;
             serve::demo(&options, &mut process)
         }
         Command::Check(arguments) => check::run(&arguments, &mut process),

@@ -14,6 +14,7 @@ use crate::app::{Gateway, Inherited, Launch, Patience, Predecessor, Successor};
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
+use crate::telemetry;
 
 /// After the end, so long for threads that still write a file.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -33,9 +34,14 @@ pub struct Arguments {
     pub take_over: bool,
 }
 
-pub(super) fn run(arguments: &Arguments, process: &Process<'_>) -> Result<(), CliError> {
+pub(super) fn run(
+    arguments: &Arguments,
+    filter: Option<&str>,
+    process: &Process<'_>,
+) -> Result<(), CliError> {
     let origin = arguments.configuration.origin(&process.environment);
     let settings = origin.read()?;
+    telemetry::start(filter, &settings.telemetry)?;
     let taken = if arguments.take_over {
         Predecessor::ask(&settings.data_dir).map_err(start)?
     } else {

@@ -461,6 +461,18 @@ fn destinations_are_listed_tested_and_replayed_through_the_gateway() {
 }
 
 #[test]
+fn reload_prints_what_changed_and_what_waits() {
+    let gateway = Gateway::start(None);
+    let admin = gateway.url();
+    let (printed, result) = tidegate(&["reload", "--admin", &admin]);
+    assert!(result.is_ok());
+    assert_eq!(
+        printed,
+        "changed        edge.body_bytes_max\nneeds restart  edge.http\n"
+    );
+}
+
+#[test]
 fn apply_sends_a_good_file_and_prints_the_mistakes_of_a_bad_one() {
     let gateway = Gateway::start(None);
     let admin = gateway.url();

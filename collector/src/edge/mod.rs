@@ -48,6 +48,7 @@ use crate::bad_rows::BadRows;
 use crate::clock::Clock;
 use crate::pipeline::decode::Limits;
 use crate::pipeline::enrich::GeoLookup;
+use crate::recent::{Ended, RecentOutcomes};
 use crate::settings::{self, Settings};
 use crate::tracked::Tracked;
 use body::{BodyLimits, Buffered};
@@ -86,6 +87,7 @@ pub struct Edge<A, G> {
     admission: Arc<Admission>,
     address_rate: Arc<AddressRate>,
     per_address: PerAddress,
+    recent: RecentOutcomes,
     /// The edge by newer settings, to which every request is handed on.
     renewed: ArcSwapOption<Self>,
 }
@@ -130,8 +132,16 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             clock,
             metrics,
             bad_rows,
+            recent: RecentOutcomes::default(),
             renewed: ArcSwapOption::empty(),
         }
+    }
+
+    /// Notes in `recent` how events end.
+    #[must_use]
+    pub fn remembering(mut self, recent: RecentOutcomes) -> Self {
+        self.recent = recent;
+        self
     }
 
     /// Connections open now.
@@ -161,6 +171,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         if settings.edge.address_rate_limit == self.settings.address_rate_limit {
             next.address_rate = Arc::clone(&self.address_rate);
         }
+        next.recent = self.recent.clone();
         let next = match self.http3_port {
             Some(port) => next.advertising_http3(port),
             None => next,
@@ -402,6 +413,14 @@ impl<A, G> Edge<A, G> {
     /// Answers a request whose events cannot be counted: one received event, one outcome.
     fn refuse(&self, refusal: &Refusal) -> Reply {
         Tracked::received(&self.metrics.outcomes, 1).end(refusal.outcome());
+        self.recent.keep(&Ended {
+            at: self.clock.now(),
+            source: None,
+            path: None,
+            message_id: None,
+            outcome: refusal.outcome(),
+            reason: Some(&refusal.to_string()),
+        });
         Reply::refused(refusal)
             .with_retry_after(refusal.retry_after_s())
             .with_budget(refusal.budget())

@@ -22,6 +22,7 @@ use crate::core::Refused;
 use crate::pipeline::consent::{self, Signals};
 use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
 use crate::pipeline::enrich::{self, GeoLookup, RequestFacts};
+use crate::recent::Ended;
 use crate::tracked::Tracked;
 use receipt::Receipt;
 use visitor::Visitor;
@@ -111,6 +112,16 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
             row.outcome = Outcome::Overloaded;
             row.reason = Some(refused.to_string());
         }
+    }
+    for row in &rows {
+        edge.recent.keep(&Ended {
+            at: hit.received_at,
+            source: Some(&source.name),
+            path: Some(hit.path),
+            message_id: row.message_id.as_deref(),
+            outcome: row.outcome,
+            reason: row.reason.as_deref(),
+        });
     }
     Ingested {
         rows,

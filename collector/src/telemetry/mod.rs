@@ -1,10 +1,18 @@
 //! What the process says about itself: tracing events to standard error, as text for people and as
-//! JSON where no terminal reads. Spans and fields carry no personal data: no ids, no addresses of
+//! JSON where no terminal reads. What repeats too often is left out and counted. Spans and fields carry no personal data: no ids, no addresses of
 //! visitors, no payloads.
+
+mod repeats;
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::clock::SystemClock;
+use crate::settings::{LogFormat, Telemetry};
+use repeats::Repeats;
 
 /// What is logged where nothing else is said. Libraries are heard when they warn.
 pub const DEFAULT_FILTER: &str = "warn,tidegate_collector=info,tidegate_activation=info,\
@@ -33,15 +41,21 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// [`TelemetryError`]
-pub fn start(filter: Option<&str>) -> Result<(), TelemetryError> {
+pub fn start(filter: Option<&str>, settings: &Telemetry) -> Result<(), TelemetryError> {
     let filter = parse(filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = if std::io::stderr().is_terminal() {
-        builder.with_target(false).try_init()
+    let repeats = Repeats::new(settings.log_repeats_max, SystemClock::default());
+    let terminal = std::io::stderr().is_terminal();
+    let text = match settings.log_format {
+        Some(format) => format == LogFormat::Text,
+        None => terminal,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter).with(repeats);
+    let started = if text {
+        let lines = lines.with_target(false).with_ansi(terminal);
+        registry.with(lines).try_init()
     } else {
-        builder.json().flatten_event(true).try_init()
+        registry.with(lines.json().flatten_event(true)).try_init()
     };
     started.map_err(|_| TelemetryError::Started)
 }
