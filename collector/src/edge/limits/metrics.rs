@@ -11,7 +11,7 @@ use crate::edge::metrics::{ReasonLabel, counter, counters, gauge};
 use crate::edge::refusal::Refusal;
 
 /// The limits' metrics.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::edge) struct LimitMetrics {
     refused: [Counter; 3],
     /// Connections closed at `edge.connections_per_address_max`.
