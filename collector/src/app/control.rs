@@ -22,38 +22,14 @@ use crate::recent::{RecentOutcome, RecentOutcomes};
 const PROBE_BYTES: usize = 4_096;
 
 pub(super) struct AppControl {
-    core: Core,
-    catalogs: Arc<Catalogs>,
-    activation: Activation,
-    bad_rows: BadRows,
-    figures: Figures,
-    reloads: Arc<Reloads>,
-    draining: Arc<AtomicBool>,
-    recent: RecentOutcomes,
-}
-
-impl AppControl {
-    pub(super) const fn new(
-        core: Core,
-        catalogs: Arc<Catalogs>,
-        activation: Activation,
-        bad_rows: BadRows,
-        figures: Figures,
-        reloads: Arc<Reloads>,
-        draining: Arc<AtomicBool>,
-        recent: RecentOutcomes,
-    ) -> Self {
-        Self {
-            core,
-            catalogs,
-            activation,
-            bad_rows,
-            figures,
-            reloads,
-            draining,
-            recent,
-        }
-    }
+    pub(super) core: Core,
+    pub(super) catalogs: Arc<Catalogs>,
+    pub(super) activation: Activation,
+    pub(super) bad_rows: BadRows,
+    pub(super) figures: Figures,
+    pub(super) reloads: Arc<Reloads>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) recent: RecentOutcomes,
 }
 
 impl Control for AppControl {

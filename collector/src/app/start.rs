@@ -292,16 +292,16 @@ impl Gateway {
         let pause = hand_over_pause(&mut registry);
         let reloads = Arc::new(Reloads::new(parts, &mut registry));
         let draining = Arc::new(AtomicBool::new(false));
-        let control = AppControl::new(
-            core.clone(),
-            Arc::clone(&catalogs),
-            activation.clone(),
-            bad_rows.clone(),
+        let control = AppControl {
+            core: core.clone(),
+            catalogs: Arc::clone(&catalogs),
+            activation: activation.clone(),
+            bad_rows: bad_rows.clone(),
             figures,
-            Arc::clone(&reloads),
-            Arc::clone(&draining),
+            reloads: Arc::clone(&reloads),
+            draining: Arc::clone(&draining),
             recent,
-        );
+        };
         let admin = Arc::new(Admin::new(
             control,
             Arc::new(registry),

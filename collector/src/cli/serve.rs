@@ -101,7 +101,7 @@ pub(super) fn demo(options: &demo::Options, process: &mut Process<'_>) -> Result
                     Ok(mut signals) => signals.end().await,
                     Err(error) => {
                         tracing::error!(%error, "only SIGKILL ends this process");
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     }
                 }
             },

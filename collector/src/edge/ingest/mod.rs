@@ -113,7 +113,18 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
             row.reason = Some(refused.to_string());
         }
     }
-    for row in &rows {
+    remember(edge, hit, source, &rows);
+    Ingested {
+        rows,
+        set_cookie: visitor.set_cookie(),
+        retry_after_s,
+        budget,
+    }
+}
+
+/// Notes how each event ended, for whoever asks why.
+fn remember<A, G>(edge: &Edge<A, G>, hit: &RawHit<'_>, source: &Source, rows: &[Row<'_>]) {
+    for row in rows {
         edge.recent.keep(&Ended {
             at: hit.received_at,
             source: Some(&source.name),
@@ -122,12 +133,6 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
             outcome: row.outcome,
             reason: row.reason.as_deref(),
         });
-    }
-    Ingested {
-        rows,
-        set_cookie: visitor.set_cookie(),
-        retry_after_s,
-        budget,
     }
 }
 
