@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_activation::Activation;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::Gateway;
 use crate::core::Core;
@@ -81,7 +81,7 @@ impl Gateway {
 
     /// Stops in order and says what is left. Nothing acknowledged is lost by anything left.
     pub async fn stop(self, patience: Patience) -> Leftover {
-        let deadline = Instant::now() + patience.whole;
+        let deadline = sleep(patience.whole).deadline();
         self.announce_stop();
         let Self {
             core,
