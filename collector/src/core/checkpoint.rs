@@ -6,6 +6,7 @@
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::Core;
+use super::fire::AHEAD_MS;
 use crate::profile::live::{DueIndex, Shared};
 use crate::profile::store::{DedupRows, ProfileWrite, StoreError};
 
@@ -40,10 +41,16 @@ impl Core {
         let durable = self.0.journal.durable();
         let mut written = 0;
         let mut dedup = self.dedup_rows(durable);
+        let index = match extent {
+            Extent::Due => DueIndex::Lazy {
+                until: self.0.clock.now().plus_ms(AHEAD_MS),
+            },
+            // The next process finds none of them in memory.
+            Extent::All => DueIndex::Exact,
+        };
         loop {
             let ids = self.next_batch(extent, durable);
-            let wrote =
-                self.write_batch(&ids, durable, &std::mem::take(&mut dedup), DueIndex::Lazy)?;
+            let wrote = self.write_batch(&ids, durable, &std::mem::take(&mut dedup), index)?;
             written += wrote;
             if wrote == 0 || ids.len() < BATCH {
                 break;
@@ -106,7 +113,9 @@ impl Core {
             let Some(shared) = self.0.profiles.get(*id)? else {
                 continue;
             };
-            let live = shared.lock();
+            let mut live = shared.lock();
+            // It may just have been loaded, and what is live is no longer looked for at rest.
+            self.schedule(&mut live);
             // A row may hold only what is durable; the rest of it comes with the next batch.
             if live.profile.applied_offset > durable {
                 continue;

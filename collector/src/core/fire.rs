@@ -8,7 +8,7 @@ use super::{Core, Refused};
 use crate::profile::live::{Live, Shared};
 
 /// How far ahead the store's due index is read into memory.
-const AHEAD_MS: i64 = 120_000;
+pub(super) const AHEAD_MS: i64 = 120_000;
 /// Rows of the due index read at once.
 const AHEAD_ROWS_MAX: usize = 50_000;
 /// Things due for one profile that are fired before others get their turn.

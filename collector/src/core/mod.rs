@@ -208,7 +208,9 @@ impl Core {
         let Some(shared) = profiles.canonical(profile)? else {
             return Ok(None);
         };
-        let live = shared.lock();
+        let mut live = shared.lock();
+        // It may just have been loaded, and what is live is no longer looked for at rest.
+        self.schedule(&mut live);
         let rules = self.0.rules.load();
         let segments = rules
             .segments

@@ -47,9 +47,13 @@ pub struct IdentityKey(u128);
 /// How the due index follows a written profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueIndex {
-    /// An earlier time may stay: whoever looks then finds the profile in memory, or learns the
-    /// true time from its row. Most events only put the session's end off, which so costs nothing.
-    Lazy,
+    /// An earlier time may stay while it is after `until`: whoever looks then finds the profile in
+    /// memory, or learns the true time from its row. Most events only put the session's end off,
+    /// which so costs nothing. One that has come would be looked at again and again.
+    Lazy {
+        /// How far the index is read ahead.
+        until: Timestamp,
+    },
     /// The true time: the profile leaves memory.
     Exact,
 }
@@ -81,9 +85,12 @@ impl Live {
     /// [`StoreError::Row`] cannot happen for a state that the fold made.
     pub fn write(&self, index: DueIndex) -> Result<ProfileWrite, StoreError> {
         let due = self.profile.due();
-        let stays = index == DueIndex::Lazy
-            && due.is_some_and(|due| self.due_indexed.is_some_and(|indexed| indexed <= due));
-        let due = if stays { self.due_indexed } else { due };
+        let indexed = match index {
+            DueIndex::Lazy { until } => self.due_indexed.filter(|indexed| *indexed > until),
+            DueIndex::Exact => None,
+        };
+        let stays = indexed.filter(|indexed| due.is_some_and(|due| *indexed <= due));
+        let due = stays.or(due);
         let unsaved = self
             .profile
             .identifiers
@@ -329,6 +336,10 @@ impl Profiles {
 mod tests {
     use super::*;
 
+    const LAZY: DueIndex = DueIndex::Lazy {
+        until: Timestamp(4),
+    };
+
     fn live(due: i64, indexed: Option<i64>) -> Live {
         let mut live = Live::new(ProfileId(1));
         live.profile.wake_up = Some(Timestamp(due));
@@ -342,20 +353,25 @@ mod tests {
 
     #[test]
     fn a_due_time_that_is_put_off_leaves_the_index_as_it_is_until_the_profile_leaves_memory() {
-        assert_eq!(written(&live(9, Some(5)), DueIndex::Lazy), Some(5));
+        assert_eq!(written(&live(9, Some(5)), LAZY), Some(5));
         assert_eq!(written(&live(9, Some(5)), DueIndex::Exact), Some(9));
     }
 
     #[test]
+    fn a_time_that_has_come_does_not_stay_in_the_index() {
+        assert_eq!(written(&live(9, Some(4)), LAZY), Some(9));
+    }
+
+    #[test]
     fn the_index_is_never_later_than_what_is_due() {
-        assert_eq!(written(&live(3, Some(5)), DueIndex::Lazy), Some(3));
-        assert_eq!(written(&live(3, None), DueIndex::Lazy), Some(3));
+        assert_eq!(written(&live(3, Some(5)), LAZY), Some(3));
+        assert_eq!(written(&live(3, None), LAZY), Some(3));
     }
 
     #[test]
     fn a_profile_with_nothing_due_leaves_the_index() {
         let mut live = live(9, Some(5));
         live.profile.wake_up = None;
-        assert_eq!(written(&live, DueIndex::Lazy), None);
+        assert_eq!(written(&live, LAZY), None);
     }
 }
