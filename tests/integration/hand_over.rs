@@ -66,18 +66,19 @@ fn a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
     let mut gateway = Gateway::start(&Config::new());
     let bad = gateway.dir().join("bad.toml");
     let data_dir = gateway.data_dir().display().to_string();
-    let text = format!("data_dir = \"{data_dir}\"\n[geoip]\ncity = \"bad.toml\"\n");
-    std::fs::write(&bad, text).unwrap();
-    let mut serve = Command::new(binary());
-    serve
-        .arg("serve")
-        .arg("--take-over")
-        .arg("--config")
-        .arg(&bad);
-    let mut new = Process::start(&mut serve, &gateway.dir().join("new.log"));
-    assert!(!new.wait().success());
     let page = json!({"type": "page", "anonymousId": "a-1"});
-    assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);
+    for mistake in ["[geoip]\ncity = \"bad.toml\"\n", "catalog = \"bad.toml\"\n"] {
+        std::fs::write(&bad, format!("data_dir = \"{data_dir}\"\n{mistake}")).unwrap();
+        let mut serve = Command::new(binary());
+        serve
+            .arg("serve")
+            .arg("--take-over")
+            .arg("--config")
+            .arg(&bad);
+        let mut new = Process::start(&mut serve, &gateway.dir().join("new.log"));
+        assert!(!new.wait().success(), "{mistake}");
+        assert_eq!(gateway.post(&page).outcomes(), ["accepted"], "{mistake}");
+    }
     assert!(gateway.hand_over().success(), "{}", gateway.log());
     assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);
 }

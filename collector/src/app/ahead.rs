@@ -10,6 +10,7 @@ use crate::admin::Token;
 use crate::catalog::store::Store;
 use crate::clock::{Clock, SystemClock};
 use crate::core::Compiled;
+use crate::document::Document;
 use crate::geo::GeoDatabases;
 use crate::settings::Settings;
 
@@ -44,6 +45,7 @@ impl Ahead {
                 relieved_at_us: None,
             });
         };
+        check_catalog(settings)?;
         let compiled = compile_ahead(settings, evaluators);
         let patience = Duration::from_millis(settings.drain.deadline_ms) + END_MARGIN;
         tracing::info!("prepared; the process before may end");
@@ -58,6 +60,23 @@ impl Ahead {
             relieved_at_us,
         })
     }
+}
+
+/// Refuses a catalog file that the start would refuse, while the process before still runs.
+fn check_catalog(settings: &Settings) -> Result<(), StartError> {
+    let Some(path) = &settings.catalog else {
+        return Ok(());
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| StartError::CatalogFile {
+        path: path.clone(),
+        error,
+    })?;
+    let store = Store::open(&settings.data_dir)?;
+    if !store.is_last_applied(&text)? {
+        let document = Document::parse(&path.display().to_string(), &text);
+        store.prepare(&document, Some(&settings.activation.allow_private))?;
+    }
+    Ok(())
 }
 
 /// What fails here is said by the start itself, which does it again.
