@@ -11,7 +11,7 @@ use super::figures::Figures;
 use super::reload::Reloads;
 use crate::admin::control::{
     ApplyRefused, CatalogView, Control, ControlError, CursorView, DeadLetterView, DestinationView,
-    Readiness, ReloadRefused, ReloadView, ReplayView, TestView,
+    FaultView, Readiness, ReloadRefused, ReloadView, ReplayView, TestView,
 };
 use crate::bad_rows::BadRows;
 use crate::catalog::change::Applied;
@@ -69,11 +69,27 @@ impl Control for AppControl {
     }
 
     async fn apply(&self, text: String, dry_run: bool) -> Result<Applied, ApplyRefused> {
-        self.catalogs.apply(text, dry_run).await
+        let catalogs = Arc::clone(&self.catalogs);
+        // On its own task: a client that hangs up must not leave a change half done.
+        let applied = tokio::spawn(async move { catalogs.apply(text, dry_run).await });
+        applied.await.map_err(|error| ApplyRefused::Failed {
+            reason: error.to_string(),
+        })?
     }
 
     async fn reload(&self) -> Result<ReloadView, ReloadRefused> {
-        self.reloads.reload().await
+        let reloads = Arc::clone(&self.reloads);
+        // As above.
+        let reloaded = tokio::spawn(async move { reloads.reload().await });
+        reloaded.await.map_err(|error| ReloadRefused {
+            faults: vec![FaultView {
+                file: String::new(),
+                line: 0,
+                column: 0,
+                key: String::new(),
+                message: error.to_string(),
+            }],
+        })?
     }
 
     async fn cursors(&self) -> Result<Vec<CursorView>, ControlError> {
