@@ -168,8 +168,10 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         // What is counted goes on being counted.
         next.admission = Arc::clone(&self.admission);
         next.per_address = self.per_address.clone();
-        if settings.edge.address_rate_limit == self.settings.address_rate_limit {
-            next.address_rate = Arc::clone(&self.address_rate);
+        let renewed = self.renewed.load();
+        let last = renewed.as_deref().unwrap_or(self);
+        if settings.edge.address_rate_limit == last.settings.address_rate_limit {
+            next.address_rate = Arc::clone(&last.address_rate);
         }
         next.recent = self.recent.clone();
         let next = match self.http3_port {
@@ -394,8 +396,7 @@ impl<A, G> Edge<A, G> {
     /// A place for a connection of `peer` among those that one address may have; None, counted:
     /// it has as many. The connections of a trusted proxy are everybody's and not limited.
     fn place_for(&self, peer: std::net::IpAddr) -> Option<Place> {
-        let trusted = &self.settings.trusted_proxies;
-        let place = if trusted.iter().any(|range| range.contains(peer)) {
+        let place = if self.trusts(peer) {
             Some(Place::default())
         } else {
             self.per_address.enter(peer)
@@ -404,6 +405,25 @@ impl<A, G> Edge<A, G> {
             self.metrics.limits.connections_refused.inc();
         }
         place
+    }
+
+    /// Whether `peer` is one of the trusted proxies, by the settings in force.
+    fn trusts(&self, peer: std::net::IpAddr) -> bool {
+        let renewed = self.renewed.load();
+        let settings = renewed
+            .as_ref()
+            .map_or(&self.settings, |edge| &edge.settings);
+        let mut trusted = settings.trusted_proxies.iter();
+        trusted.any(|range| range.contains(peer))
+    }
+
+    /// Whether any proxy is trusted in particular, by the settings in force.
+    fn trusts_some(&self) -> bool {
+        let renewed = self.renewed.load();
+        let settings = renewed
+            .as_ref()
+            .map_or(&self.settings, |edge| &edge.settings);
+        !settings.trusted_proxies.is_empty()
     }
 
     fn sender_of(&self, key: &str) -> Option<Arc<Sender>> {

@@ -22,6 +22,9 @@ use crate::pipeline::enrich::GeoLookup;
 /// Pause after a failed accept (no file descriptors left, mostly), which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a connection that has not said what it wants outlasts the order to stop.
+const STOP_GRACE: Duration = Duration::from_millis(250);
+
 /// How the connections of one listener are treated.
 pub(super) struct Tcp<A, G> {
     pub(super) scheme: Scheme,
@@ -83,6 +86,12 @@ async fn accept(
     Ok((stream, peer.ip().to_canonical(), place))
 }
 
+/// Some time after the order to stop: enough for a client that is about to speak.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+    tokio::time::sleep(STOP_GRACE).await;
+}
+
 impl<A, G> Tcp<A, G>
 where
     A: Accept,
@@ -93,10 +102,16 @@ where
         mut stream: TcpStream,
         peer: IpAddr,
         protocols: &Protocols,
-        stopping: watch::Receiver<bool>,
+        mut stopping: watch::Receiver<bool>,
     ) {
         let _open = self.edge.metrics.open_connection();
-        let Some(peer) = self.client_of(&mut stream, peer).await else {
+        // Who says nothing must not hold up a stop.
+        let named = tokio::select! {
+            biased;
+            named = self.client_of(&mut stream, peer) => named,
+            () = stopped(&mut stopping) => None,
+        };
+        let Some(peer) = named else {
             return;
         };
         let Some(_place) = self.edge.place_for(peer) else {
@@ -112,7 +127,12 @@ where
                     .await;
             }
             Some(tls) => {
-                let Some(stream) = self.shake_hands(tls, stream).await else {
+                let shaken = tokio::select! {
+                    biased;
+                    shaken = self.shake_hands(tls, stream) => shaken,
+                    () = stopped(&mut stopping) => None,
+                };
+                let Some(stream) = shaken else {
                     return;
                 };
                 let spoken = match stream.get_ref().1.alpn_protocol() {
@@ -132,8 +152,7 @@ where
         }
         let settings = &self.edge.settings;
         let patience = Duration::from_millis(settings.header_timeout_ms);
-        let trusted = &settings.trusted_proxies;
-        let read = if trusted.is_empty() || trusted.iter().any(|range| range.contains(peer)) {
+        let read = if self.edge.trusts(peer) || !self.edge.trusts_some() {
             proxy_protocol::read(stream, patience).await
         } else {
             Err(proxy_protocol::Refused::Untrusted)
