@@ -92,7 +92,7 @@ fn a_slow_request_in_work_is_answered_and_kept() {
 #[test]
 fn what_outlasts_the_deadline_is_cut_off_and_told() {
     let _turn = turn();
-    let mut gateway = Gateway::start(&Config::new().set("drain", "deadline", "\"1s\""));
+    let mut gateway = Gateway::start(&Config::new().set("drain", "deadline", "\"6s\""));
     let never = Slow::begin(gateway.addresses().http, "never-1");
     in_work(&gateway, 1.0);
     let status = gateway.terminate();

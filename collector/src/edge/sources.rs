@@ -116,4 +116,21 @@ mod tests {
         });
         assert!(catalog.sender_of(b"").is_none());
     }
+
+    #[test]
+    fn the_next_catalog_gives_a_source_no_second_budget_unless_its_limit_changed() {
+        let mut shop = web_source();
+        shop.rate_limit = NonZeroU32::new(2);
+        let with = |source: &Source| Catalog {
+            sources: vec![source.clone()],
+            ..Catalog::default()
+        };
+        let first = RuntimeCatalog::new(&with(&shop));
+        let same = first.followed_by(&with(&shop));
+        let rate = |catalog: &RuntimeCatalog| catalog.senders[0].rate.clone().unwrap();
+        assert!(Arc::ptr_eq(&rate(&first), &rate(&same)));
+        shop.rate_limit = NonZeroU32::new(3);
+        let changed = first.followed_by(&with(&shop));
+        assert_eq!(rate(&changed).limit().get(), 3);
+    }
 }
