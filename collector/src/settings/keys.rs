@@ -186,7 +186,7 @@ pub const KEYS: &[Key] = &[
     ),
     set(
         "edge.delay_max",
-        "\"200ms\"",
+        "\"1s\"",
         "How long records may wait for the disk, and work for the processor. Where that lasts for a tenth of a second, a growing share of requests is answered 503 at once.",
     ),
     set(

@@ -460,7 +460,7 @@ impl Default for Settings {
                 address_rate_limit: None,
                 in_flight_max: 16_384,
                 buffered_bytes_max: 256 << 20,
-                delay_max_ms: 200,
+                delay_max_ms: 1_000,
                 h2_streams_max: 128,
                 h2_resets_max: 64,
             },
