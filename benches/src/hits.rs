@@ -7,10 +7,10 @@ use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind}
 use tidegate_collector::geo::GeoDatabases;
 use tidegate_collector::pipeline::consent::{Signals, resolve};
 use tidegate_collector::pipeline::decode::{Limits, native};
-use tidegate_collector::pipeline::enrich::{RequestFacts, enrich};
+use tidegate_collector::pipeline::enrich::{GeoLookup, RequestFacts, enrich};
 use tidegate_collector::pipeline::identify::{CookieFacts, identify};
 use tidegate_collector::settings::Geoip;
-use tidegate_event::{Enriched, Timestamp};
+use tidegate_event::{Enriched, Hit, Timestamp};
 
 use crate::workload::{SOURCE, WRITE_KEY, address, user_agent};
 
@@ -30,14 +30,9 @@ pub struct Steps {
 
 impl Default for Steps {
     fn default() -> Self {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/geoip");
-        let geo = GeoDatabases::load(&Geoip {
-            city: Some(fixtures.join("GeoLite2-City-Test.mmdb")),
-            asn: Some(fixtures.join("GeoLite2-ASN-Test.mmdb")),
-        });
         Self {
             source: source(),
-            geo: geo.expect("the fixtures are good"),
+            geo: geo(),
             user_agents: (0..64).map(user_agent).collect(),
         }
     }
@@ -54,25 +49,52 @@ impl Steps {
     /// chooses user agent and address.
     #[must_use]
     pub fn take<'a>(&'a self, body: &'a [u8], at: usize, now: Timestamp) -> Enriched<'a> {
-        let mut envelope = native::read(body, &LIMITS).expect("the workload is JSON");
-        let event = envelope.events.pop().expect("one event");
-        let hit = event.hit.expect("the workload is good");
-        let consented = resolve(hit, &Signals::default(), &self.source).expect("granted");
-        let cookie = CookieFacts {
-            brought: Some("00112233445566778899aabbccddeeff"),
-            // More than one: the cookie stays apart from the anonymousId.
-            distinct_anonymous_ids_in_request: 2,
-            allowed: true,
-        };
-        let (identified, _) = identify(consented, &cookie, &mut || 7);
         let facts = RequestFacts {
             received_at: now,
             client_ip: Some(IpAddr::V4(address(at % 1_000))),
             user_agent: Some(&self.user_agents[at % self.user_agents.len()]),
             referer: Some("https://shop.example.com/"),
         };
-        enrich(identified, &facts, &self.geo)
+        enriched(decode(body), &self.source, &facts, &self.geo)
     }
+}
+
+/// The hit of a body with one event: step 1.
+#[must_use]
+pub fn decode(body: &[u8]) -> Hit<'_> {
+    let mut envelope = native::read(body, &LIMITS).expect("the workload is JSON");
+    let event = envelope.events.pop().expect("one event");
+    event.hit.expect("the workload is good")
+}
+
+/// A hit after consent, identify and enrich: steps 2 to 4.
+#[must_use]
+pub fn enriched<'a>(
+    hit: Hit<'a>,
+    source: &Source,
+    facts: &RequestFacts<'a>,
+    geo: &impl GeoLookup,
+) -> Enriched<'a> {
+    let consented = resolve(hit, &Signals::default(), source).expect("granted");
+    let cookie = CookieFacts {
+        brought: Some("00112233445566778899aabbccddeeff"),
+        // More than one: the cookie stays apart from the anonymousId.
+        distinct_anonymous_ids_in_request: 2,
+        allowed: true,
+    };
+    let (identified, _) = identify(consented, &cookie, &mut || 7);
+    enrich(identified, facts, geo)
+}
+
+/// The databases of the fixtures.
+#[must_use]
+pub fn geo() -> GeoDatabases {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/geoip");
+    let geo = GeoDatabases::load(&Geoip {
+        city: Some(fixtures.join("GeoLite2-City-Test.mmdb")),
+        asn: Some(fixtures.join("GeoLite2-ASN-Test.mmdb")),
+    });
+    geo.expect("the fixtures are good")
 }
 
 /// The benches' web source.
