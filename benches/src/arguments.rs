@@ -1,11 +1,11 @@
-//! What both binaries are told: what to measure, where, and which parts of it.
+//! Arguments that several benches take: what to measure, where, and which parts of it.
 
 use std::io;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-/// Arguments that the binaries share.
+/// What every bench is told.
 #[derive(Args, Clone, Debug)]
 pub struct Measured {
     /// The binary to measure.
@@ -14,18 +14,9 @@ pub struct Measured {
     /// Where servers keep their files; the gateway's journal shall be on a real disk.
     #[arg(long)]
     pub dir: PathBuf,
-    /// Only these parts, by name.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
 }
 
 impl Measured {
-    /// True where the part of this name is to be measured.
-    #[must_use]
-    pub fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
-    }
-
     /// A directory of this name, without what an earlier run left there; not made yet.
     ///
     /// # Errors
@@ -36,5 +27,21 @@ impl Measured {
             std::fs::remove_dir_all(&dir)?;
         }
         Ok(dir)
+    }
+}
+
+/// The parts of a bench that are wanted; `P` names them all.
+#[derive(Args, Clone, Debug)]
+pub struct Parts<P: ValueEnum + Send + Sync + 'static> {
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<P>,
+}
+
+impl<P: ValueEnum + PartialEq + Send + Sync> Parts<P> {
+    /// True where this part is to be measured.
+    #[must_use]
+    pub fn wants(&self, part: &P) -> bool {
+        self.only.is_empty() || self.only.contains(part)
     }
 }

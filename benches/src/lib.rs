@@ -1,6 +1,7 @@
 //! What the benches share: the workload, the segments, the processes they measure and the load
 //! they put on them. Measures from outside; nothing here is part of the gateway.
 
+pub mod run;
 pub mod arguments;
 pub mod segments;
 pub mod workload;

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 use crate::workload::Request;
 
+/// Connections of the closed loops: enough to keep the server busy, with a batch at each commit.
+pub const CONNECTIONS: usize = 64;
 /// Serials of one connection in one round.
 const SERIALS_EACH: u64 = 1_000_000_000;
 /// Rounds are told apart by their serials; so many connections fit in one.

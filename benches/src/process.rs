@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The core that servers run on; the load generator has the other one.
 pub const SERVER_CORE: &str = "0";
+/// Bytes in a mebibyte, to print [`Server::rss_bytes`].
+pub const MIB: f64 = (1 << 20) as f64;
 /// Clock ticks a second in `/proc`: fixed for user space.
 const TICKS: f64 = 100.0;
 /// How long a server may take to answer or to end.

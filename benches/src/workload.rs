@@ -12,6 +12,8 @@ pub const SOURCE: &str = "shop";
 pub const WRITE_KEY: &str = "bench-write-key";
 /// Bytes of one event's JSON.
 pub const EVENT_BYTES: usize = 600;
+/// Different requests prepared; a multiple of visitors, addresses and connections.
+pub const PREPARED: usize = 8_000;
 /// Digits of the part of a message id that changes.
 const SERIAL_DIGITS: usize = 16;
 /// Stands where the serial goes; occurs nowhere else.

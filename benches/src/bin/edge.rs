@@ -1,33 +1,32 @@
 //! `make bench-edge`: the whole gateway beside nginx, CPU seconds per million requests or events.
 //! Servers run on one core, this generator on another (benches/edge.sh pins it).
 
-use std::error::Error;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Parser;
-use tidegate_benches::arguments::Measured;
+use clap::{Parser, ValueEnum};
+use tidegate_benches::arguments::{Measured, Parts};
 use tidegate_benches::disk;
 use tidegate_benches::gateway::{Gateway, Options};
-use tidegate_benches::load::{self, Done, Plan, percentile_ms};
+use tidegate_benches::load::{self, CONNECTIONS, Done, Plan, percentile_ms};
 use tidegate_benches::nginx;
 use tidegate_benches::process::Server;
+use tidegate_benches::run::{Fallible, run};
 use tidegate_benches::segments::segments;
-use tidegate_benches::workload::{Request, Shape, batches, gets, single};
+use tidegate_benches::workload::{PREPARED, Request, Shape, batches, gets, single};
 
-const CONNECTIONS: usize = 64;
 const BATCH: usize = 50;
-/// Different requests prepared; a multiple of visitors, addresses and connections.
-const PREPARED: usize = 8_000;
 /// Kafka has caught up once the cursor stood still at the end for so long.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// CPU of the gateway beside nginx; its parts are nginx, single, batch, kafka and latency.
+/// CPU of the gateway beside nginx.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     measured: Measured,
+    #[command(flatten)]
+    parts: Parts<Part>,
     /// Rounds; the best counts, all are printed.
     #[arg(long, default_value_t = 5)]
     rounds: u64,
@@ -42,15 +41,22 @@ struct Arguments {
     kafka: Option<String>,
 }
 
-type Fallible<T> = Result<T, Box<dyn Error>>;
-
 fn main() -> Fallible<()> {
-    let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.measured.dir)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(measure(&arguments))
+    run(measure)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The yardstick.
+    Nginx,
+    /// One event a request.
+    Single,
+    /// Many events a request.
+    Batch,
+    /// One event a request, forwarded to Kafka.
+    Kafka,
+    /// The time to a durable ack; needs `single`.
+    Latency,
 }
 
 /// One server with the load it gets.
@@ -106,7 +112,7 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
     summary(&mut out, &subjects)?;
     journals(&mut out, &subjects)?;
     for subject in subjects {
-        if subject.name == "single" && arguments.measured.wants("latency") {
+        if subject.name == "single" && arguments.parts.wants(&Part::Latency) {
             latency(&mut out, arguments, &subject).await?;
         }
         match subject.server {
@@ -146,18 +152,18 @@ fn subjects(arguments: &Arguments) -> Fallible<Vec<Subject>> {
     };
     let count = arguments.requests;
     let mut subjects = Vec::new();
-    if arguments.measured.wants("nginx") {
+    if arguments.parts.wants(&Part::Nginx) {
         let (server, address) = nginx::start(&arguments.measured.dir.join("nginx"))?;
         let requests = gets(shape, PREPARED, nginx::GIF);
         let target = (Target::Nginx(server), address);
         subjects.push(subject("nginx", target, requests, count));
     }
-    if arguments.measured.wants("single") {
+    if arguments.parts.wants(&Part::Single) {
         let target = arguments.gateway("single", None)?;
         let requests = single(shape, PREPARED);
         subjects.push(subject("single", target, requests, count));
     }
-    if arguments.measured.wants("batch") {
+    if arguments.parts.wants(&Part::Batch) {
         let target = arguments.gateway("batch", None)?;
         let requests = batches(shape, PREPARED / 2, BATCH);
         subjects.push(subject("batch", target, requests, count / 25));
@@ -165,7 +171,7 @@ fn subjects(arguments: &Arguments) -> Fallible<Vec<Subject>> {
     if let Some(brokers) = arguments
         .kafka
         .clone()
-        .filter(|_| arguments.measured.wants("kafka"))
+        .filter(|_| arguments.parts.wants(&Part::Kafka))
     {
         let target = arguments.gateway("kafka", Some(brokers))?;
         let requests = single(shape, PREPARED);

@@ -3,7 +3,6 @@
 //! omission). Then the load goes, and it is seen how soon all are accepted again.
 
 use std::cell::{Cell, RefCell};
-use std::error::Error;
 use std::io::{ErrorKind, Write, stdout};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,19 +12,18 @@ use clap::Parser;
 use tidegate_benches::arguments::Measured;
 use tidegate_benches::connection::Connection;
 use tidegate_benches::gateway::{Gateway, Options};
-use tidegate_benches::load::{self, Plan, percentile_ms};
+use tidegate_benches::load::{self, CONNECTIONS, Plan, percentile_ms};
+use tidegate_benches::process::MIB;
+use tidegate_benches::run::{Fallible, run};
 use tidegate_benches::segments::segments;
-use tidegate_benches::workload::{Request, Shape, batches, single};
-use tokio::task::{JoinSet, LocalSet};
+use tidegate_benches::workload::{PREPARED, Request, Shape, batches, single};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-const CLOSED_CONNECTIONS: usize = 64;
-const PREPARED: usize = 8_000;
 /// Connections that the open loop opens at most; an arrival beyond them is not sent and counted.
 const CONNECTIONS_MAX: usize = 8_000;
 /// Message ids of one round are apart from those of the others.
 const SERIALS_EACH: u64 = 1_000_000_000_000;
-const MIB: f64 = (1 << 20) as f64;
 
 /// Goodput, latency and memory at several times the capacity.
 #[derive(Parser)]
@@ -43,15 +41,8 @@ struct Arguments {
     seconds: u64,
 }
 
-type Fallible<T> = Result<T, Box<dyn Error>>;
-
 fn main() -> Fallible<()> {
-    let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.measured.dir)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(LocalSet::new().run_until(measure(&arguments)))
+    run(measure)
 }
 
 async fn measure(arguments: &Arguments) -> Fallible<()> {
@@ -70,12 +61,12 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
     };
     let plan = |round, requests| Plan {
         address: gateway.edge,
-        connections: CLOSED_CONNECTIONS,
+        connections: CONNECTIONS,
         requests,
         round,
     };
     let warm = load::closed(plan(0, 20_000), &requests).await?;
-    let count = (warm.rate() * 5.0) as usize / CLOSED_CONNECTIONS * CLOSED_CONNECTIONS;
+    let count = (warm.rate() * 5.0) as usize / CONNECTIONS * CONNECTIONS;
     let peak = load::closed(plan(1, count), &requests).await?.rate();
     let mut out = stdout().lock();
     writeln!(out, "{} events a request", arguments.batch)?;

@@ -1,27 +1,28 @@
 //! `make bench-scale`: memory of a live visitor, what many of them cost, and how long a restart
 //! after kill -9 takes.
 
-use std::error::Error;
 use std::io::{Write, stdout};
 
-use clap::Parser;
-use tidegate_benches::arguments::Measured;
+use clap::{Parser, ValueEnum};
+use tidegate_benches::arguments::{Measured, Parts};
 use tidegate_benches::gateway::{Gateway, Options};
-use tidegate_benches::load::{self, Plan};
+use tidegate_benches::load::{self, CONNECTIONS, Plan};
+use tidegate_benches::process::MIB;
+use tidegate_benches::run::{Fallible, run};
 use tidegate_benches::segments::{aggregate_segments, segments};
 use tidegate_benches::workload::{Request, Shape, batches, single};
 use tidegate_collector::clock::{Clock, SystemClock};
 
-const CONNECTIONS: usize = 64;
 const FEW_VISITORS: usize = 1_000;
 const BATCH: usize = 50;
-const MIB: f64 = 1_048_576.0;
 
-/// Memory, cost and restart with many visitors; its parts are idle, visitors and restart.
+/// Memory, cost and restart with many visitors.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     measured: Measured,
+    #[command(flatten)]
+    parts: Parts<Part>,
     /// Live visitors.
     #[arg(long, default_value_t = 1_000_000)]
     visitors: usize,
@@ -30,23 +31,26 @@ struct Arguments {
     tail_records: usize,
 }
 
-type Fallible<T> = Result<T, Box<dyn Error>>;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Memory before anybody comes.
+    Idle,
+    /// Memory and CPU of many and of few.
+    Visitors,
+    /// A start after kill -9.
+    Restart,
+}
 
 fn main() -> Fallible<()> {
-    let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.measured.dir)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(measure(&arguments))
+    run(measure)
 }
 
 async fn measure(arguments: &Arguments) -> Fallible<()> {
     let mut out = stdout().lock();
-    if arguments.measured.wants("idle") {
+    if arguments.parts.wants(&Part::Idle) {
         idle(&mut out, arguments)?;
     }
-    if arguments.measured.wants("visitors") {
+    if arguments.parts.wants(&Part::Visitors) {
         let many = visitors(&mut out, arguments, arguments.visitors).await?;
         let few = visitors(&mut out, arguments, FEW_VISITORS).await?;
         writeln!(
@@ -56,7 +60,7 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
             many / few
         )?;
     }
-    if arguments.measured.wants("restart") {
+    if arguments.parts.wants(&Part::Restart) {
         restart(&mut out, arguments).await?;
     }
     Ok(())
