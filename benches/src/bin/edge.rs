@@ -130,8 +130,8 @@ impl Arguments {
             program: self.measured.program.clone(),
             segments: segments(self.segments),
             kafka,
-            lag_records: None,
             disk_budget: "12GiB",
+            ..Options::default()
         };
         let gateway = Gateway::start(&dir, &options)?;
         let edge = gateway.edge;

@@ -49,9 +49,8 @@ async fn measure(arguments: &Arguments) -> Fallible<()> {
     let options = Options {
         program: arguments.measured.program.clone(),
         segments: segments(100),
-        kafka: None,
-        lag_records: None,
         disk_budget: "24GiB",
+        ..Options::default()
     };
     let gateway = Gateway::start(&arguments.measured.fresh("overload")?, &options)?;
     let requests = if arguments.batch == 1 {

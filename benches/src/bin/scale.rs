@@ -71,9 +71,8 @@ impl Arguments {
         Options {
             program: self.measured.program.clone(),
             segments: aggregate_segments(),
-            kafka: None,
-            lag_records: None,
             disk_budget: "24GiB",
+            ..Options::default()
         }
     }
 }
