@@ -1,10 +1,10 @@
-//! One keep-alive HTTP/1.1 connection that costs as little as it can: writes ready-made bytes and
+//! One keep-alive HTTP/1.1 connection, with TLS or without, that costs as little as it can: writes ready-made bytes and
 //! reads answers that carry a `Content-Length`. Understands nothing else.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Largest answer taken, in bytes.
@@ -12,8 +12,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// An open connection.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -25,10 +25,17 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// On a stream that is open.
+    pub fn over(stream: S) -> Self {
+        Self {
             stream,
             buffer: Vec::with_capacity(16 << 10),
-        })
+        }
     }
 
     /// Sends a request and reads its answer.

@@ -10,7 +10,7 @@ use tidegate_collector::catalog::Segment;
 
 use crate::process::{Server, free_address};
 use crate::segments::catalog_toml;
-use crate::workload::{SOURCE, WRITE_KEY};
+use crate::workload::{COOKIE, SOURCE, WRITE_KEY};
 
 /// How long an admin request may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +26,8 @@ pub struct Options {
     pub kafka: Option<String>,
     /// The checkpoint's lag, where it is not the default.
     pub lag_records: Option<u64>,
+    /// Whether it also takes events over TLS and QUIC.
+    pub secure: bool,
     /// The journal's budget, as the configuration spells it.
     pub disk_budget: &'static str,
 }
@@ -37,8 +39,11 @@ pub struct Gateway {
     pub server: Server,
     /// Where it takes events.
     pub edge: SocketAddr,
+    /// Where it takes events over TLS and QUIC, if it does.
+    pub secure: Option<SocketAddr>,
     /// Where it takes questions.
     pub admin: SocketAddr,
+    dir: PathBuf,
 }
 
 impl Gateway {
@@ -50,22 +55,31 @@ impl Gateway {
     pub fn start(dir: &Path, options: &Options) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let (edge, admin) = (free_address()?, free_address()?);
+        let secure = options.secure.then(free_address).transpose()?;
         let catalog = dir.join("catalog.toml");
         fs::write(&catalog, catalog_toml(&options.segments, SOURCE, WRITE_KEY))?;
         let config = dir.join("tidegate.toml");
-        fs::write(&config, config_toml(dir, edge, admin, options))?;
+        fs::write(&config, config_toml(dir, (edge, secure, admin), options))?;
         let config = config.to_string_lossy();
         let arguments = ["serve", "--config", &config];
         let server = Server::start(&options.program, &arguments, &dir.join("tidegate.log"))?;
         let mut gateway = Self {
             server,
             edge,
+            secure,
             admin,
+            dir: dir.to_owned(),
         };
         gateway
             .server
             .wait_until(|| get(admin, "/readyz").is_ok())?;
         Ok(gateway)
+    }
+
+    /// The certificate that it made for itself.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.join("data/tls/self-signed.pem")
     }
 
     /// The sum of all samples of a metric whose line starts with `name`.
@@ -90,8 +104,14 @@ impl Gateway {
     }
 }
 
-fn config_toml(dir: &Path, edge: SocketAddr, admin: SocketAddr, options: &Options) -> String {
+fn config_toml(
+    dir: &Path,
+    (edge, secure, admin): (SocketAddr, Option<SocketAddr>, SocketAddr),
+    options: &Options,
+) -> String {
     let geoip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/geoip");
+    let https = secure.map(|address| format!("https = \"{address}\"\n"));
+    let https = https.unwrap_or_default();
     let (dir, geoip) = (dir.display(), geoip.display());
     let mut text = format!(
         r#"data_dir = "{dir}/data"
@@ -101,6 +121,8 @@ disk_budget = "{}"
 [edge]
 http = "{edge}"
 trusted_proxies = ["127.0.0.1/32"]
+{https}[cookie]
+name = "{COOKIE}"
 [admin]
 listen = "{admin}"
 [geoip]

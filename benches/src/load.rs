@@ -1,4 +1,4 @@
-//! Load over many keep-alive connections on one thread: a closed loop for the cost of a request,
+//! Load over many lanes (keep-alive connections, or streams of them) on one thread: a closed loop for the cost of a request,
 //! an open loop for its latency. In the open loop the time counts from when a request was due,
 //! not from when the generator got round to sending it (no coordinated omission).
 
@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::connection::Connection;
+use crate::protocol::{Lane, Protocol};
 use crate::workload::Request;
 
 /// Connections of the closed loops: enough to keep the server busy, with a batch at each commit.
 pub const CONNECTIONS: usize = 64;
-/// Serials of one connection in one round.
+/// Serials of one lane in one round.
 const SERIALS_EACH: u64 = 1_000_000_000;
-/// Rounds are told apart by their serials; so many connections fit in one.
+/// Rounds are told apart by their serials; so many lanes fit in one.
 const CONNECTIONS_MAX: u64 = 1_000;
 /// Sleeping is exact to a millisecond only, so the last of a wait is spun.
 const SPUN: Duration = Duration::from_micros(1_500);
@@ -26,7 +26,7 @@ const SPUN: Duration = Duration::from_micros(1_500);
 pub struct Plan {
     /// Who is loaded.
     pub address: SocketAddr,
-    /// Connections.
+    /// Requests in flight at once: connections, or streams.
     pub connections: usize,
     /// Requests in all.
     pub requests: usize,
@@ -74,13 +74,21 @@ pub fn percentile_ms(sorted_us: &[u64], part: f64) -> f64 {
     found.map_or(0.0, |us| *us as f64 / 1e3)
 }
 
-/// Every connection sends its next request as soon as the last is answered. The requests are
-/// dealt out to the connections in turn and used again and again.
+/// Every lane sends its next request as soon as the last is answered. The requests are
+/// dealt out to the lanes in turn and used again and again.
 ///
 /// # Errors
 /// The first request that fails ends it.
 pub async fn closed(plan: Plan, requests: &[Request]) -> Result<Done> {
-    run(plan, requests, None).await
+    run(plan.lanes().await?, plan, requests, None).await
+}
+
+/// As [`closed`], on lanes that are open already: what opening them costs is not in it.
+///
+/// # Errors
+/// The first request that fails ends it.
+pub async fn closed_on(lanes: Vec<Lane>, plan: Plan, requests: &[Request]) -> Result<Done> {
+    run(lanes, plan, requests, None).await
 }
 
 /// `rate` requests a second, evenly spaced, whatever the answers do.
@@ -88,20 +96,30 @@ pub async fn closed(plan: Plan, requests: &[Request]) -> Result<Done> {
 /// # Errors
 /// The first request that fails ends it.
 pub async fn open(plan: Plan, requests: &[Request], rate: f64) -> Result<Done> {
-    run(plan, requests, Some(rate)).await
+    run(plan.lanes().await?, plan, requests, Some(rate)).await
 }
 
-async fn run(plan: Plan, requests: &[Request], rate: Option<f64>) -> Result<Done> {
-    let mut connections = Vec::with_capacity(plan.connections);
-    for _ in 0..plan.connections {
-        connections.push(Connection::open(plan.address).await?);
+impl Plan {
+    /// Its connections, of HTTP/1.1.
+    async fn lanes(&self) -> Result<Vec<Lane>> {
+        Protocol::Http1
+            .open(self.address, self.connections, 1)
+            .await
     }
+}
+
+async fn run(
+    lanes: Vec<Lane>,
+    plan: Plan,
+    requests: &[Request],
+    rate: Option<f64>,
+) -> Result<Done> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for (at, connection) in connections.into_iter().enumerate() {
+    for (at, lane) in lanes.into_iter().enumerate() {
         let own = requests.iter().skip(at).step_by(plan.connections);
-        let lane = Lane {
-            connection,
+        let worker = Worker {
+            lane,
             requests: own.cloned().collect(),
             serial: (plan.round * CONNECTIONS_MAX + at as u64) * SERIALS_EACH,
             count: plan.requests / plan.connections,
@@ -111,21 +129,21 @@ async fn run(plan: Plan, requests: &[Request], rate: Option<f64>) -> Result<Done
             first: Duration::from_secs_f64(at as f64 / rate),
             every: Duration::from_secs_f64(plan.connections as f64 / rate),
         });
-        tasks.spawn(lane.run(pace));
+        tasks.spawn(worker.run(pace));
     }
     let mut done = Done::default();
-    while let Some(lane) = tasks.join_next().await {
-        let lane = lane.map_err(std::io::Error::other)??;
-        done.requests += lane.requests;
-        done.events += lane.events;
-        done.latencies_us.extend(lane.latencies_us);
+    while let Some(part) = tasks.join_next().await {
+        let part = part.map_err(std::io::Error::other)??;
+        done.requests += part.requests;
+        done.events += part.events;
+        done.latencies_us.extend(part.latencies_us);
     }
     done.seconds = started.elapsed().as_secs_f64();
     done.latencies_us.sort_unstable();
     Ok(done)
 }
 
-/// When a connection's requests are due.
+/// When a lane's requests are due.
 struct Pace {
     started: Instant,
     first: Duration,
@@ -143,27 +161,26 @@ impl Pace {
     }
 }
 
-/// One connection with what it sends.
-struct Lane {
-    connection: Connection,
+/// One lane with what is sent on it.
+struct Worker {
+    lane: Lane,
     requests: Vec<Request>,
     serial: u64,
     count: usize,
 }
 
-impl Lane {
+impl Worker {
     async fn run(mut self, pace: Option<Pace>) -> Result<Done> {
         let mut done = Done::default();
         let kinds = self.requests.len();
         for at in 0..self.count {
             let request = &mut self.requests[at % kinds];
             let events = request.events();
-            let bytes = request.stamped(&mut self.serial);
             let due = match &pace {
                 Some(pace) => Some(pace.due(at).await),
                 None => None,
             };
-            self.connection.exchange(bytes).await?;
+            self.lane.exchange(request, &mut self.serial).await?;
             if let Some(due) = due {
                 let us = due.elapsed().as_micros();
                 done.latencies_us

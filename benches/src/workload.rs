@@ -4,12 +4,17 @@
 //! Requests are made once; before each use only the message id is written over, so that the
 //! generator costs little beside the server it measures.
 
+use std::io::{Error, ErrorKind, Result};
 use std::net::Ipv4Addr;
+
+use bytes::Bytes;
 
 /// The one source of the benches.
 pub const SOURCE: &str = "shop";
 /// Its write key.
 pub const WRITE_KEY: &str = "bench-write-key";
+/// Its cookie, with TLS and without.
+pub const COOKIE: &str = "tg_vid";
 /// Bytes of one event's JSON.
 pub const EVENT_BYTES: usize = 600;
 /// Different requests prepared; a multiple of visitors, addresses and connections.
@@ -47,6 +52,8 @@ impl Default for Shape {
 pub struct Request {
     bytes: Vec<u8>,
     serials: Vec<usize>,
+    /// The head as other versions than HTTP/1.1 want it; made when it is first asked for.
+    head: Option<http::Request<()>>,
 }
 
 impl Request {
@@ -54,6 +61,7 @@ impl Request {
         Self {
             serials: text.match_indices(SERIAL).map(|(found, _)| found).collect(),
             bytes: text.into_bytes(),
+            head: None,
         }
     }
 
@@ -68,6 +76,26 @@ impl Request {
             }
         }
         &self.bytes
+    }
+
+    /// Head and body for HTTP/2 and HTTP/3, with fresh message ids as by [`Self::stamped`].
+    ///
+    /// # Errors
+    /// `InvalidInput` where it has no head.
+    pub fn message(
+        &mut self,
+        scheme: &str,
+        serial: &mut u64,
+    ) -> Result<(http::Request<()>, Bytes)> {
+        self.stamped(serial);
+        let text = String::from_utf8_lossy(&self.bytes);
+        let (head, body) = text.split_once("\r\n\r\n").ok_or(ErrorKind::InvalidInput)?;
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let head = match &self.head {
+            Some(head) => head.clone(),
+            None => self.head.insert(parsed(head, scheme)?).clone(),
+        };
+        Ok((head, body))
     }
 
     /// Events in it.
@@ -119,8 +147,32 @@ pub fn gets(shape: Shape, requests: usize, path: &str) -> Vec<Request> {
         .map(|at| Request {
             bytes: format!("GET {path} HTTP/1.1\r\n{}\r\n", headers(shape, at)).into_bytes(),
             serials: Vec::new(),
+            head: None,
         })
         .collect()
+}
+
+/// Request line and headers of HTTP/1.1 in the words of the later versions.
+fn parsed(head: &str, scheme: &str) -> Result<http::Request<()>> {
+    let mut lines = head.split("\r\n");
+    let mut line = lines.next().unwrap_or_default().split(' ');
+    let (method, path) = (
+        line.next().unwrap_or_default(),
+        line.next().unwrap_or_default(),
+    );
+    let headers = || lines.clone().filter_map(|line| line.split_once(": "));
+    let host = headers().find(|(name, _)| *name == "Host");
+    let host = host.map_or("", |(_, host)| host);
+    let request = http::Request::builder()
+        .method(method)
+        .uri(format!("{scheme}://{host}{path}"));
+    headers()
+        .filter(|(name, _)| *name != "Host")
+        .fold(request, |request, (name, value)| {
+            request.header(name, value)
+        })
+        .body(())
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, error))
 }
 
 fn post(shape: Shape, at: usize, body: &str) -> Request {
@@ -136,7 +188,7 @@ fn post(shape: Shape, at: usize, body: &str) -> Request {
 fn headers(shape: Shape, at: usize) -> String {
     let visitor = at % shape.visitors;
     format!(
-        "Host: 127.0.0.1\r\nUser-Agent: {}\r\nAccept: */*\r\nX-Forwarded-For: {}\r\nCookie: tg_vid={:032x}\r\n",
+        "Host: 127.0.0.1\r\nUser-Agent: {}\r\nAccept: */*\r\nX-Forwarded-For: {}\r\nCookie: {COOKIE}={:032x}\r\n",
         user_agent(at % shape.user_agents),
         address(visitor % shape.addresses),
         cookie(visitor)
@@ -252,6 +304,19 @@ mod tests {
             assert_eq!(text.len(), EVENT_BYTES, "{text}");
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
+    }
+
+    #[test]
+    fn a_request_says_the_same_in_every_version() {
+        let mut request = single(Shape::default(), 1).remove(0);
+        let bytes = request.stamped(&mut 7).to_vec();
+        let (head, body) = request.message("https", &mut 7).unwrap();
+        assert!(bytes.ends_with(&body));
+        assert_eq!(body.len(), EVENT_BYTES);
+        assert_eq!(head.uri(), "https://127.0.0.1/v1/events");
+        assert_eq!(head.headers()["content-length"], "600");
+        assert!(head.headers().contains_key("cookie"));
+        assert!(!head.headers().contains_key("host"));
     }
 
     #[test]
