@@ -2,10 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test sim bench bench-edge bench-scale bench-overload fuzz sdk deny
+.PHONY: help setup demo check test sim bench bench-edge bench-scale bench-connections bench-overload fuzz sdk deny
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing from Debian or Ubuntu (all of it; demo and test do their own part)
 	@tests/setup.sh build test bench
@@ -28,13 +28,17 @@ sim: ## Crash simulation with many seeds (SEEDS=10000)
 bench: ## Criterion benches, one step at a time
 	cargo bench --locked -p tidegate-benches
 
-bench-edge: ## CPU per request of the whole gateway beside nginx
+bench-edge: ## CPU per request beside nginx, and of each version of HTTP beside the others
 	@tests/setup.sh build bench
 	benches/edge.sh $(ARGS)
 
 bench-scale: ## Memory, cost and restart with a million visitors
 	@tests/setup.sh build
 	benches/scale.sh $(ARGS)
+
+bench-connections: ## Memory of 10,000 idle connections, a good client beside 10,000 slow ones
+	@tests/setup.sh build
+	benches/connections.sh $(ARGS)
 
 bench-overload: ## Goodput and latency at three times the capacity, open loop
 	@tests/setup.sh build

@@ -13,6 +13,7 @@ pub mod http2;
 pub mod http3;
 pub mod protocol;
 pub mod load;
+pub mod descriptors;
 pub mod process;
 pub mod nginx;
 pub mod gateway;
