@@ -273,7 +273,7 @@ impl Gateway {
             bad_rows.clone(),
         );
         if let Some(quic) = addresses.quic {
-            edge = edge.advertising_http3(quic.port());
+            edge = edge.advertising_http3(quic.port(), &settings);
         }
         let told = &settings.telemetry;
         let recent = RecentOutcomes::new(told.outcomes_max, told.outcomes_sample);

@@ -232,6 +232,8 @@ pub(super) struct Served {
     pub(super) bad_rows: BadRows,
     pub(super) catalog: Arc<ArcSwap<RuntimeCatalog>>,
     pub(super) registry: Registry,
+    settings: Settings,
+    edge: Arc<Edge<FakeCore, Nowhere>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     dir: TempDir,
@@ -276,10 +278,11 @@ impl Served {
             bad_rows.clone(),
         );
         if let Some(quic) = quic {
-            edge = edge.advertising_http3(quic.port());
+            edge = edge.advertising_http3(quic.port(), &settings);
         }
+        let edge = Arc::new(edge);
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(listeners.serve(Arc::new(edge), async {
+        let task = tokio::spawn(listeners.serve(Arc::clone(&edge), async {
             let _ = stopped.await;
         }));
         Self {
@@ -291,6 +294,8 @@ impl Served {
             bad_rows,
             catalog,
             registry,
+            settings,
+            edge,
             stop,
             task,
             dir,
@@ -304,6 +309,12 @@ impl Served {
             change(settings);
         })
         .await
+    }
+
+    /// Takes other settings as a reload does.
+    pub(super) fn renew(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        self.edge.renew(&self.settings);
     }
 
     /// The certificate that it made for itself.

@@ -153,8 +153,15 @@ impl Proxies {
         client
     }
 
-    fn is_trusted(&self, address: IpAddr) -> bool {
+    /// Whether `address` is one of the trusted proxies.
+    pub(super) fn is_trusted(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|range| range.contains(address))
+    }
+
+    /// Whether `peer` may say, for a whole connection, who stands behind it: a trusted proxy, or
+    /// anybody where none is named.
+    pub(super) fn may_introduce(&self, peer: IpAddr) -> bool {
+        self.trusted.is_empty() || self.is_trusted(peer)
     }
 }
 

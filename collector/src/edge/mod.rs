@@ -4,6 +4,8 @@
 
 mod metrics;
 mod tls;
+mod listening;
+mod terms;
 mod listener;
 mod request;
 mod forwarded;
@@ -25,13 +27,16 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALT_SVC, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -46,21 +51,21 @@ pub use tls::{CertificateError, Certificates, Tls, TlsError, TlsMetrics, watch};
 
 use crate::bad_rows::BadRows;
 use crate::clock::Clock;
-use crate::pipeline::decode::Limits;
 use crate::pipeline::enrich::GeoLookup;
 use crate::recent::{Ended, RecentOutcomes};
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 use crate::tracked::Tracked;
 use body::{BodyLimits, Buffered};
-use cookie::CookieRule;
 use cors::Cors;
-use forwarded::Proxies;
-use limits::{AddressRate, Admission, Budget, PerAddress, Place};
+use forwarded::Client;
+use limits::{Admission, Budget, PerAddress, Place};
+use listening::Listening;
 use refusal::Refusal;
 use reply::Reply;
 use request::{Channel, Scheme};
-use route::{Route, Routes};
+use route::Route;
 use sources::Sender;
+use terms::Terms;
 
 /// Times the body limit that is read and thrown away after a 413, so that the client sees it.
 const DISCARD_FACTOR: usize = 4;
@@ -70,32 +75,25 @@ const NEEDLESS_BODY_PATIENCE_MS: u64 = 1_000;
 
 /// Everything a request needs. Shared by all connections.
 pub struct Edge<A, G> {
-    settings: settings::Edge,
-    routes: Routes,
-    proxies: Proxies,
+    listening: Listening,
+    in_force: ArcSwap<Terms>,
     http3_port: Option<u16>,
-    /// What answers over TLS say of HTTP/3.
-    alt_svc: Option<HeaderValue>,
-    cookie: CookieRule,
-    limits: Limits,
     catalog: Arc<ArcSwap<RuntimeCatalog>>,
     core: A,
     geo: G,
     clock: Arc<dyn Clock>,
     metrics: EdgeMetrics,
     bad_rows: BadRows,
-    admission: Arc<Admission>,
-    address_rate: Arc<AddressRate>,
+    admission: Admission,
     per_address: PerAddress,
     recent: RecentOutcomes,
-    /// The edge by newer settings, to which every request is handed on.
-    renewed: ArcSwapOption<Self>,
 }
 
 impl<A, G> std::fmt::Debug for Edge<A, G> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edge")
-            .field("settings", &self.settings)
+            .field("listening", &self.listening)
+            .field("in_force", &self.in_force)
             .finish_non_exhaustive()
     }
 }
@@ -113,19 +111,11 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         bad_rows: BadRows,
     ) -> Self {
         Self {
-            routes: Routes::new(&settings.edge),
-            proxies: Proxies::new(&settings.edge),
+            listening: Listening::new(&settings.edge),
+            in_force: ArcSwap::from_pointee(Terms::new(settings, None)),
             http3_port: None,
-            alt_svc: None,
-            cookie: CookieRule::new(&settings.cookie),
-            limits: Limits {
-                event_bytes_max: settings.edge.event_bytes_max,
-                batch_events_max: settings.edge.batch_events_max,
-            },
-            admission: Arc::default(),
-            address_rate: Arc::new(AddressRate::new(settings.edge.address_rate_limit)),
+            admission: Admission::default(),
             per_address: PerAddress::new(settings.edge.connections_per_address_max),
-            settings: settings.edge.clone(),
             catalog,
             core,
             geo,
@@ -133,7 +123,6 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             metrics,
             bad_rows,
             recent: RecentOutcomes::default(),
-            renewed: ArcSwapOption::empty(),
         }
     }
 
@@ -150,46 +139,21 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         u64::try_from(self.metrics.connections.get()).unwrap_or(0)
     }
 
-    /// Answers every request from now on by other settings; those in work end by the old ones.
-    /// What belongs to listeners and connections stays as it was made.
-    pub fn renew(&self, settings: &Settings)
-    where
-        G: Clone,
-    {
-        let mut next = Self::new(
-            settings,
-            Arc::clone(&self.catalog),
-            self.core.clone(),
-            self.geo.clone(),
-            Arc::clone(&self.clock),
-            self.metrics.clone(),
-            self.bad_rows.clone(),
-        );
-        // What is counted goes on being counted.
-        next.admission = Arc::clone(&self.admission);
-        next.per_address = self.per_address.clone();
-        let renewed = self.renewed.load();
-        let last = renewed.as_deref().unwrap_or(self);
-        if settings.edge.address_rate_limit == last.settings.address_rate_limit {
-            next.address_rate = Arc::clone(&last.address_rate);
-        }
-        next.recent = self.recent.clone();
-        let next = match self.http3_port {
-            Some(port) => next.advertising_http3(port),
-            None => next,
-        };
-        self.renewed.store(Some(Arc::new(next)));
-    }
-
     /// Tells browsers that come by TLS of HTTP/3 on this port, or on the one that the settings say
     /// stands for it.
     #[must_use]
-    pub fn advertising_http3(mut self, port: u16) -> Self {
+    pub fn advertising_http3(mut self, port: u16, settings: &Settings) -> Self {
         self.http3_port = Some(port);
-        let port = self.settings.alt_svc_port.unwrap_or(port);
-        let max_age_s = self.settings.alt_svc_max_age_ms / 1_000;
-        self.alt_svc = HeaderValue::from_str(&format!("h3=\":{port}\"; ma={max_age_s}")).ok();
+        self.renew(settings);
         self
+    }
+
+    /// Answers every request from now on by other settings; those in work end by the old ones.
+    /// What belongs to listeners and connections stays as it was made.
+    pub fn renew(&self, settings: &Settings) {
+        let next = Terms::new(settings, self.http3_port);
+        let next = self.in_force.load().followed_by(next);
+        self.in_force.store(Arc::new(next));
     }
 
     /// One request from head to answer, whatever protocol it came by, wholly by the settings in
@@ -198,20 +162,13 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        match self.renewed.load_full() {
-            None => self.handle_here(request, channel).await,
-            Some(renewed) => renewed.handle_here(request, channel).await,
-        }
-    }
-
-    async fn handle_here<B>(&self, request: Request<B>, channel: Channel) -> Response<Full<Bytes>>
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-    {
+        // One count up and down for each request, as dear as one of its metrics. A guard would cost
+        // nothing, but only eight of a thread do, and thousands are held here while they wait.
+        let terms = self.in_force.load_full();
         let (parts, body) = request.into_parts();
         let cors = Cors::of(&parts.method, &parts.headers);
         let reply = match request::malformed(&parts) {
-            None => self.answer(&parts, body, channel).await,
+            None => self.answer(&terms, &parts, body, channel).await,
             Some(why) => {
                 let status = StatusCode::BAD_REQUEST;
                 Reply::error(status, "bad_request", "the request is malformed", why)
@@ -219,22 +176,22 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         };
         self.metrics.answered(parts.version, reply.status);
         let mut response = reply.into_response(parts.headers, cors);
-        if let (Scheme::Https, Some(alt_svc)) = (channel.scheme, &self.alt_svc) {
+        if let (Scheme::Https, Some(alt_svc)) = (channel.scheme, &terms.alt_svc) {
             response.headers_mut().insert(ALT_SVC, alt_svc.clone());
         }
         response
     }
 
-    async fn answer<B>(&self, parts: &Parts, mut body: B, channel: Channel) -> Reply
+    async fn answer<B>(&self, terms: &Terms, parts: &Parts, mut body: B, channel: Channel) -> Reply
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let route = self.routes.of(parts.uri.path());
+        let route = terms.routes.of(parts.uri.path());
         // An answer before a stream's end closes the stream, and hides what was wrong with its rest.
         if parts.version == Version::HTTP_2 && !body.is_end_stream() && route != Some(Route::Events)
         {
             let limits = BodyLimits {
-                bytes_max: self.settings.body_bytes_max,
+                bytes_max: terms.body_bytes_max,
                 timeout_ms: NEEDLESS_BODY_PATIENCE_MS,
             };
             body::discard(&mut body, limits).await;
@@ -249,14 +206,16 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         if !route.takes(&parts.method) {
             return Reply::method_not_allowed(route.allow());
         }
-        let taken = self.take(parts, body, route, channel).await;
-        let reply = match &taken {
+        let admitted = self.admit(terms, parts, route, channel);
+        let taken = self.take(terms, parts, body, route, admitted).await;
+        let reply = match taken {
             Ok(taken) => {
-                let hit = self.raw_hit(parts, &taken.body, channel);
-                self.route(route, &hit).await.with_budget(taken.budget)
+                let hit = self.raw_hit(parts, &taken, channel.peer);
+                let reply = self.route(terms, route, &hit).await;
+                reply.with_budget(taken.budget)
             }
-            Err(refusal) if route.carries_events() => self.refuse(refusal),
-            Err(refusal) => Reply::refused(refusal)
+            Err(refusal) if route.carries_events() => self.refuse(&refusal),
+            Err(refusal) => Reply::refused(&refusal)
                 .with_retry_after(refusal.retry_after_s())
                 .with_budget(refusal.budget()),
         };
@@ -267,38 +226,39 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         }
     }
 
-    async fn route(&self, route: Route, hit: &RawHit<'_>) -> Reply {
+    async fn route(&self, terms: &Terms, route: Route, hit: &RawHit<'_>) -> Reply {
         match route {
-            Route::Events => endpoint::events::post(self, hit).await,
-            Route::Pixel => endpoint::pixel::get(self, hit).await,
-            Route::Segments => endpoint::segments::get(self, hit).await,
+            Route::Events => endpoint::events::post(self, terms, hit).await,
+            Route::Pixel => endpoint::pixel::get(self, terms, hit).await,
+            Route::Segments => endpoint::segments::get(self, terms, hit).await,
             Route::Tag => endpoint::tag::get(hit),
             Route::Health => Reply::json(&b"{\"status\":\"ok\"}"[..]),
         }
     }
 
-    /// A place among the requests in work, and the body, inflated. Where either is refused, the
-    /// rest of the body is read and thrown away aside.
-    async fn take<B>(
-        &self,
+    /// The body, inflated. Where it or the request is refused, its rest is read and thrown away
+    /// aside.
+    async fn take<'t, B>(
+        &'t self,
+        terms: &Terms,
         parts: &Parts,
         mut body: B,
         route: Route,
-        channel: Channel,
-    ) -> Result<Taken<'_>, Refusal>
+        admitted: Result<Taken<'t>, Refusal>,
+    ) -> Result<Taken<'t>, Refusal>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let limits = BodyLimits {
-            bytes_max: self.settings.body_bytes_max,
-            timeout_ms: self.settings.body_timeout_ms,
+            bytes_max: terms.body_bytes_max,
+            timeout_ms: terms.body_timeout_ms,
         };
-        let taken = match self.admit(parts, route, channel) {
+        let taken = match admitted {
             // Only events come in bodies; what else a GET brings is not waited for.
             Ok(admitted) if route != Route::Events => return Ok(admitted),
             Ok(mut admitted) => body::gather(&mut body, limits, &mut admitted.buffered)
                 .await
-                .and_then(|sent| self.inflated(parts, sent, &mut admitted.buffered))
+                .and_then(|sent| self.inflated(parts, sent, limits, &mut admitted.buffered))
                 .map(|body| Taken { body, ..admitted })
                 .map_err(|error| {
                     self.metrics.rejected_body(error);
@@ -324,44 +284,44 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
 
     /// Whether a request may come in at all: said by its head alone, so that a refusal costs as
     /// little as one can.
-    fn admit(&self, parts: &Parts, route: Route, channel: Channel) -> Result<Taken<'_>, Refusal> {
-        if route.carries_events() && !self.admission.admits() {
-            self.metrics.limits.refused(&Refusal::Behind);
-            return Err(Refusal::Behind);
-        }
-        let address = || self.proxies.client(channel, parts).ip;
-        let admitted = self
-            .address_rate
-            .take(address)
-            .map_err(Refusal::AddressRate)
-            .and_then(|budget| {
-                let place = InFlight::enter(&self.metrics, self.settings.in_flight_max);
-                place.map(|place| (place, budget)).ok_or(Refusal::Busy)
-            });
-        let all = &self.metrics.buffered_bytes;
-        match admitted {
-            Ok((place, budget)) => Ok(Taken {
-                _place: place,
-                budget,
-                buffered: Buffered::new(all, self.settings.buffered_bytes_max),
-                body: Bytes::new(),
-            }),
-            Err(refusal) => {
-                self.metrics.limits.refused(&refusal);
-                Err(refusal)
-            }
-        }
+    fn admit<'t>(
+        &'t self,
+        terms: &Terms,
+        parts: &'t Parts,
+        route: Route,
+        channel: Channel,
+    ) -> Result<Taken<'t>, Refusal> {
+        let admitted = if route.carries_events() && !self.admission.admits() {
+            Err(Refusal::Behind)
+        } else {
+            let client = terms.proxies.client(channel, parts);
+            let budget = terms.address_rate.take(client.ip);
+            budget.map_err(Refusal::AddressRate).and_then(|budget| {
+                let place = InFlight::enter(&self.metrics, terms.in_flight_max);
+                let place = place.ok_or(Refusal::Busy)?;
+                let all = &self.metrics.buffered_bytes;
+                Ok(Taken {
+                    client,
+                    budget,
+                    buffered: Buffered::new(all, terms.buffered_bytes_max),
+                    body: Bytes::new(),
+                    _place: place,
+                })
+            })
+        };
+        admitted.inspect_err(|refusal| self.metrics.limits.refused(refusal))
     }
 
     fn inflated(
         &self,
         parts: &Parts,
         sent: Bytes,
+        limits: BodyLimits,
         buffered: &mut Buffered<'_>,
     ) -> Result<Bytes, BodyError> {
         let sent_bytes = sent.len();
         self.metrics.body_bytes.inc_by(sent_bytes as u64);
-        let body = body::decode(sent, &parts.headers, self.settings.body_bytes_max)?;
+        let body = body::decode(sent, &parts.headers, limits.bytes_max)?;
         if body.len() != sent_bytes {
             buffered.hold(body.len())?;
             self.metrics.inflated_bytes.inc_by(body.len() as u64);
@@ -369,18 +329,18 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         Ok(body)
     }
 
-    fn raw_hit<'a>(&self, parts: &'a Parts, body: &'a [u8], channel: Channel) -> RawHit<'a> {
-        let client = self.proxies.client(channel, parts);
+    fn raw_hit<'a>(&self, parts: &'a Parts, taken: &'a Taken<'_>, peer: IpAddr) -> RawHit<'a> {
+        let client = &taken.client;
         RawHit {
             method: &parts.method,
             path: parts.uri.path(),
             query: parts.uri.query(),
             headers: &parts.headers,
-            peer: channel.peer,
+            peer,
             secure: client.secure,
-            host: client.host,
+            host: client.host.as_deref().map(Cow::Borrowed),
             client_ip: client.ip,
-            body,
+            body: &taken.body,
             received_at: self.clock.now(),
         }
     }
@@ -395,8 +355,8 @@ pub(crate) fn routes() -> [(&'static str, &'static str); Route::ALL.len()] {
 impl<A, G> Edge<A, G> {
     /// A place for a connection of `peer` among those that one address may have; None, counted:
     /// it has as many. The connections of a trusted proxy are everybody's and not limited.
-    fn place_for(&self, peer: std::net::IpAddr) -> Option<Place> {
-        let place = if self.trusts(peer) {
+    fn place_for(&self, peer: IpAddr) -> Option<Place> {
+        let place = if self.in_force.load().proxies.is_trusted(peer) {
             Some(Place::default())
         } else {
             self.per_address.enter(peer)
@@ -407,23 +367,14 @@ impl<A, G> Edge<A, G> {
         place
     }
 
-    /// Whether `peer` is one of the trusted proxies, by the settings in force.
-    fn trusts(&self, peer: std::net::IpAddr) -> bool {
-        let renewed = self.renewed.load();
-        let settings = renewed
-            .as_ref()
-            .map_or(&self.settings, |edge| &edge.settings);
-        let mut trusted = settings.trusted_proxies.iter();
-        trusted.any(|range| range.contains(peer))
+    /// Whether a PROXY protocol header of `peer` is believed.
+    fn may_introduce(&self, peer: IpAddr) -> bool {
+        self.in_force.load().proxies.may_introduce(peer)
     }
 
-    /// Whether any proxy is trusted in particular, by the settings in force.
-    fn trusts_some(&self) -> bool {
-        let renewed = self.renewed.load();
-        let settings = renewed
-            .as_ref()
-            .map_or(&self.settings, |edge| &edge.settings);
-        !settings.trusted_proxies.is_empty()
+    /// How long a body, or an answer to a client that reads it slowly, may take.
+    fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.in_force.load().body_timeout_ms)
     }
 
     fn sender_of(&self, key: &str) -> Option<Arc<Sender>> {
@@ -449,6 +400,7 @@ impl<A, G> Edge<A, G> {
 
 /// A request that is let in, with what it takes up while it is in work.
 struct Taken<'m> {
+    client: Client<'m>,
     body: Bytes,
     /// What its address may still send, where it is limited.
     budget: Option<Budget>,

@@ -15,19 +15,21 @@ use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
 use crate::edge::sources::Sender;
+use crate::edge::terms::Terms;
 use crate::pipeline::decode::{Envelope, Unreadable, native};
 use crate::pipeline::enrich::GeoLookup;
 
 /// Answers with a result for each event, or refuses the request as a whole.
 pub(in crate::edge) async fn post<A: Accept, G: GeoLookup>(
     edge: &Edge<A, G>,
+    terms: &Terms,
     hit: &RawHit<'_>,
 ) -> Reply {
     let key = auth::write_key(hit);
-    let read = || native::read(hit.body, &edge.limits);
+    let read = || native::read(hit.body, &terms.limits);
     match authenticated(edge, hit, key, hit.body, read) {
         Ok((sender, envelope)) => {
-            let done = ingest(edge, hit, &sender, envelope).await;
+            let done = ingest(edge, terms, hit, &sender, envelope).await;
             Reply::results(&done.rows)
                 .with_retry_after(done.retry_after_s)
                 .with_budget(done.budget)

@@ -8,23 +8,25 @@ use crate::edge::endpoint::events::authenticated;
 use crate::edge::ingest::ingest;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
+use crate::edge::terms::Terms;
 use crate::pipeline::decode::pixel;
 use crate::pipeline::enrich::GeoLookup;
 
 /// Answers with the image; the status says how it went.
 pub(in crate::edge) async fn get<A: Accept, G: GeoLookup>(
     edge: &Edge<A, G>,
+    terms: &Terms,
     hit: &RawHit<'_>,
 ) -> Reply {
     let query = hit.query.unwrap_or("");
     let mut scratch = Vec::new();
     let key = auth::write_key(hit);
     let taken = authenticated(edge, hit, key, query.as_bytes(), || {
-        pixel::read(query, &edge.limits, &mut scratch)
+        pixel::read(query, &terms.limits, &mut scratch)
     });
     match taken {
         Ok((sender, envelope)) => {
-            let done = ingest(edge, hit, &sender, envelope).await;
+            let done = ingest(edge, terms, hit, &sender, envelope).await;
             Reply::results(&done.rows)
                 .with_retry_after(done.retry_after_s)
                 .with_budget(done.budget)

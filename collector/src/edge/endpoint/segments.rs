@@ -17,9 +17,14 @@ use crate::edge::cookie::{Embedding, same_origin};
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
+use crate::edge::terms::Terms;
 
 /// Answers `{"segments": [...], "as_of": offset}`.
-pub(in crate::edge) async fn get<A: Accept, G>(edge: &Edge<A, G>, hit: &RawHit<'_>) -> Reply {
+pub(in crate::edge) async fn get<A: Accept, G>(
+    edge: &Edge<A, G>,
+    terms: &Terms,
+    hit: &RawHit<'_>,
+) -> Reply {
     let sender = auth::write_key(hit).and_then(|key| edge.sender_of(&key));
     let Some(sender) = sender else {
         return Reply::refused(&Refusal::Unauthorized);
@@ -36,7 +41,7 @@ pub(in crate::edge) async fn get<A: Accept, G>(edge: &Edge<A, G>, hit: &RawHit<'
             if !is_registered(hit, source) {
                 return forbidden("the page's origin is not registered with the source");
             }
-            match edge.cookie.read(hit.headers, Embedding::of(hit)) {
+            match terms.cookie.read(hit.headers, Embedding::of(hit)) {
                 Some(id) => Lookup::Anonymous(id),
                 None => return Reply::json(segments_json(&VisitorSegments::default())),
             }

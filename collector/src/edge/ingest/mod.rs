@@ -16,6 +16,7 @@ use super::accept::Accept;
 use super::limits::Budget;
 use super::request::RawHit;
 use super::sources::Sender;
+use super::terms::Terms;
 use crate::bad_rows::BadRow;
 use crate::catalog::Source;
 use crate::core::Refused;
@@ -59,13 +60,14 @@ pub(super) struct Ingested<'a> {
 /// Runs every event of a readable, authenticated request.
 pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     edge: &Edge<A, G>,
+    terms: &Terms,
     hit: &RawHit<'a>,
     sender: &Sender,
     envelope: Envelope<'a>,
 ) -> Ingested<'a> {
     let source = &sender.source;
     let request = Request::new(edge, hit, source, &envelope);
-    let mut visitor = Visitor::of(&edge.cookie, hit, &envelope.events);
+    let mut visitor = Visitor::of(&terms.cookie, hit, &envelope.events);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events.len());
     let mut receipt = Receipt::new(&edge.core, tracked);
     let mut rows = SmallVec::<[Row<'a>; 1]>::with_capacity(envelope.events.len());

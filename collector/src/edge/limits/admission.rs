@@ -69,7 +69,7 @@ impl Admission {
 /// Measures until dropped.
 pub(in crate::edge) async fn watch<A: Accept, G>(edge: &Edge<A, G>) {
     let mut ages = Ages::default();
-    let mut controller = Controller::new(edge.settings.delay_max_ms * 1_000);
+    let mut controller = Controller::new(edge.listening.delay_max_ms * 1_000);
     loop {
         let slept_at = edge.clock.monotonic_us();
         tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
@@ -80,9 +80,8 @@ pub(in crate::edge) async fn watch<A: Accept, G>(edge: &Edge<A, G>) {
         let share = controller.step(delay);
         edge.admission.refuse(share);
         let delay = Duration::from_micros(delay);
-        edge.metrics
-            .limits
-            .measured(delay, share, edge.address_rate.addresses());
+        let addresses = edge.in_force.load().address_rate.addresses();
+        edge.metrics.limits.measured(delay, share, addresses);
     }
 }
 

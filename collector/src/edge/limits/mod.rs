@@ -14,5 +14,4 @@ pub use admission::Progress;
 pub(super) use admission::watch;
 pub(super) use connections::{PerAddress, Place};
 pub(super) use metrics::LimitMetrics;
-pub(super) use rate::SourceRate;
-pub(super) use rate::{AddressRate, Budget, Limited};
+pub(super) use rate::{AddressRate, Budget, Limited, SourceRate};

@@ -82,19 +82,21 @@ impl AddressRate {
         Self { buckets }
     }
 
-    /// Takes one request of `address`, which is asked for only where there is a limit; else None.
+    /// Requests a second.
+    pub(in crate::edge) fn limit(&self) -> Option<NonZeroU32> {
+        self.buckets.as_ref().map(|buckets| buckets.limit)
+    }
+
+    /// Takes one request of `address`; None where there is no limit.
     ///
     /// # Errors
     /// [`Limited`]
-    pub(in crate::edge) fn take(
-        &self,
-        address: impl FnOnce() -> IpAddr,
-    ) -> Result<Option<Budget>, Limited> {
+    pub(in crate::edge) fn take(&self, address: IpAddr) -> Result<Option<Budget>, Limited> {
         let Some(buckets) = &self.buckets else {
             return Ok(None);
         };
         buckets.clean();
-        match buckets.keyed.check_key(&address().into()) {
+        match buckets.keyed.check_key(&address.into()) {
             Ok(state) => Ok(Some(budget(buckets.limit, &state))),
             Err(until) => Err(limited(buckets.limit, &until)),
         }
@@ -182,10 +184,10 @@ mod tests {
     #[test]
     fn each_address_has_a_budget_of_its_own_and_learns_what_is_left() {
         let rate = AddressRate::new(Some(TWO));
-        let left = |last| rate.take(|| address(last)).map(|b| b.unwrap().remaining);
+        let left = |last| rate.take(address(last)).map(|b| b.unwrap().remaining);
         assert_eq!((left(1), left(1)), (Ok(1), Ok(0)));
         assert_eq!(left(2), Ok(1));
-        let over = rate.take(|| address(1)).unwrap_err();
+        let over = rate.take(address(1)).unwrap_err();
         assert_eq!((over.limit, over.retry_after_s), (2, 1));
         assert_eq!(rate.addresses(), 2);
     }
@@ -194,7 +196,7 @@ mod tests {
     fn without_a_rate_nothing_is_limited_or_remembered() {
         let rate = AddressRate::new(None);
         for _ in 0..100 {
-            assert_eq!(rate.take(|| address(1)), Ok(None));
+            assert_eq!(rate.take(address(1)), Ok(None));
         }
         assert_eq!(rate.addresses(), 0);
     }

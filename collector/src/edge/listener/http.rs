@@ -18,9 +18,9 @@ use super::activity::{Activity, Seen};
 use super::strict::Strict;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
+use crate::edge::listening::Listening;
 use crate::edge::request::Channel;
 use crate::pipeline::enrich::GeoLookup;
-use crate::settings;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// Smallest header buffer that hyper takes.
@@ -49,8 +49,8 @@ pub(super) struct Protocols {
 }
 
 impl Protocols {
-    pub(super) fn new(settings: &settings::Edge) -> Self {
-        let either = builder(settings);
+    pub(super) fn new(listening: &Listening) -> Self {
+        let either = builder(listening);
         Self {
             http1: either.clone().http1_only(),
             http2: either.clone().http2_only(),
@@ -67,8 +67,8 @@ impl Protocols {
     }
 }
 
-fn builder(settings: &settings::Edge) -> auto::Builder<TokioExecutor> {
-    let header_bytes = settings.header_bytes_max.max(HEADER_BUFFER_BYTES_MIN);
+fn builder(listening: &Listening) -> auto::Builder<TokioExecutor> {
+    let header_bytes = listening.header_bytes_max.max(HEADER_BUFFER_BYTES_MIN);
     let mut http = auto::Builder::new(TokioExecutor::new());
     // A client that closes its sending side still gets its answer. Slow headers are cut off by
     // `Activity`, which costs no timer for each request.
@@ -77,10 +77,10 @@ fn builder(settings: &settings::Edge) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(None)
         .max_buf_size(header_bytes);
     http.http2()
-        .max_concurrent_streams(settings.h2_streams_max)
+        .max_concurrent_streams(listening.h2_streams_max)
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(settings.h2_resets_max)
-        .max_local_error_reset_streams(settings.h2_resets_max);
+        .max_pending_accept_reset_streams(listening.h2_resets_max)
+        .max_local_error_reset_streams(listening.h2_resets_max);
     http
 }
 
@@ -113,7 +113,7 @@ where
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let requests_max = self.edge.settings.requests_per_connection_max;
+        let requests_max = self.edge.listening.requests_per_connection_max;
         let service = service_fn(|request: Request<Incoming>| {
             let connection = Arc::clone(&self);
             async move {
@@ -139,7 +139,7 @@ where
                 tokio::time::sleep(FRESH_PATIENCE).await;
             }
         });
-        let period_ms = self.edge.settings.header_timeout_ms;
+        let period_ms = self.edge.listening.header_timeout_ms;
         let period = Duration::from_millis(period_ms);
         let mut tick = pin!(tokio::time::sleep(period));
         let (mut seen, mut told_to_end) = (Seen::default(), false);
@@ -153,7 +153,7 @@ where
                     served.as_mut().graceful_shutdown();
                 }
                 () = tick.as_mut() => {
-                    let idle_max_ms = self.edge.settings.idle_timeout_ms;
+                    let idle_max_ms = self.edge.listening.idle_timeout_ms;
                     if self.activity.is_over(&mut seen, period_ms, idle_max_ms) {
                         self.edge.metrics.limits.connections_idle.inc();
                         break;

@@ -15,7 +15,6 @@ mod activity;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -68,11 +67,11 @@ impl Listeners {
         A: Accept,
         G: GeoLookup + Send + Sync + 'static,
     {
-        let places = Arc::new(Semaphore::new(edge.settings.connections_max));
+        let places = Arc::new(Semaphore::new(edge.listening.connections_max));
         let (stopper, stopping) = watch::channel(false);
         let plain = tcp::Tcp {
             scheme: Scheme::Http,
-            proxied: edge.settings.proxy_protocol.http,
+            proxied: edge.listening.proxy_protocol.http,
             tls: None,
             edge: Arc::clone(&edge),
             places: Arc::clone(&places),
@@ -81,7 +80,7 @@ impl Listeners {
         let https = self.https.map(|(listener, tls)| {
             let secure = tcp::Tcp {
                 scheme: Scheme::Https,
-                proxied: edge.settings.proxy_protocol.https,
+                proxied: edge.listening.proxy_protocol.https,
                 tls: Some(tls.acceptor()),
                 edge: Arc::clone(&edge),
                 places: Arc::clone(&places),
@@ -95,8 +94,7 @@ impl Listeners {
         let stop = async {
             stop.await;
             stopper.send_replace(true);
-            let patience = Duration::from_millis(edge.settings.body_timeout_ms);
-            if tokio::time::timeout(patience, stopper.closed())
+            if tokio::time::timeout(edge.body_timeout(), stopper.closed())
                 .await
                 .is_err()
             {

@@ -106,7 +106,7 @@ fn admit<A, G>(
 {
     let metrics = &edge.metrics;
     let under_way = usize::try_from(metrics.quic_handshakes.get()).unwrap_or(0);
-    let must_prove = under_way >= edge.settings.h3.retry_handshakes;
+    let must_prove = under_way >= edge.listening.h3.retry_handshakes;
     if must_prove && !incoming.remote_address_validated() && incoming.may_retry() {
         metrics.quic_retries.inc();
         // It fails only where `may_retry` is false.
@@ -133,7 +133,7 @@ fn admit<A, G>(
 
 async fn shake_hands<A, G>(incoming: Incoming, edge: &Edge<A, G>) -> Option<quinn::Connection> {
     let _under_way = edge.metrics.quic_handshake();
-    let patience = Duration::from_millis(edge.settings.tls.handshake_timeout_ms);
+    let patience = Duration::from_millis(edge.listening.handshake_timeout_ms);
     let shaking = async { incoming.await };
     let (connection, end) = match tokio::time::timeout(patience, shaking).await {
         Ok(Ok(connection)) => (Some(connection), Handshake::Ok),

@@ -45,7 +45,7 @@ pub(super) async fn serve<A, G>(
     A: Accept,
     G: GeoLookup + Send + Sync + 'static,
 {
-    let protocols = Arc::new(Protocols::new(&tcp.edge.settings));
+    let protocols = Arc::new(Protocols::new(&tcp.edge.listening));
     let tcp = Arc::new(tcp);
     loop {
         let accepted = tokio::select! {
@@ -150,9 +150,8 @@ where
         if !self.proxied {
             return Some(peer);
         }
-        let settings = &self.edge.settings;
-        let patience = Duration::from_millis(settings.header_timeout_ms);
-        let read = if self.edge.trusts(peer) || !self.edge.trusts_some() {
+        let patience = Duration::from_millis(self.edge.listening.header_timeout_ms);
+        let read = if self.edge.may_introduce(peer) {
             proxy_protocol::read(stream, patience).await
         } else {
             Err(proxy_protocol::Refused::Untrusted)
@@ -166,7 +165,7 @@ where
         tls: &TlsAcceptor,
         stream: TcpStream,
     ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-        let patience = Duration::from_millis(self.edge.settings.tls.handshake_timeout_ms);
+        let patience = Duration::from_millis(self.edge.listening.handshake_timeout_ms);
         let (stream, end) = match tokio::time::timeout(patience, tls.accept(stream)).await {
             Ok(Ok(stream)) => (Some(stream), Handshake::Ok),
             Ok(Err(_)) => (None, Handshake::Failed),

@@ -59,6 +59,33 @@ async fn an_address_over_its_rate_is_told_when_to_come_again_and_others_are_not_
 }
 
 #[tokio::test]
+async fn a_reload_renews_limits_and_trust_on_open_connections_and_keeps_what_is_counted() {
+    let remembered = |served: &Served, addresses: u32| {
+        let metric = format!("tidegate_edge_rate_addresses {addresses}\n");
+        served.metrics().contains(&metric)
+    };
+    let mut served = behind_a_proxy(None).await;
+    let mut client = Client::to(served.address).await;
+    assert_eq!(client.ask(&events_of("203.0.113.1")).await.status, 200);
+    let hundred = NonZeroU32::new(100);
+    served.renew(|settings| settings.edge.address_rate_limit = hundred);
+    for last in 1..=3 {
+        let from = events_of(&format!("203.0.113.{last}"));
+        let answer = client.ask(&from).await;
+        assert_eq!(answer.header("ratelimit-limit"), Some("100"));
+    }
+    eventually(|| remembered(&served, 3)).await;
+    served.renew(|settings| settings.edge.body_bytes_max = 64 << 10);
+    assert_eq!(client.ask(&events_of("203.0.113.4")).await.status, 200);
+    eventually(|| remembered(&served, 4)).await;
+    served.renew(|settings| settings.edge.trusted_proxies.clear());
+    assert_eq!(client.ask(&events_of("203.0.113.5")).await.status, 200);
+    assert_eq!(client.ask(&events_of("203.0.113.6")).await.status, 200);
+    // Both are the connection's own address now.
+    eventually(|| remembered(&served, 5)).await;
+}
+
+#[tokio::test]
 async fn without_a_limit_nothing_is_said_of_one() {
     let served = Served::start().await;
     let answer = ask(served.address, &events(EVENT)).await;

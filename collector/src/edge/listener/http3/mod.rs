@@ -61,13 +61,13 @@ pub(super) async fn serve<A, G>(
     G: GeoLookup + Send + Sync + 'static,
 {
     let _open = edge.metrics.open_connection();
-    let headers_max = u64::try_from(edge.settings.header_bytes_max).unwrap_or(u64::MAX);
+    let headers_max = u64::try_from(edge.listening.header_bytes_max).unwrap_or(u64::MAX);
     let mut builder = h3::server::builder();
     builder.max_field_section_size(headers_max);
     let h3 = builder.build(h3_quinn::Connection::new(quic.clone()));
     // How a client ended its connection is its own affair, here and below.
     let Ok(mut h3) = h3.await else { return };
-    let mut patience = Duration::from_millis(edge.settings.h3.idle_timeout_ms);
+    let mut patience = Duration::from_millis(edge.listening.h3.idle_timeout_ms);
     let connection = Arc::new(Connection {
         edge,
         quic,
@@ -112,8 +112,7 @@ where
 {
     async fn request(self: Arc<Self>, resolver: Resolver) {
         let _busy = self.activity.request();
-        let settings = &self.edge.settings;
-        let patience = Duration::from_millis(settings.header_timeout_ms);
+        let patience = Duration::from_millis(self.edge.listening.header_timeout_ms);
         let resolved = tokio::time::timeout(patience, resolver.resolve_request()).await;
         // Malformed pseudo-headers are the library's to refuse; it has.
         let Ok(Ok((request, stream))) = resolved else {
@@ -138,8 +137,8 @@ where
             .handle(Request::from_parts(parts, body), channel)
             .await;
         // A client that reads nothing cannot hold on to its answer for ever.
-        let patience = Duration::from_millis(settings.body_timeout_ms);
         let response = self.completed(response);
+        let patience = self.edge.body_timeout();
         let sent = tokio::time::timeout(patience, answer(&mut send, response, head)).await;
         if !matches!(sent, Ok(Ok(()))) {
             send.stop_stream(Code::H3_REQUEST_CANCELLED);

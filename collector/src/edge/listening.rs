@@ -1,0 +1,39 @@
+//! What listeners and connections are made of: settings that cannot change while a socket is open.
+//! A reload does not reach them; what it reaches is [`super::terms`].
+
+use crate::settings::{self, Http3, ProxyProtocol};
+
+/// Fixed at start. Every field is a setting that waits for a restart.
+#[derive(Clone, Debug)]
+pub(super) struct Listening {
+    pub(super) proxy_protocol: ProxyProtocol,
+    pub(super) connections_max: usize,
+    pub(super) requests_per_connection_max: u64,
+    pub(super) header_bytes_max: usize,
+    pub(super) header_timeout_ms: u64,
+    pub(super) idle_timeout_ms: u64,
+    pub(super) handshake_timeout_ms: u64,
+    pub(super) h2_streams_max: u32,
+    pub(super) h2_resets_max: usize,
+    pub(super) h3: Http3,
+    /// How long work may wait before a share of the requests is refused.
+    pub(super) delay_max_ms: u64,
+}
+
+impl Listening {
+    pub(super) fn new(settings: &settings::Edge) -> Self {
+        Self {
+            proxy_protocol: settings.proxy_protocol,
+            connections_max: settings.connections_max,
+            requests_per_connection_max: settings.requests_per_connection_max,
+            header_bytes_max: settings.header_bytes_max,
+            header_timeout_ms: settings.header_timeout_ms,
+            idle_timeout_ms: settings.idle_timeout_ms,
+            handshake_timeout_ms: settings.tls.handshake_timeout_ms,
+            h2_streams_max: settings.h2_streams_max,
+            h2_resets_max: settings.h2_resets_max,
+            h3: settings.h3.clone(),
+            delay_max_ms: settings.delay_max_ms,
+        }
+    }
+}

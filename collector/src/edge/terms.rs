@@ -1,0 +1,65 @@
+//! What each request is answered by: the settings that a reload replaces, as one value, so that a
+//! request sees one state of them from head to answer. What belongs to sockets and connections, and
+//! stays, is [`super::listening`]'s.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::cookie::CookieRule;
+use super::forwarded::Proxies;
+use super::limits::AddressRate;
+use super::route::Routes;
+use crate::pipeline::decode::Limits;
+use crate::settings::Settings;
+
+/// One state of them. Every field is made of settings that are taken by a reload.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) routes: Routes,
+    pub(super) proxies: Proxies,
+    pub(super) cookie: CookieRule,
+    /// Of one event and one batch.
+    pub(super) limits: Limits,
+    pub(super) body_bytes_max: usize,
+    pub(super) body_timeout_ms: u64,
+    pub(super) in_flight_max: usize,
+    pub(super) buffered_bytes_max: usize,
+    pub(super) address_rate: Arc<AddressRate>,
+    /// What answers over TLS say of HTTP/3.
+    pub(super) alt_svc: Option<HeaderValue>,
+}
+
+impl Terms {
+    /// `http3_port` is where HTTP/3 is served, if it is.
+    pub(super) fn new(settings: &Settings, http3_port: Option<u16>) -> Self {
+        let edge = &settings.edge;
+        Self {
+            routes: Routes::new(edge),
+            proxies: Proxies::new(edge),
+            cookie: CookieRule::new(&settings.cookie),
+            limits: Limits {
+                event_bytes_max: edge.event_bytes_max,
+                batch_events_max: edge.batch_events_max,
+            },
+            body_bytes_max: edge.body_bytes_max,
+            body_timeout_ms: edge.body_timeout_ms,
+            in_flight_max: edge.in_flight_max,
+            buffered_bytes_max: edge.buffered_bytes_max,
+            address_rate: Arc::new(AddressRate::new(edge.address_rate_limit)),
+            alt_svc: http3_port.and_then(|port| {
+                let port = edge.alt_svc_port.unwrap_or(port);
+                let max_age_s = edge.alt_svc_max_age_ms / 1_000;
+                HeaderValue::from_str(&format!("h3=\":{port}\"; ma={max_age_s}")).ok()
+            }),
+        }
+    }
+
+    /// What is counted goes on being counted, where its limit is still the same.
+    pub(super) fn followed_by(&self, mut next: Self) -> Self {
+        if next.address_rate.limit() == self.address_rate.limit() {
+            next.address_rate = Arc::clone(&self.address_rate);
+        }
+        next
+    }
+}
