@@ -80,7 +80,7 @@ impl Claim<'_> {
     /// The event stands at `offset`.
     pub fn settle(mut self, offset: u64) {
         self.settled = true;
-        self.dedup.insert(self.key, offset, true);
+        self.dedup.remember(self.key, offset, true);
     }
 }
 
@@ -123,9 +123,17 @@ impl Dedup {
         }
     }
 
-    /// Remembers a key from the journal or the store.
-    pub fn remember(&self, key: u128, offset: u64, unsaved: bool) {
-        self.insert(key, offset, unsaved);
+    /// Remembers that the copy of `wanted` at `offset` counts; `unsaved` where the store does not
+    /// know it yet.
+    pub fn remember(&self, wanted: u128, offset: u64, unsaved: bool) {
+        let mut shard = self.shard(wanted).lock();
+        if shard.offsets.len() >= self.per_shard_max {
+            shard.forget_oldest_eighth();
+        }
+        shard.offsets.insert(key(wanted), offset);
+        if unsaved {
+            shard.unsaved.push((wanted, offset));
+        }
     }
 
     /// Takes what was settled below `durable` since the last call, in order of offset.
@@ -182,17 +190,6 @@ impl Dedup {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn insert(&self, wanted: u128, offset: u64, unsaved: bool) {
-        let mut shard = self.shard(wanted).lock();
-        if shard.offsets.len() >= self.per_shard_max {
-            shard.forget_oldest_eighth();
-        }
-        shard.offsets.insert(key(wanted), offset);
-        if unsaved {
-            shard.unsaved.push((wanted, offset));
-        }
     }
 
     fn shard(&self, key: u128) -> &Mutex<Shard> {
