@@ -219,11 +219,7 @@ impl Core {
         let loser = loser.unwrap_or_else(|| self.0.profiles.create(merged.loser));
         let before = loser.lock().profile.clone();
         self.with_replayed(merged.winner, offset, |live| {
-            fold::begin(&mut live.profile, record.decided_at);
-            merge::absorb(&mut live.profile, &before, record.decided_at);
-            live.profile.wake_up = merged.wake_up;
-            fold::transitions(&mut live.profile, &record.transitions);
-            live.profile.applied_offset = offset + 1;
+            fold::record(&mut live.profile, Some(&before), record, offset);
         })?;
         self.with_replayed(merged.loser, offset, |live| {
             merge::retire(&mut live.profile, merged.winner, offset);

@@ -25,7 +25,7 @@ use super::metrics::CoreMetrics;
 use super::{Core, CoreSettings, Lookup, Parts};
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
 use crate::clock::Clock;
-use crate::profile::{Profile, fold};
+use crate::profile::{Profile, fold, merge};
 
 const MINUTE: i64 = 60_000;
 
@@ -195,13 +195,14 @@ fn reference_fold(journal: &Journal) -> BTreeMap<ProfileId, Profile> {
     while let Some(frame) = reader.next().unwrap() {
         let head = RecordView::read(frame.payload).unwrap().head;
         let Some(id) = head.profile else { continue };
-        let mut loser = match &head.fold {
+        let loser = match &head.fold {
             Fold::ProfileMerged(merged) => profiles.remove(&merged.loser),
             _ => None,
         };
         let profile = profiles.entry(id).or_insert_with(|| Profile::new(id));
-        fold::record(profile, loser.as_mut(), &head, frame.offset);
-        if let Some(loser) = loser {
+        fold::record(profile, loser.as_ref(), &head, frame.offset);
+        if let Some(mut loser) = loser {
+            merge::retire(&mut loser, id, frame.offset);
             profiles.insert(loser.id, loser);
         }
     }

@@ -13,13 +13,9 @@ use crate::session::{self, SessionEvent};
 /// Visitors whose session index is kept; beyond it the one that came first goes.
 const VISITORS_MAX: usize = 64;
 
-/// Folds one whole record in. `other` is the merge's loser where the record is a merge.
-pub fn record(
-    profile: &mut Profile,
-    other: Option<&mut Profile>,
-    record: &Record<'_>,
-    offset: u64,
-) {
+/// Folds one whole record into the profile it names. `loser` is the other side of a merge as it was
+/// before; what becomes of it is [`merge::retire`]'s.
+pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_>, offset: u64) {
     begin(profile, record.decided_at);
     match &record.fold {
         Fold::Event(fold) => {
@@ -34,9 +30,8 @@ pub fn record(
         }
         Fold::SessionMerged(merged) => session::fold::merged(&mut profile.sessions, merged),
         Fold::ProfileMerged(merged) => {
-            if let Some(loser) = other {
+            if let Some(loser) = loser {
                 merge::absorb(profile, loser, record.decided_at);
-                merge::retire(loser, profile.id, offset);
             }
             profile.wake_up = merged.wake_up;
         }
