@@ -15,9 +15,6 @@ pub trait Control: Send + Sync + 'static {
     /// Whether hits can be made durable now. Cheap: asked by every probe.
     fn readiness(&self) -> Readiness;
 
-    /// Brings gauges up to date; called right before the metrics are written.
-    fn observe(&self);
-
     /// A snapshot of figures for people; any shape.
     fn stats(&self) -> serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! A gateway of fixed answers, for tests of the admin API and of the command line.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::json;
@@ -20,7 +20,6 @@ use crate::recent::RecentOutcome;
 #[derive(Debug)]
 pub(crate) struct Fake {
     pub(crate) ready: AtomicBool,
-    pub(crate) observed: AtomicU64,
     pub(crate) asked: Mutex<Vec<String>>,
     store: Store,
     _directory: tempfile::TempDir,
@@ -31,7 +30,6 @@ impl Fake {
         let directory = tempfile::tempdir().unwrap();
         Arc::new(Self {
             ready: AtomicBool::new(true),
-            observed: AtomicU64::new(0),
             asked: Mutex::default(),
             store: Store::open(directory.path()).unwrap(),
             _directory: directory,
@@ -68,10 +66,6 @@ impl Control for Arc<Fake> {
             vec!["the disk budget is reached".to_owned()]
         };
         Readiness { ready, reasons }
-    }
-
-    fn observe(&self) {
-        self.observed.fetch_add(1, Ordering::Relaxed);
     }
 
     fn stats(&self) -> serde_json::Value {

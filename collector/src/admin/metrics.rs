@@ -3,14 +3,12 @@
 use http::StatusCode;
 use prometheus_client::registry::Registry;
 
-use super::control::Control;
 use super::reply::{Reply, error, text};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Every metric, gauges brought up to date first.
-pub fn metrics(control: &impl Control, registry: &Registry) -> Reply {
-    control.observe();
+/// Every metric, each read as it is now.
+pub fn metrics(registry: &Registry) -> Reply {
     let mut body = String::new();
     match prometheus_client::encoding::text::encode(&mut body, registry) {
         Ok(()) => text(StatusCode::OK, CONTENT_TYPE, body),

@@ -139,7 +139,7 @@ impl<C: Control> Admin<C> {
             _ => method.as_str(),
         };
         match (method, found.route) {
-            ("GET", "/metrics") => metrics::metrics(control, &self.registry),
+            ("GET", "/metrics") => metrics::metrics(&self.registry),
             ("GET", "/debug/outcomes") => outcomes::list(control, query),
             ("GET", "/admin/v1/catalog") => catalog::show(control).await,
             ("POST", "/admin/v1/catalog") => catalog::apply(control, query, body).await,

@@ -49,8 +49,6 @@ impl Control for AppControl {
         }
     }
 
-    fn observe(&self) {}
-
     fn stats(&self) -> serde_json::Value {
         self.figures.stats()
     }
