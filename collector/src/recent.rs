@@ -26,7 +26,10 @@ pub struct RecentOutcome {
     pub message_id: Option<String>,
     /// The end.
     pub outcome: Outcome,
-    /// Why, where it is no success.
+    /// The HTTP status of the answer, which is one for all events of a request. None: the client
+    /// hung up before it, and the outcome is the one that it would have been told.
+    pub status: Option<u16>,
+    /// Why, where it is no success or has no status.
     pub reason: Option<String>,
 }
 
@@ -43,6 +46,8 @@ pub struct Ended<'a> {
     pub message_id: Option<&'a str>,
     /// The end.
     pub outcome: Outcome,
+    /// The status of the answer, where the client waited for it.
+    pub status: Option<u16>,
     /// Why.
     pub reason: Option<&'a str>,
 }
@@ -87,6 +92,7 @@ impl RecentOutcomes {
             path: ended.path.map(bounded),
             message_id: ended.message_id.map(bounded),
             outcome: ended.outcome,
+            status: ended.status,
             reason: ended.reason.map(bounded),
         };
         let mut kept = self.0.kept.lock();
@@ -131,6 +137,7 @@ mod tests {
             path: Some("/v1/events"),
             message_id: Some(message_id),
             outcome,
+            status: Some(200),
             reason: None,
         }
     }

@@ -28,6 +28,7 @@ use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
 use crate::clock::SystemClock;
 use crate::core::{Accepted, Lookup, Refused, VisitorSegments};
 use crate::pipeline::enrich::GeoLookup;
+use crate::recent::RecentOutcomes;
 use crate::settings::{CertificateFiles, Settings};
 use crate::tracked::Outcomes;
 
@@ -230,6 +231,7 @@ pub(super) struct Served {
     pub(super) core: FakeCore,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) bad_rows: BadRows,
+    pub(super) recent: RecentOutcomes,
     pub(super) catalog: Arc<ArcSwap<RuntimeCatalog>>,
     pub(super) registry: Registry,
     settings: Settings,
@@ -277,6 +279,8 @@ impl Served {
             metrics,
             bad_rows.clone(),
         );
+        let recent = RecentOutcomes::new(100, 1);
+        edge = edge.remembering(recent.clone());
         if let Some(quic) = quic {
             edge = edge.advertising_http3(quic.port(), &settings);
         }
@@ -292,6 +296,7 @@ impl Served {
             core,
             outcomes,
             bad_rows,
+            recent,
             catalog,
             registry,
             settings,

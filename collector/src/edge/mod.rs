@@ -384,15 +384,17 @@ impl<A, G> Edge<A, G> {
     /// Answers a request whose events cannot be counted: one received event, one outcome.
     fn refuse(&self, refusal: &Refusal) -> Reply {
         Tracked::received(&self.metrics.outcomes, 1).end(refusal.outcome());
+        let reply = Reply::refused(refusal);
         self.recent.keep(&Ended {
             at: self.clock.now(),
             source: None,
             path: None,
             message_id: None,
             outcome: refusal.outcome(),
+            status: Some(reply.status.as_u16()),
             reason: Some(&refusal.to_string()),
         });
-        Reply::refused(refusal)
+        reply
             .with_retry_after(refusal.retry_after_s())
             .with_budget(refusal.budget())
     }

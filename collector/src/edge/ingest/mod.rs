@@ -3,12 +3,12 @@
 //! them. An answer of success exists only after that wait.
 
 mod receipt;
+mod rows;
 mod visitor;
 
 use http::header::{REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use tidegate_event::{Enriched, Outcome};
 
 use super::Edge;
@@ -23,26 +23,16 @@ use crate::core::Refused;
 use crate::pipeline::consent::{self, Signals};
 use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
 use crate::pipeline::enrich::{self, GeoLookup, RequestFacts};
-use crate::recent::Ended;
 use crate::tracked::Tracked;
 use receipt::Receipt;
+pub(super) use rows::Row;
+use rows::Rows;
 use visitor::Visitor;
 
 const GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const DNT: HeaderName = HeaderName::from_static("dnt");
 /// Events after which a long batch lets other connections have a turn.
 const EVENTS_PER_TURN: usize = 64;
-
-/// How one event ended, as the client gets to see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row<'a> {
-    /// The client's id.
-    pub(super) message_id: Option<Cow<'a, str>>,
-    /// The end.
-    pub(super) outcome: Outcome,
-    /// Why, where it is no success.
-    pub(super) reason: Option<String>,
-}
 
 /// The answer to a readable request.
 #[derive(Debug)]
@@ -70,7 +60,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     let mut visitor = Visitor::of(&terms.cookie, hit, &envelope.events);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events.len());
     let mut receipt = Receipt::new(&edge.core, tracked);
-    let mut rows = SmallVec::<[Row<'a>; 1]>::with_capacity(envelope.events.len());
+    let mut rows = Rows::new(edge, hit, source, envelope.events.len());
     let (mut retry_after_s, mut budget) = (None, None);
     for (index, event) in envelope.events.into_iter().enumerate() {
         if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
@@ -110,31 +100,13 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     }
     if let Err(refused) = receipt.wait().await {
         retry_after_s = retry_after_s.max(retry_after(refused));
-        for row in rows.iter_mut().filter(|row| receipt::waits(row.outcome)) {
-            row.outcome = Outcome::Overloaded;
-            row.reason = Some(refused.to_string());
-        }
+        rows.fail_waiting(refused);
     }
-    remember(edge, hit, source, &rows);
     Ingested {
-        rows,
+        rows: rows.answered(),
         set_cookie: visitor.set_cookie(),
         retry_after_s,
         budget,
-    }
-}
-
-/// Notes how each event ended, for whoever asks why.
-fn remember<A, G>(edge: &Edge<A, G>, hit: &RawHit<'_>, source: &Source, rows: &[Row<'_>]) {
-    for row in rows {
-        edge.recent.keep(&Ended {
-            at: hit.received_at,
-            source: Some(&source.name),
-            path: Some(hit.path),
-            message_id: row.message_id.as_deref(),
-            outcome: row.outcome,
-            reason: row.reason.as_deref(),
-        });
     }
 }
 

@@ -74,6 +74,24 @@ async fn without_room_nothing_is_acked_and_the_client_told_when_to_come_again() 
 }
 
 #[tokio::test]
+async fn each_outcome_is_remembered_with_the_status_of_its_answer() {
+    let served = Served::start().await;
+    let batch = format!(r#"{{"batch":[{EVENT},{{"type":"nonsense","messageId":"m2"}}]}}"#);
+    assert_eq!(ask(served.address, &events(batch)).await.status, 200);
+    assert_eq!(ask(served.address, &events("{")).await.status, 400);
+    let kept = served.recent.last(3, None).into_iter();
+    let ends: Vec<_> = kept.map(|one| (one.outcome, one.status)).collect();
+    assert_eq!(
+        ends,
+        [
+            (Outcome::Invalid, Some(400)),
+            (Outcome::Invalid, Some(200)),
+            (Outcome::Accepted, Some(200)),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_failed_receipt_is_never_a_success() {
     let served = Served::start().await;
     served.core.set_durable(Err(Refused::Stopped));

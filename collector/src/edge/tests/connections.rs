@@ -4,11 +4,33 @@ use super::client::{Client, ask, events, eventually, get};
 use crate::edge::fake::Served;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tidegate_event::Outcome;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 const EVENT: &str = r#"{"type":"track","event":"Seen","anonymousId":"a1"}"#;
+
+async fn http2(
+    served: &Served,
+) -> (
+    http2::SendRequest<Full<Bytes>>,
+    JoinHandle<hyper::Result<()>>,
+) {
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn http2_event() -> http::Request<Full<Bytes>> {
+    http::Request::post("http://localhost/v1/events?writeKey=shop-key")
+        .header("origin", "https://shop.example")
+        .body(Full::new(Bytes::from_static(EVENT.as_bytes())))
+        .unwrap()
+}
 
 #[tokio::test]
 async fn a_connection_serves_many_requests_also_pipelined() {
@@ -25,18 +47,9 @@ async fn a_connection_serves_many_requests_also_pipelined() {
 #[tokio::test]
 async fn http2_is_spoken_with_prior_knowledge() {
     let served = Served::start().await;
-    let stream = TcpStream::connect(served.address).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    let connection = tokio::spawn(connection);
+    let (mut sender, connection) = http2(&served).await;
     for _ in 0..2 {
-        let request = http::Request::post("http://localhost/v1/events?writeKey=shop-key")
-            .header("origin", "https://shop.example")
-            .body(Full::new(Bytes::from_static(EVENT.as_bytes())))
-            .unwrap();
-        let response = sender.send_request(request).await.unwrap();
+        let response = sender.send_request(http2_event()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.version(), http::Version::HTTP_2);
         assert_eq!(
@@ -62,6 +75,29 @@ async fn a_client_that_hangs_up_before_the_receipt_leaves_a_true_count() {
     eventually(|| served.outcomes.ended(Outcome::Accepted) == 1).await;
     assert_eq!(served.outcomes.ended(Outcome::Internal), 0);
     assert_eq!(served.balance(), (1, 1));
+}
+
+#[tokio::test]
+async fn an_event_whose_client_gave_up_is_remembered_without_a_status() {
+    let served = Served::start().await;
+    served.core.set_durable(Ok(0));
+    let (mut sender, connection) = http2(&served).await;
+    let answer = tokio::spawn(sender.send_request(http2_event()));
+    eventually(|| !served.core.seen().is_empty()).await;
+    // The stream is reset.
+    answer.abort();
+    eventually(|| !served.recent.last(1, None).is_empty()).await;
+    let unanswered = served.recent.last(1, None).remove(0);
+    assert_eq!(
+        (unanswered.outcome, unanswered.status),
+        (Outcome::Accepted, None)
+    );
+    assert_eq!(
+        unanswered.reason.as_deref(),
+        Some("the client hung up before the answer")
+    );
+    drop(sender);
+    connection.abort();
 }
 
 #[tokio::test]
