@@ -47,6 +47,12 @@ pub enum Refused {
         /// Seconds.
         retry_after_s: u32,
     },
+    /// The event is in the journal, but `ack = "kafka"` waited in vain. A second copy finds it.
+    #[error("kafka did not acknowledge the event in time, retry in {retry_after_s} s")]
+    Unacknowledged {
+        /// Seconds.
+        retry_after_s: u32,
+    },
     /// The gateway stops, or its disk failed.
     #[error("the journal takes no more records")]
     Stopped,

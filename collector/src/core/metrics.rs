@@ -28,6 +28,8 @@ pub struct CoreMetrics {
     pub merges: Counter,
     /// Identifiers left out because a guard was reached.
     pub identity_dropped: Counter,
+    /// Requests that `ack = "kafka"` made wait in vain.
+    pub ack_timeouts: Counter,
     /// Rows the checkpoint wrote.
     pub checkpoint_rows: Counter,
     /// Profiles let go from memory.
@@ -47,6 +49,7 @@ impl CoreMetrics {
             wake_ups: Counter::default(),
             merges: Counter::default(),
             identity_dropped: Counter::default(),
+            ack_timeouts: Counter::default(),
             checkpoint_rows: Counter::default(),
             evictions: Counter::default(),
         };
@@ -86,6 +89,11 @@ impl CoreMetrics {
                 "tidegate_identifiers_dropped",
                 "Identifiers left out because an identity guard was reached",
                 &metrics.identity_dropped,
+            ),
+            (
+                "tidegate_ack_timeouts",
+                "Requests answered 503 because Kafka did not acknowledge within edge.ack_timeout",
+                &metrics.ack_timeouts,
             ),
             (
                 "tidegate_checkpoint_rows",

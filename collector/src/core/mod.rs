@@ -143,8 +143,8 @@ impl Core {
     /// Resolves when `offset` is durable (and acknowledged by Kafka, where `ack` says so).
     ///
     /// # Errors
-    /// [`Refused::Stopped`] where it never will be; [`Refused::Full`] where Kafka did not answer
-    /// in time.
+    /// [`Refused::Stopped`] where it never will be; [`Refused::Unacknowledged`] where Kafka did
+    /// not answer in time.
     pub async fn durable(&self, offset: u64) -> Result<(), Refused> {
         self.0
             .journal
@@ -159,7 +159,10 @@ impl Core {
         match tokio::time::timeout(wait, acked.wait_for(|next| *next > offset)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Refused::Stopped),
-            Err(_) => Err(Refused::Full { retry_after_s: 5 }),
+            Err(_) => {
+                self.0.metrics.ack_timeouts.inc();
+                Err(Refused::Unacknowledged { retry_after_s: 5 })
+            }
         }
     }
 

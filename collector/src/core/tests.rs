@@ -547,6 +547,31 @@ async fn a_second_copy_answers_duplicate_also_after_a_crash() {
 }
 
 #[tokio::test]
+async fn who_waits_for_kafka_in_vain_is_told_so_and_the_second_copy_finds_the_first() {
+    let world = World::new(9);
+    let (acknowledge, acked) = tokio::sync::watch::channel(0);
+    let hit = TestHit {
+        message_id: Some("m-1".to_owned()),
+        ..TestHit::page("a", "/")
+    };
+    let first = world.hit(&hit).await;
+    world.core().durable(first.offset).await.unwrap();
+    world.core().acknowledge_by(acked);
+    tokio::time::pause();
+    let refused = world.core().durable(first.offset).await.unwrap_err();
+    assert_eq!(refused, super::Refused::Unacknowledged { retry_after_s: 5 });
+    assert_eq!(
+        refused.to_string(),
+        "kafka did not acknowledge the event in time, retry in 5 s"
+    );
+    assert_eq!(world.core().0.metrics.ack_timeouts.get(), 1);
+    acknowledge.send(first.offset + 1).unwrap();
+    let second = world.hit(&hit).await;
+    assert!(second.duplicate, "it was journaled all the same");
+    world.core().durable(second.offset).await.unwrap();
+}
+
+#[tokio::test]
 async fn decided_at_never_decreases_even_when_the_wall_clock_steps_back() {
     let world = World::new(8);
     for step in [0, 60_000, -120_000, 5_000] {

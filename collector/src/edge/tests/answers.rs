@@ -66,11 +66,25 @@ async fn without_room_nothing_is_acked_and_the_client_told_when_to_come_again() 
     assert_eq!(answer.outcomes(), ["overloaded"]);
     assert_eq!(answer.json()["code"], "overloaded");
 
+    served.core.refuse(None);
+    served
+        .core
+        .set_durable(Err(Refused::Unacknowledged { retry_after_s: 5 }));
+    let answer = ask(served.address, &events(EVENT)).await;
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("5"))
+    );
+    assert_eq!(
+        answer.json()["results"][0]["reason"],
+        "kafka did not acknowledge the event in time, retry in 5 s"
+    );
+
     served.core.refuse(Some(Refused::Store));
     assert_eq!(ask(served.address, &events(EVENT)).await.status, 500);
     served.core.refuse(Some(Refused::TooLarge));
     assert_eq!(ask(served.address, &events(EVENT)).await.status, 413);
-    assert_eq!(served.balance(), (3, 3));
+    assert_eq!(served.balance(), (4, 4));
 }
 
 #[tokio::test]
