@@ -1,4 +1,4 @@
-# Cloudflare in front of Tidegate (Terraform, provider 5).
+# Cloudflare in front of Tidegate (Terraform, provider 5). Tidegate's tests check the syntax alone.
 # Cloudflare appends the visitor's address to X-Forwarded-For. Tidegate: edge.trusted_proxies = the
 # ranges of cloudflare.com/ips; a firewall or a tunnel lets only these reach the port. Leave the
 # managed transform "Remove visitor IP headers" off.
@@ -51,10 +51,10 @@ resource "cloudflare_ruleset" "tidegate_config" {
     expression  = "(http.host eq \"${var.host}\")"
     action      = "set_config"
     action_parameters = {
-      rocket_loader      = false
-      bic                = false
-      email_obfuscation  = false
-      security_level     = "essentially_off"
+      rocket_loader     = false
+      bic               = false
+      email_obfuscation = false
+      security_level    = "essentially_off"
     }
   }]
 }

@@ -1,4 +1,5 @@
-# Fastly in front of Tidegate: custom VCL for a service of its own (t.example.com).
+# Fastly in front of Tidegate: custom VCL for a service of its own (t.example.com). Written after
+# Fastly's manual; neither compiled nor run in Tidegate's tests.
 # Tidegate: edge.trusted_proxies = Fastly's published ranges (api.fastly.com/public-ip-list), and a
 # firewall that lets only these reach the port.
 

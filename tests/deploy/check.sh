@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Checks what stands in deploy/ with the tools of those who will read it: the chart with helm and
 # Kubernetes' own schemas, the unit with systemd, the Dockerfile with hadolint, the alert rules with
-# promtool, CloudFront's with cfn-lint, and every settings file with the gateway.
+# promtool, CloudFront's with cfn-lint, Cloudflare's with hclfmt, Envoy's against its own API, and every
+# settings file with the gateway.
 # A tool that is not installed is fetched into a cache of this script's own, by the package clients
 # that are here. One that cannot be had is said, and its part is skipped.
-# Usage: check.sh [PART...]   with parts: settings chart unit image cdn rules
+# Usage: check.sh [PART...]   with parts: settings chart unit image cdn envoy rules
 # Exits 0 where something was checked and nothing is wrong, 77 where nothing could be checked.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -19,6 +20,7 @@ helm_version=v3.22.0
 validate_version=1.37.0
 hadolint_version=2.15.1
 cfn_lint_version=1.58.0
+hcl_version=v2.25.0
 kubernetes=(1.30 1.37) # the oldest and the newest that the chart is held against
 exposure_max=15        # of systemd-analyze security, in tenths
 
@@ -69,6 +71,16 @@ cfn_lint() {
       mv "$work/cfn" "$dir" || return
   }
   PYTHONPATH=$dir python3 -c 'from cfnlint.runner.cli import main; main()' "$@"
+}
+
+hclfmt_tool() {
+  command -v hclfmt && return
+  [ -x "$tools/hclfmt-$hcl_version" ] || {
+    command -v go >/dev/null || return
+    GOBIN="$work/go" go install "github.com/hashicorp/hcl/v2/cmd/hclfmt@$hcl_version" >"$work/log" 2>&1 &&
+      mv "$work/go/hclfmt" "$tools/hclfmt-$hcl_version" || return
+  }
+  echo "$tools/hclfmt-$hcl_version"
 }
 
 part_settings() {
@@ -200,11 +212,36 @@ image_runs() {
 
 part_cdn() {
   # nginx.conf is run by tests/integration/behind_nginx.rs.
-  cfn_lint --version >/dev/null 2>&1 || { skipped "cfn-lint: $(tail -n 1 "$work/log" 2>/dev/null)"; return; }
-  cfn_lint "$root/deploy/cdn/cloudfront.yaml" && echo "   cloudfront.yaml is a valid template"
-  local status=$?
-  skipped "fastly.vcl and cloudflare.tf: no checker for them that can be had here"
-  return $status
+  local hclfmt checked=$skip
+  if cfn_lint --version >/dev/null 2>&1; then
+    cfn_lint "$root/deploy/cdn/cloudfront.yaml" || return 1
+    echo "   cloudfront.yaml is a valid template"
+    checked=0
+  else
+    skipped "cfn-lint: $(tail -n 1 "$work/log" 2>/dev/null)"
+  fi
+  if hclfmt=$(hclfmt_tool); then
+    "$hclfmt" "$root/deploy/cdn/cloudflare.tf" >"$work/cloudflare.tf" &&
+      diff "$root/deploy/cdn/cloudflare.tf" "$work/cloudflare.tf" ||
+      { echo "cloudflare.tf is not what hclfmt makes of it"; return 1; }
+    echo "   cloudflare.tf parses and is well formed; its names are not checked, without the provider"
+    checked=0
+  else
+    skipped "hclfmt: $(tail -n 1 "$work/log" 2>/dev/null)"
+  fi
+  echo "   not checked: fastly.vcl; no checker of VCL can be had here"
+  return $checked
+}
+
+part_envoy() {
+  local check=$tools/envoy-check example=$root/deploy/helm/examples/envoy.yaml
+  command -v go >/dev/null || { skipped "no go"; return; }
+  (cd "$root/tests/deploy/envoy" && go build -o "$check" .) >"$work/log" 2>&1 ||
+    { skipped "go cannot build the check: $(tail -n 1 "$work/log")"; return; }
+  "$check" "$example" || return 1
+  sed 's/lb_policy:/lb_polizy:/' "$example" >"$work/wrong.yaml"
+  ! "$check" "$work/wrong.yaml" 2>/dev/null || { echo "the API lets a slip pass"; return 1; }
+  echo "   every field of envoy.yaml is one of Envoy's API"
 }
 
 part_rules() {
@@ -214,7 +251,7 @@ part_rules() {
   "$promtool" check rules "$work/alerts.yml" && "$promtool" test rules "$work/alerts.test.yml"
 }
 
-[ $# -gt 0 ] || set -- settings chart unit image cdn rules
+[ $# -gt 0 ] || set -- settings chart unit image cdn envoy rules
 checked=0 broken=()
 for part in "$@"; do
   declare -F "part_$part" >/dev/null || { echo "no part $part" >&2; exit 2; }
