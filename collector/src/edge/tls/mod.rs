@@ -3,6 +3,7 @@
 
 mod certificates;
 mod self_signed;
+mod private_file;
 mod metrics;
 
 use std::path::Path;

@@ -2,9 +2,6 @@
 //! change it. It holds 13 days, the most that a browser takes by its hash over QUIC being 14, and is
 //! made anew two days before its end.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -12,6 +9,7 @@ use tidegate_event::Timestamp;
 use time::{Duration, OffsetDateTime};
 
 use super::certificates::CertificateError;
+use super::private_file;
 use crate::settings::CertificateFiles;
 
 /// Who it is for: nobody but this machine.
@@ -55,24 +53,8 @@ pub(super) fn renew(
     write(&files.cert, &certificate.pem())
 }
 
-/// Replaces a file at once; only its owner may read it.
 fn write(path: &Path, pem: &str) -> Result<(), CertificateError> {
-    let next = path.with_extension("next");
-    let write = || {
-        if let Some(dir) = path.parent() {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(dir)?;
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&next)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&next, path)
-    };
-    write().map_err(|error| CertificateError::NotKept {
+    private_file::write(path, pem).map_err(|error| CertificateError::NotKept {
         path: path.to_owned(),
         error,
     })
