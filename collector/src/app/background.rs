@@ -1,5 +1,5 @@
 //! What runs beside the requests: timers, the checkpoint, the disk accounts, the look at
-//! certificates.
+//! certificates and their renewal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::bad_rows::BadRows;
 use crate::core::Core;
 use crate::core::checkpoint::Extent;
-use crate::edge::{self, Certificates};
+use crate::edge::{self, Acme, Certificates};
 use crate::settings::Settings;
 
 /// Timers are looked at this often.
@@ -26,6 +26,7 @@ pub(super) fn spawn(
     core: &Core,
     bad_rows: &BadRows,
     certificates: Option<Arc<Certificates>>,
+    acme: Option<Arc<Acme>>,
     settings: &Settings,
     timer_rate: &Arc<AtomicU32>,
     stopping: &watch::Receiver<bool>,
@@ -43,6 +44,15 @@ pub(super) fn spawn(
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => {}
                 () = edge::watch(certificates, interval_ms) => {}
+            }
+        }));
+    }
+    if let Some(acme) = acme {
+        let mut stopping = stopping.clone();
+        tasks.push(tokio::spawn(async move {
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => {}
+                () = acme.run() => {}
             }
         }));
     }

@@ -260,6 +260,7 @@ impl Gateway {
         let offered = offered(&sockets, &admin_listener);
         let tls = open_tls(&settings, &clock, &mut registry)?;
         let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));
+        let acme = tls.as_ref().and_then(|tls| tls.acme().cloned());
         let listeners = Listeners::new(sockets, tls, &settings.edge.h3);
         let listeners = listeners.map_err(StartError::Sockets)?;
         let (admin_listener, admin_addr) = watched(admin_listener)?;
@@ -312,6 +313,7 @@ impl Gateway {
             &core,
             &bad_rows,
             certificates,
+            acme,
             &settings,
             &timer_rate,
             &stopping,

@@ -78,8 +78,18 @@ pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
     }
 }
 
-/// Keys that say nothing without a TLS listener.
+/// What ACME rests on, and keys that say nothing without a TLS listener.
 fn tls(settings: &Settings, edge: &Section<'_>) {
+    let acme = &settings.edge.tls.acme;
+    if !acme.domains.is_empty() && !acme.terms_agreed {
+        edge.section("tls").section("acme").fault(
+            "domains",
+            Reason::Needs {
+                needs: "edge.tls.acme.terms_agreed",
+                remedy: "read the authority's terms of service, then add terms_agreed = true",
+            },
+        );
+    }
     if settings.edge.https.is_some() {
         return;
     }
@@ -95,6 +105,10 @@ fn tls(settings: &Settings, edge: &Section<'_>) {
             "certificates"
         };
         tls.fault(key, needless.clone());
+    }
+    if !acme.domains.is_empty() {
+        let section = edge.section("tls").section("acme");
+        section.fault("domains", needless.clone());
     }
     if settings.edge.proxy_protocol.https {
         edge.fault("proxy_protocol", needless);

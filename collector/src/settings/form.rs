@@ -1,5 +1,7 @@
 //! Texts with a form of their own: what a broker, a domain, a topic may look like.
 
+use http::Uri;
+
 pub(super) fn is_cookie_name(name: &str) -> bool {
     let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
     (1..=64).contains(&name.len()) && name.bytes().all(token)
@@ -44,4 +46,18 @@ pub(super) fn is_domain(domain: &str) -> bool {
             && !label.ends_with('-')
     };
     domain.len() <= 253 && domain.split('.').all(label)
+}
+
+pub(super) fn is_mail_address(address: &str) -> bool {
+    let visible = |c: u8| c.is_ascii_graphic() && !b",;<>()?".contains(&c);
+    address.split_once('@').is_some_and(|(name, domain)| {
+        !name.is_empty() && address.bytes().all(visible) && is_domain(domain)
+    })
+}
+
+/// An absolute https URL that carries no credentials.
+pub(super) fn is_secure_url(url: &str) -> bool {
+    let authority = |url: &Uri| url.authority().is_some_and(|it| !it.as_str().contains('@'));
+    url.parse::<Uri>()
+        .is_ok_and(|url| url.scheme_str() == Some("https") && authority(&url))
 }

@@ -241,6 +241,31 @@ pub const KEYS: &[Key] = &[
         "How often the files are looked at. Changed ones are taken without a restart; bad ones change nothing.",
     ),
     unset(
+        "edge.tls.acme.domains",
+        "[\"t.example.com\"]",
+        "Names to get a certificate for by ACME (RFC 8555), at most 100 and no wildcards. The authority proves each by TLS-ALPN-01 (RFC 8737): port 443 of the name has to lead to `https` with nothing in between that ends TLS. Needs `terms_agreed`. Until the first certificate is there, `edge.tls.cert` or a self-signed pair stands in.",
+    ),
+    set(
+        "edge.tls.acme.contact",
+        "[]",
+        "Mail addresses that the authority may write to, at most 10.",
+    ),
+    set(
+        "edge.tls.acme.directory",
+        "\"https://acme-v02.api.letsencrypt.org/directory\"",
+        "The authority's directory. Try `https://acme-staging-v02.api.letsencrypt.org/directory` first: its limits are wide, and no browser trusts its certificates.",
+    ),
+    unset(
+        "edge.tls.acme.terms_agreed",
+        "true",
+        "`true` says that you agree to the authority's terms of service. Without it nothing is ordered.",
+    ),
+    unset(
+        "edge.tls.acme.root",
+        "\"acme-root.pem\"",
+        "Who signs the directory's own certificate, PEM: for an authority of your own. Unset, the roots that browsers trust.",
+    ),
+    unset(
         "edge.paths.tag",
         "\"/assets/site.js\"",
         "A further path of `/tag.js`, on a site's own host. So with the others of this section.",

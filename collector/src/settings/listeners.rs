@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use http::HeaderName;
 
 use super::file::{DAY, KIB, MIB, MINUTE, networks, optional_path};
-use super::form::{is_path, is_path_prefix};
-use super::{CertificateFiles, Edge, ProxyProtocol, Tls};
+use super::form::{is_domain, is_mail_address, is_path, is_path_prefix, is_secure_url};
+use super::{Acme, CertificateFiles, Edge, ProxyProtocol, Tls};
 use crate::document::{Reason, Section};
 
 pub(super) fn read(section: &Section<'_>, edge: &mut Edge, base: &Path) {
@@ -63,6 +63,7 @@ fn tls(section: Section<'_>, tls: &mut Tls, base: &Path) {
         tls.certificates.extend(pair(cert, key));
         table.finish();
     }
+    acme(section.section("acme"), &mut tls.acme, base);
     section.duration(
         "handshake_timeout",
         &mut tls.handshake_timeout_ms,
@@ -74,6 +75,86 @@ fn tls(section: Section<'_>, tls: &mut Tls, base: &Path) {
         100..=60 * MINUTE,
     );
     section.finish();
+}
+
+/// Names in one certificate: what Let's Encrypt takes.
+const ACME_DOMAINS_MAX: usize = 100;
+/// Mail addresses of one account: likewise.
+const ACME_CONTACTS_MAX: usize = 10;
+
+fn acme(section: Section<'_>, acme: &mut Acme, base: &Path) {
+    let domain = |name: &str| name.contains('.') && is_domain(name);
+    acme.domains = texts(
+        &section,
+        "domains",
+        ACME_DOMAINS_MAX,
+        domain,
+        (
+            "a host name (TLS-ALPN-01 proves no wildcards)",
+            "\"t.example.com\"",
+        ),
+    );
+    acme.domains
+        .iter_mut()
+        .for_each(|name| name.make_ascii_lowercase());
+    acme.contact = texts(
+        &section,
+        "contact",
+        ACME_CONTACTS_MAX,
+        is_mail_address,
+        ("a mail address", "\"ops@example.com\""),
+    );
+    if let Some(found) = section.get("directory")
+        && let Some(url) = found.text()
+    {
+        if is_secure_url(&url) {
+            acme.directory = url;
+        } else {
+            found.fault(Reason::Form {
+                given: url,
+                form: "an https URL without credentials",
+                example: "\"https://acme-v02.api.letsencrypt.org/directory\"",
+            });
+        }
+    }
+    section.boolean("terms_agreed", &mut acme.terms_agreed);
+    optional_path(&section, "root", &mut acme.root, base);
+    section.finish();
+}
+
+/// The texts of a list that have `form`; the others, and any beyond `most`, are noted.
+fn texts(
+    section: &Section<'_>,
+    key: &'static str,
+    most: usize,
+    is: impl Fn(&str) -> bool,
+    (form, example): (&'static str, &'static str),
+) -> Vec<String> {
+    let Some(found) = section.get(key) else {
+        return Vec::new();
+    };
+    let list = found.list().unwrap_or_default();
+    if list.len() > most {
+        found.fault(Reason::Range {
+            given: format!("a list of {}", list.len()),
+            least: "0 entries".to_owned(),
+            most: format!("{most}"),
+        });
+    }
+    let mut texts = Vec::new();
+    for found in list {
+        let Some(text) = found.text() else { continue };
+        if is(&text) {
+            texts.push(text);
+        } else {
+            found.fault(Reason::Form {
+                given: text,
+                form,
+                example,
+            });
+        }
+    }
+    texts
 }
 
 fn pair(cert: Option<PathBuf>, key: Option<PathBuf>) -> Option<CertificateFiles> {

@@ -160,10 +160,27 @@ pub struct Tls {
     pub pair: Option<CertificateFiles>,
     /// Further pairs, each for the hosts that its certificate names.
     pub certificates: Vec<CertificateFiles>,
+    /// `[edge.tls.acme]`
+    pub acme: Acme,
     /// How long a handshake may take.
     pub handshake_timeout_ms: u64,
     /// How often the files are looked at.
     pub reload_interval_ms: u64,
+}
+
+/// `[edge.tls.acme]`: a certificate from an authority that speaks ACME.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// The names that it is for; none: it is off.
+    pub domains: Vec<String>,
+    /// Mail addresses that the authority may write to.
+    pub contact: Vec<String>,
+    /// The authority's directory.
+    pub directory: String,
+    /// Whether its terms of service are agreed to.
+    pub terms_agreed: bool,
+    /// Who signs the directory's own certificate; None: whom browsers trust.
+    pub root: Option<PathBuf>,
 }
 
 /// A certificate chain and its key, both PEM.
@@ -428,6 +445,13 @@ impl Default for Settings {
                 tls: Tls {
                     pair: None,
                     certificates: Vec::new(),
+                    acme: Acme {
+                        domains: Vec::new(),
+                        contact: Vec::new(),
+                        directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+                        terms_agreed: false,
+                        root: None,
+                    },
                     handshake_timeout_ms: 10_000,
                     reload_interval_ms: 10_000,
                 },

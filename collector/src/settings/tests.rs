@@ -121,6 +121,48 @@ fn every_key_is_overridden_by_its_variable() {
 }
 
 #[test]
+fn acme_needs_a_listener_agreement_and_names_that_it_can_prove() {
+    let with =
+        |https: &str, acme: &str| read(&format!("[edge]\n{https}\n[edge.tls.acme]\n{acme}\n"));
+    let https = "https = \"127.0.0.1:0\"";
+    let good =
+        "domains = [\"T.example.com\"]\ncontact = [\"ops@example.com\"]\nterms_agreed = true";
+    let acme = with(https, good).unwrap().edge.tls.acme;
+    assert_eq!(acme.domains, ["t.example.com"]);
+    for (https, acme, told) in [
+        ("", good, "needs edge.https"),
+        (
+            https,
+            "domains = [\"t.example.com\"]",
+            "needs edge.tls.acme.terms_agreed",
+        ),
+        (
+            https,
+            "domains = [\"*.example.com\"]",
+            "proves no wildcards",
+        ),
+        (https, "domains = [\"localhost\"]", "is not a host name"),
+        (https, "contact = [\"nobody\"]", "is not a mail address"),
+        (
+            https,
+            "directory = \"http://127.0.0.1/dir\"",
+            "is not an https URL",
+        ),
+        (
+            https,
+            "directory = \"https://a:b@example.com/\"",
+            "is not an https URL",
+        ),
+    ] {
+        let faults = with(https, acme).unwrap_err();
+        assert!(
+            faults.iter().any(|fault| fault.contains(told)),
+            "{acme}: {faults:?}"
+        );
+    }
+}
+
+#[test]
 fn variables_carry_plain_texts_lists_and_free_keys() {
     let settings = read_with(
         "[edge]\nack = \"journal\"\n[kafka]\nbrokers = \"a:1\"\n",
@@ -362,6 +404,9 @@ fn each_key_that_differs_from_its_default_is_found() {
                 "edge.https = \"127.0.0.1:1\"\n{} = {}\n",
                 key.path, key.sample
             ),
+            path if path.starts_with("edge.tls.acme.") => {
+                "edge.https = \"127.0.0.1:1\"\n[edge.tls.acme]\ndomains = [\"a.example\"]\nterms_agreed = true\nroot = \"r\"\n".to_owned()
+            }
             "cookie.domain" => "cookie.name = \"v\"\ncookie.domain = \"example.com\"\n".to_owned(),
             path if path.starts_with("kafka.") => {
                 "[kafka]\nbrokers = \"a:1\"\nproperties = { \"compression.type\" = \"lz4\" }"

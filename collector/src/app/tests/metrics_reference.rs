@@ -36,7 +36,8 @@ const INTRODUCTION: &str = "\
 `GET /metrics` on the admin listener answers all of them as OpenMetrics text, which Prometheus
 reads. A counter only grows and starts at 0 with the process; a gauge says what is now; a histogram
 has `_bucket`, `_sum` and `_count`. `tidegate_received_events_total` is the sum of
-`tidegate_events_total` whenever no request is in work. Those of Kafka exist where `[kafka]` is
+`tidegate_events_total` whenever no request is in work. Those of certificates (`tidegate_tls_certificate_*`,
+`tidegate_tls_reloads_total`, `tidegate_acme_*`) exist where `edge.https` is set, those of Kafka where `[kafka]` is
 configured, and one of `tidegate_kafka_errors_total` once there was such an error.
 
 This page is written from what a gateway exposes; a test fails when they differ.
@@ -64,6 +65,7 @@ async fn the_reference_is_what_a_gateway_exposes() {
     std::fs::write(&catalog, CATALOG).unwrap();
     let mut settings = settings(&dir.path().join("data"));
     settings.catalog = Some(catalog);
+    settings.edge.https = Some(([127, 0, 0, 1], 0).into());
     settings.kafka = Some(Kafka::with_brokers("127.0.0.1:1".to_owned()));
     let gateway = Gateway::start(launch(settings)).await.unwrap();
     let complete = async {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +17,7 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::metrics::Handshake;
 use crate::edge::request::{Channel, Scheme};
+use crate::edge::tls::PROVING;
 use crate::pipeline::enrich::GeoLookup;
 
 /// Pause after a failed accept (no file descriptors left, mostly), which would fail again at once.
@@ -132,9 +133,14 @@ where
                     shaken = self.shake_hands(tls, stream) => shaken,
                     () = stopped(&mut stopping) => None,
                 };
-                let Some(stream) = shaken else {
+                let Some(mut stream) = shaken else {
                     return;
                 };
+                if stream.get_ref().1.alpn_protocol() == Some(PROVING) {
+                    // The handshake was all that the authority came for.
+                    let _ = stream.shutdown().await;
+                    return;
+                }
                 let spoken = match stream.get_ref().1.alpn_protocol() {
                     Some(b"h2") => Spoken::Http2,
                     Some(_) | None => Spoken::Http1,

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::client::{Client, eventually};
-use super::secure_client::{ask_tls, config, connect};
+use super::secure_client::{ask_tls, config, connect, trusting_anybody};
 use crate::edge::fake::{Served, write_pair};
 
 fn health() -> Request<Full<Bytes>> {
@@ -133,4 +133,60 @@ async fn who_does_not_shake_hands_in_time_is_cut_off() {
             && metrics.contains("tidegate_edge_connections 0")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_proof_ends_with_its_handshake_and_reaches_no_request() {
+    let served = Served::secure(|settings| {
+        settings.edge.tls.acme.domains = vec!["t.example.com".to_owned()];
+    })
+    .await;
+    let acme = served.tls.as_ref().unwrap().acme().unwrap();
+    let address = served.secure.unwrap();
+    let proving: &[u8] = b"acme-tls/1";
+    let asking = |alpn: &[&[u8]], name| {
+        let config = Arc::new(trusting_anybody(alpn));
+        async move { connect(address, &config, name).await }
+    };
+    assert!(
+        asking(&[proving], "t.example.com").await.is_err(),
+        "none is due"
+    );
+
+    let answering = acme.challenges().begin();
+    answering.prove("t.example.com", &[7; 32]).unwrap();
+    let mut stream = asking(&[proving], "t.example.com").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(proving));
+    let request = b"GET /healthz HTTP/1.1\r\nhost: t.example.com\r\n\r\n";
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+
+    assert!(
+        asking(&[proving, b"h2"], "t.example.com").await.is_err(),
+        "RFC 8737, section 3"
+    );
+    assert!(
+        asking(&[proving], "u.example.com").await.is_err(),
+        "another name"
+    );
+    let stream = asking(&[b"h2"], "t.example.com").await.unwrap();
+    let shown = stream.get_ref().1.peer_certificates().unwrap();
+    assert_eq!(
+        shown[0],
+        served.certificate(),
+        "who wants no proof gets none"
+    );
+
+    drop(answering);
+    assert!(
+        asking(&[proving], "t.example.com").await.is_err(),
+        "no more"
+    );
+    assert!(
+        !served
+            .metrics()
+            .contains("tidegate_edge_requests_by_version_total{version=\"1.1\"} 1")
+    );
 }

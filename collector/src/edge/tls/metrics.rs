@@ -18,12 +18,24 @@ struct ResultLabel {
 }
 
 /// The metrics of the certificates.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TlsMetrics {
     expiry: Family<File, Gauge>,
     reloaded: Counter,
     refused: Counter,
+    orders: Family<ResultLabel, Counter>,
+    next_order: Gauge,
 }
+
+/// How an order of a certificate may end.
+const ORDER_RESULTS: [&str; 6] = [
+    "ok",
+    "refused",
+    "unproven",
+    "rate_limited",
+    "unreachable",
+    "failed",
+];
 
 impl TlsMetrics {
     /// Registers all of them at 0.
@@ -40,8 +52,25 @@ impl TlsMetrics {
             "Changed certificate files, taken or refused",
             reloads.clone(),
         );
+        let orders = Family::<ResultLabel, Counter>::default();
+        registry.register(
+            "tidegate_acme_orders",
+            "Orders of a certificate by ACME, by how they ended",
+            orders.clone(),
+        );
+        for result in ORDER_RESULTS {
+            let _ = orders.get_or_create(&ResultLabel { result });
+        }
+        let next_order = Gauge::default();
+        registry.register(
+            "tidegate_acme_next_order_timestamp_seconds",
+            "When the next one is due, in seconds since 1970; 0 where ACME is off",
+            next_order.clone(),
+        );
         Self {
             expiry,
+            orders,
+            next_order,
             reloaded: reloads.get_or_create_owned(&ResultLabel { result: "ok" }),
             refused: reloads.get_or_create_owned(&ResultLabel { result: "failed" }),
         }
@@ -53,6 +82,19 @@ impl TlsMetrics {
 
     pub(super) fn refused(&self) {
         self.refused.inc();
+    }
+
+    pub(super) fn ordered(&self, result: &'static str) {
+        self.orders.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(super) fn next_order(&self, at_s: i64) {
+        self.next_order.set(at_s);
+    }
+
+    /// What was in use is not any more.
+    pub(super) fn forget_certificates(&self) {
+        self.expiry.clear();
     }
 
     pub(super) fn expires(&self, certificate: &str, at_s: i64) {

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod self_signed;
+mod acme;
 mod private_file;
 mod metrics;
 
@@ -12,21 +13,26 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::ProducesTickets;
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
+pub(super) use acme::ALPN as PROVING;
+pub use acme::{Acme, AcmeError};
 pub use certificates::{CertificateError, Certificates};
 pub use metrics::TlsMetrics;
 
 use crate::clock::Clock;
 use crate::settings;
+use acme::Challenges;
 
 /// TLS as the listeners use it.
 #[derive(Clone)]
 pub struct Tls {
     certificates: Arc<Certificates>,
+    acme: Option<Arc<Acme>>,
     tcp: Arc<ServerConfig>,
     quic: Arc<QuicServerConfig>,
 }
@@ -45,6 +51,9 @@ pub enum TlsError {
     /// A certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The authority's own roots.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     /// The library refused what we ask of it.
     #[error("cannot set up TLS: {0}")]
     Library(#[from] rustls::Error),
@@ -62,14 +71,24 @@ impl Tls {
         metrics: TlsMetrics,
     ) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let certificates = Certificates::open(settings, data_dir, clock, metrics)?;
-        let certificates = Arc::new(certificates);
+        let own = Certificates::open(settings, data_dir, Arc::clone(&clock), metrics.clone())?;
+        let certificates = Arc::new(own);
+        let own = Arc::clone(&certificates);
+        let acme = Acme::open(&settings.acme, data_dir, own, clock, metrics)?.map(Arc::new);
+        let resolver = Arc::new(Resolver {
+            certificates: Arc::clone(&certificates),
+            challenges: acme.as_ref().map(|acme| Arc::clone(acme.challenges())),
+        });
         let tickets = ring::Ticketer::new()?;
         let config = |versions, alpn: &[&[u8]]| {
             let (provider, tickets) = (Arc::clone(&provider), Arc::clone(&tickets));
-            configured(provider, tickets, &certificates, versions, alpn)
+            configured(provider, tickets, &resolver, versions, alpn)
         };
-        let tcp = config(rustls::DEFAULT_VERSIONS, &[b"h2", b"http/1.1"])?;
+        let spoken: &[&[u8]] = match acme {
+            None => &[b"h2", b"http/1.1"],
+            Some(_) => &[b"h2", b"http/1.1", PROVING],
+        };
+        let tcp = config(rustls::DEFAULT_VERSIONS, spoken)?;
         let quic = config(&[&rustls::version::TLS13], &[b"h3"])?;
         let quic = QuicServerConfig::try_from(quic)
             .map_err(|_| rustls::Error::General("no cipher suite for QUIC".to_owned()))?;
@@ -77,6 +96,7 @@ impl Tls {
             tcp: Arc::new(tcp),
             quic: Arc::new(quic),
             certificates,
+            acme,
         })
     }
 
@@ -84,6 +104,12 @@ impl Tls {
     #[must_use]
     pub const fn certificates(&self) -> &Arc<Certificates> {
         &self.certificates
+    }
+
+    /// Who gets a certificate by ACME, where that is on.
+    #[must_use]
+    pub const fn acme(&self) -> Option<&Arc<Acme>> {
+        self.acme.as_ref()
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -95,15 +121,31 @@ impl Tls {
     }
 }
 
+/// Finds the certificate for a client, or for an authority that wants a proof.
+#[derive(Debug)]
+struct Resolver {
+    certificates: Arc<Certificates>,
+    challenges: Option<Arc<Challenges>>,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if acme::is_asked_by(&hello) {
+            return self.challenges.as_ref()?.answer(&hello);
+        }
+        self.certificates.named(hello.server_name())
+    }
+}
+
 /// `max_early_data_size` stays 0: see `listener::quic` for why there is no 0-RTT.
 fn configured(
     provider: Arc<CryptoProvider>,
     tickets: Arc<dyn ProducesTickets>,
-    certificates: &Arc<Certificates>,
+    resolver: &Arc<Resolver>,
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&[u8]],
 ) -> Result<ServerConfig, rustls::Error> {
-    let resolver = Arc::clone(certificates);
+    let resolver = Arc::clone(resolver);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .with_no_client_auth()

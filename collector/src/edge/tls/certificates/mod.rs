@@ -11,13 +11,13 @@ use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use x509_cert::der::Decode;
 
 use super::metrics::TlsMetrics;
-use super::self_signed;
+use super::{acme, self_signed};
 use crate::clock::Clock;
 use crate::settings::{self, CertificateFiles};
 
@@ -70,13 +70,24 @@ pub enum CertificateError {
 #[derive(Debug, PartialEq, Eq)]
 struct Digests(Vec<[u8; 32]>);
 
+/// Which pairs of our own there are, beside the configured ones.
+#[derive(Debug)]
+struct Own {
+    /// Made by us, in use while there is no other to come first; None where one is configured.
+    self_signed: Option<CertificateFiles>,
+    /// From an authority by ACME; the file is not there before the first one is.
+    obtained: Option<CertificateFiles>,
+}
+
 /// The certificates in use.
 #[derive(Debug)]
 pub struct Certificates {
+    /// `edge.tls.cert` and its key.
+    pair: Option<CertificateFiles>,
+    /// `edge.tls.certificates`.
+    further: Vec<CertificateFiles>,
+    own: Own,
     /// The first one is for whoever names no host or an unknown one.
-    files: Vec<CertificateFiles>,
-    /// Whether the first pair is our own to renew.
-    self_signed: bool,
     current: ArcSwap<Vec<Arc<CertifiedKey>>>,
     /// What was read last, good or bad: a bad file is reported once.
     seen: Mutex<Option<Digests>>,
@@ -95,26 +106,21 @@ impl Certificates {
         clock: Arc<dyn Clock>,
         metrics: TlsMetrics,
     ) -> Result<Self, CertificateError> {
-        let first = settings.pair.clone();
-        let self_signed = first.is_none();
-        let first = first.unwrap_or_else(|| self_signed::files(data_dir));
-        let files = std::iter::once(first).chain(settings.certificates.iter().cloned());
         let certificates = Self {
-            files: files.collect(),
-            self_signed,
+            pair: settings.pair.clone(),
+            further: settings.certificates.clone(),
+            own: Own {
+                self_signed: settings
+                    .pair
+                    .is_none()
+                    .then(|| self_signed::files(data_dir)),
+                obtained: acme::obtained(&settings.acme, data_dir),
+            },
             current: ArcSwap::default(),
             seen: Mutex::new(None),
             clock,
             metrics,
         };
-        if self_signed {
-            certificates.renew_self_signed()?;
-            tracing::warn!(
-                certificate = %certificates.files[0].cert.display(),
-                "https runs on a self-signed certificate that no browser trusts: \
-                 set edge.tls.cert and edge.tls.key"
-            );
-        }
         certificates.reload()?;
         Ok(certificates)
     }
@@ -126,34 +132,56 @@ impl Certificates {
     pub fn reload(&self) -> Result<bool, CertificateError> {
         let mut seen = self.seen.lock();
         let mut digests = Vec::new();
-        let loaded: Vec<_> = self
-            .files
-            .iter()
-            .map(|files| load(files, &mut digests))
-            .collect();
+        let loaded = self.load_all(&mut digests);
         let digests = Some(Digests(digests));
         if *seen == digests {
             return Ok(false);
         }
         *seen = digests;
-        let loaded: Vec<Arc<CertifiedKey>> = loaded.into_iter().collect::<Result<_, _>>()?;
-        for (files, pair) in self.files.iter().zip(&loaded) {
-            if let Some(at_s) = pair.cert.first().and_then(expiry_s) {
-                self.metrics
-                    .expires(&files.cert.display().to_string(), at_s);
+        let loaded: Vec<_> = loaded.into_iter().collect::<Result<_, _>>()?;
+        self.metrics.forget_certificates();
+        for (files, pair) in &loaded {
+            if let Some((_, ends_s)) = pair.cert.first().and_then(validity_s) {
+                let certificate = files.cert.display().to_string();
+                self.metrics.expires(&certificate, ends_s);
             }
         }
-        self.current.store(Arc::new(loaded));
+        if let Some((files, _)) = loaded.first()
+            && self.own.self_signed.as_ref() == Some(*files)
+        {
+            let acme = self.own.obtained.is_some();
+            warn_of_self_signed(files, acme);
+        }
+        let pairs = loaded.into_iter().map(|(_, pair)| pair).collect();
+        self.current.store(Arc::new(pairs));
         Ok(true)
+    }
+
+    /// Every pair in the order of its rank.
+    fn load_all(&self, digests: &mut Vec<[u8; 32]>) -> Vec<Loaded<'_>> {
+        let mut all: Vec<Loaded<'_>> = Vec::new();
+        all.extend(
+            self.pair
+                .iter()
+                .map(|files| with(files, read(files, digests))),
+        );
+        // One that is missing or broken is obtained anew, and must not stop a start.
+        let obtained = self.own.obtained.iter();
+        all.extend(obtained.filter_map(|files| Some(Ok((files, read(files, digests).ok()?)))));
+        if let (true, Some(files)) = (all.is_empty(), &self.own.self_signed) {
+            let made = self.renew_self_signed(files);
+            all.push(with(files, made.and_then(|()| read(files, digests))));
+        }
+        all.extend(
+            self.further
+                .iter()
+                .map(|files| with(files, read(files, digests))),
+        );
+        all
     }
 
     /// One look at the files, its end logged and counted.
     pub(super) fn refresh(&self) {
-        if self.self_signed
-            && let Err(error) = self.renew_self_signed()
-        {
-            tracing::error!(%error, "the self-signed certificate was not renewed");
-        }
         match self.reload() {
             Ok(false) => {}
             Ok(true) => {
@@ -167,15 +195,14 @@ impl Certificates {
         }
     }
 
-    fn renew_self_signed(&self) -> Result<(), CertificateError> {
-        let files = &self.files[0];
-        let ends_s = load(files, &mut Vec::new())
-            .ok()
-            .and_then(|pair| expiry_s(pair.cert.first()?));
+    fn renew_self_signed(&self, files: &CertificateFiles) -> Result<(), CertificateError> {
+        let kept = load(files).ok();
+        let ends_s = kept.and_then(|pair| Some(validity_s(pair.cert.first()?)?.1));
         self_signed::renew(files, ends_s, self.clock.now())
     }
 
-    fn named(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+    /// The one for `name`, else the first.
+    pub(super) fn named(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let pairs = self.current.load();
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         let fitting = name.and_then(|name| {
@@ -188,14 +215,33 @@ impl Certificates {
     }
 }
 
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.named(hello.server_name())
-    }
+/// A pair with where it stands.
+type Loaded<'f> = Result<(&'f CertificateFiles, Arc<CertifiedKey>), CertificateError>;
+
+fn with(files: &CertificateFiles, pair: Result<Arc<CertifiedKey>, CertificateError>) -> Loaded<'_> {
+    pair.map(|pair| (files, pair))
+}
+
+fn warn_of_self_signed(files: &CertificateFiles, acme: bool) {
+    let next = if acme {
+        "until the authority has signed one"
+    } else {
+        "set edge.tls.cert and edge.tls.key"
+    };
+    tracing::warn!(
+        certificate = %files.cert.display(),
+        next,
+        "https runs on a self-signed certificate that no browser trusts"
+    );
+}
+
+/// Reads a pair.
+pub(super) fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateError> {
+    read(files, &mut Vec::new())
 }
 
 /// Adds what each file holds to `digests` also where it cannot be used.
-fn load(
+fn read(
     files: &CertificateFiles,
     digests: &mut Vec<[u8; 32]>,
 ) -> Result<Arc<CertifiedKey>, CertificateError> {
@@ -211,11 +257,20 @@ fn load(
         })
     };
     let (cert, key) = (read(&files.cert), read(&files.key));
+    pair(files, &cert?, &key?)
+}
+
+/// What `files` hold, as a pair.
+pub(super) fn pair(
+    files: &CertificateFiles,
+    cert: &[u8],
+    key: &[u8],
+) -> Result<Arc<CertifiedKey>, CertificateError> {
     let unusable = |path: &PathBuf, what| {
         let path = path.clone();
         move |error| CertificateError::Unusable { path, what, error }
     };
-    let chain = CertificateDer::pem_slice_iter(&cert?)
+    let chain = CertificateDer::pem_slice_iter(cert)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| {
             let empty = rustls::pki_types::pem::Error::NoItemsFound;
@@ -226,7 +281,7 @@ fn load(
             }
         })
         .map_err(unusable(&files.cert, "certificate"))?;
-    let key = PrivateKeyDer::from_pem_slice(&key?).map_err(unusable(&files.key, "private key"))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(unusable(&files.key, "private key"))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider())
         .map(Arc::new)
         .map_err(|error| CertificateError::NoPair {
@@ -245,11 +300,13 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// When it ends, in seconds since 1970; None where it cannot be read.
-fn expiry_s(certificate: &CertificateDer<'_>) -> Option<i64> {
+/// From when to when it holds, in seconds since 1970; None where that cannot be read.
+pub(super) fn validity_s(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
-    let end = certificate.tbs_certificate.validity.not_after;
-    i64::try_from(end.to_unix_duration().as_secs()).ok()
+    let validity = certificate.tbs_certificate.validity;
+    let begins_s = validity.not_before.to_unix_duration().as_secs();
+    let ends_s = validity.not_after.to_unix_duration().as_secs();
+    Some((i64::try_from(begins_s).ok()?, i64::try_from(ends_s).ok()?))
 }
 
 #[cfg(test)]

@@ -111,18 +111,55 @@ fn without_a_configured_pair_one_is_made_kept_and_renewed() {
     let mode = std::fs::metadata(&key).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let now_s = SystemClock::default().now().0 / 1_000;
-    let ends_s = expiry_s(&made).unwrap();
+    let (_, ends_s) = validity_s(&made).unwrap();
     assert!(ends_s > now_s + 12 * 86_400 && ends_s < now_s + 13 * 86_400);
     assert!(text(&registry).contains(&format!("self-signed.pem\"}} {ends_s}")));
 
     let (again, _) = open(&settings, &dir);
     assert_eq!(own(&again, None), made, "a restart keeps it");
 
-    let files = &certificates.files[0];
+    let files = certificates.own.self_signed.as_ref().unwrap();
     self_signed::renew(files, Some(ends_s), again.clock.now()).unwrap();
     assert!(!certificates.reload().unwrap(), "it is far from its end");
     let late = tidegate_event::Timestamp((ends_s - 86_400) * 1_000);
     self_signed::renew(files, Some(ends_s), late).unwrap();
     assert!(certificates.reload().unwrap());
     assert_ne!(own(&certificates, None), made);
+}
+
+#[test]
+fn what_an_authority_signed_takes_the_place_of_the_self_signed_pair() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = Settings::default().edge.tls;
+    settings.acme.domains = vec!["a.example".to_owned()];
+    let (certificates, registry) = open(&settings, &dir);
+    let made = own(&certificates, Some("a.example"));
+    assert!(text(&registry).contains("self-signed.pem"));
+
+    let signed = write_pair(dir.path(), "signed", "a.example");
+    let obtained = certificates.own.obtained.clone().unwrap();
+    std::fs::create_dir_all(obtained.cert.parent().unwrap()).unwrap();
+    let both = [&signed.key, &signed.cert].map(|path| std::fs::read_to_string(path).unwrap());
+    std::fs::write(&obtained.cert, both.concat()).unwrap();
+    certificates.refresh();
+    for name in [None, Some("a.example"), Some("b.example")] {
+        assert_eq!(own(&certificates, name), file_of(&signed), "{name:?}");
+    }
+    assert!(
+        !text(&registry).contains("self-signed.pem"),
+        "it is not in use"
+    );
+
+    // One that is broken on disk is ordered anew, and no reason not to start.
+    std::fs::write(&obtained.cert, "broken").unwrap();
+    let (again, _) = open(&settings, &dir);
+    assert_eq!(own(&again, None), made);
+
+    // A configured pair stays the one for everybody else.
+    std::fs::write(&obtained.cert, both.concat()).unwrap();
+    settings.pair = Some(write_pair(dir.path(), "b.example", "b.example"));
+    let (beside, _) = open(&settings, &dir);
+    assert_eq!(own(&beside, Some("a.example")), file_of(&signed));
+    let pair = settings.pair.as_ref().unwrap();
+    assert_eq!(own(&beside, None), file_of(pair));
 }
