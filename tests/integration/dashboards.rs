@@ -142,6 +142,7 @@ fn dashboard_and_alerts_name_only_what_a_gateway_has() {
     let _turn = turn();
     // Nothing listens on the discard port: errors of the Kafka client are shown by kind.
     let config = Config::new()
+        .set("edge", "https", "\"127.0.0.1:0\"")
         .kafka("127.0.0.1:9", "dashboards")
         .segment("any", "event.name == 'Hello'")
         .webhook("ads", "http://127.0.0.1:9/hook", &["any"]);

@@ -23,6 +23,7 @@ mod kafka_refuses;
 mod reload;
 mod drain;
 mod hand_over;
+mod acme;
 mod outcomes;
 mod shutdown;
 mod edge_is_not_admin;

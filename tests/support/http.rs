@@ -9,6 +9,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -74,12 +75,20 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self, HttpError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        Self::over(stream, address.to_string()).await
+    }
+
+    /// On a stream that leads to `host` already.
+    ///
+    /// # Errors
+    /// Whatever the network says.
+    pub(crate) async fn over<S>(stream: S, host: String) -> Result<Self, HttpError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self {
-            sender,
-            host: address.to_string(),
-        })
+        Ok(Self { sender, host })
     }
 
     /// One request; the whole answer.

@@ -9,6 +9,8 @@ pub mod process;
 pub mod config;
 pub mod gateway;
 pub mod http;
+pub mod secure;
+pub mod pebble;
 pub mod load;
 pub mod records;
 pub mod kafka;
