@@ -6,6 +6,7 @@ mod answers;
 mod bad_input;
 mod connections;
 mod limits;
+mod slow_heads;
 mod tls;
 mod http3;
 mod proxies;
