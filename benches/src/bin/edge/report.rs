@@ -36,13 +36,24 @@ pub(crate) fn costs(out: &mut impl Write, subjects: &[Subject]) -> Fallible<()> 
     Ok(())
 }
 
-/// The versions of HTTP beside each other.
+/// The versions of HTTP beside each other: the best of all rounds by the best, and the median of
+/// the rounds' own ratios, which a host that is slow for a while does not move.
 pub(crate) fn versions(out: &mut impl Write, subjects: &[Subject]) -> Fallible<()> {
     for (name, beside, aim) in AIMS {
         if let (Some(subject), Some(beside)) = (find(subjects, name), find(subjects, beside)) {
-            let (name, other) = (subject.name, beside.name);
-            let ratio = subject.best() / beside.best();
-            writeln!(out, "{name:<8} {ratio:.2}x {other:<6} (aim {aim:.1}x)")?;
+            let best = subject.best() / beside.best();
+            let costs = subject.measured.cost_us.iter();
+            let mut rounds: Vec<f64> = costs
+                .zip(&beside.measured.cost_us)
+                .map(|(cost, beside)| cost / beside)
+                .collect();
+            rounds.sort_unstable_by(f64::total_cmp);
+            let median = rounds.get(rounds.len() / 2).copied().unwrap_or(f64::NAN);
+            writeln!(
+                out,
+                "{:<8} {best:.2}x {:<6} (aim {aim:.1}x), median of rounds {median:.2}x",
+                subject.name, beside.name
+            )?;
         }
     }
     Ok(())
