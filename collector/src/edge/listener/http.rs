@@ -116,7 +116,8 @@ where
         let requests_max = self.edge.listening.requests_per_connection_max;
         let service = service_fn(|request: Request<Incoming>| {
             let connection = Arc::clone(&self);
-            async move {
+            // Boxed: hyper keeps room for it on every connection, which mostly has no request.
+            Box::pin(async move {
                 let busy = connection.activity.request();
                 let mut response = connection.edge.handle(request, connection.channel).await;
                 if connection.activity.requests() >= requests_max {
@@ -125,7 +126,7 @@ where
                 }
                 drop(busy);
                 Ok::<_, std::convert::Infallible>(response)
-            }
+            })
         });
         let stream = TokioIo::new(Strict::new(
             stream,

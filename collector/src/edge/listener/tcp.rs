@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -122,15 +122,15 @@ where
             peer,
             scheme: self.scheme,
         };
+        let connection = Connection::new(Arc::clone(&self.edge), channel);
+        // Each stage is boxed: a task is as large as the largest of all that it may ever wait for,
+        // and an idle connection would hold room for its handshake, and for TLS without having any.
         match &self.tls {
-            None => {
-                self.speak(stream, channel, protocols, Spoken::Either, stopping)
-                    .await;
-            }
+            None => Box::pin(connection.run(stream, protocols, Spoken::Either, stopping)).await,
             Some(tls) => {
                 let shaken = tokio::select! {
                     biased;
-                    shaken = self.shake_hands(tls, stream) => shaken,
+                    shaken = Box::pin(self.shake_hands(tls, stream)) => shaken,
                     () = stopped(&mut stopping) => None,
                 };
                 let Some(mut stream) = shaken else {
@@ -145,8 +145,7 @@ where
                     Some(b"h2") => Spoken::Http2,
                     Some(_) | None => Spoken::Http1,
                 };
-                self.speak(stream, channel, protocols, spoken, stopping)
-                    .await;
+                Box::pin(connection.run(stream, protocols, spoken, stopping)).await;
             }
         }
     }
@@ -179,20 +178,5 @@ where
         };
         self.edge.metrics.handshake(end);
         stream
-    }
-
-    async fn speak<S>(
-        &self,
-        stream: S,
-        channel: Channel,
-        protocols: &Protocols,
-        spoken: Spoken,
-        stopping: watch::Receiver<bool>,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        Connection::new(Arc::clone(&self.edge), channel)
-            .run(stream, protocols, spoken, stopping)
-            .await;
     }
 }
