@@ -1,10 +1,12 @@
 //! What can go wrong at this crate's edges. Delivery failures are not here: see [`crate::retry`].
 
+use crate::outbox::FORMAT;
+
 /// The outbox could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database refused.
-    #[error("cannot open the outbox")]
+    #[error("cannot open the outbox: {0}")]
     Store(#[from] StoreError),
     /// There is no tokio runtime to run the workers on.
     #[error("activation must be opened inside a tokio runtime")]
@@ -21,11 +23,29 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The storage engine failed.
-    #[error("outbox storage failed")]
+    #[error("outbox storage failed: {0}")]
     Engine(#[from] fjall::Error),
+    /// Rows of another form than this build's. Nothing was changed.
+    #[error(
+        "callbacks and dead letters at rest were written {}, and this build reads format {FORMAT} \
+         only; start the tidegate that wrote them and let it deliver them, or start with an empty \
+         data_dir, without them",
+        written(*found)
+    )]
+    Format {
+        /// Its number; None: from before there was one.
+        found: Option<u32>,
+    },
     /// A row does not parse.
     #[error("outbox row is malformed")]
     Malformed,
+}
+
+fn written(found: Option<u32>) -> String {
+    found.map_or_else(
+        || "before formats had numbers".to_owned(),
+        |format| format!("in format {format}"),
+    )
 }
 
 /// One fault of one destination's configuration.

@@ -17,6 +17,10 @@ use crate::error::StoreError;
 use crate::intent::{Attempted, Key, Row};
 use crate::queue::{Due, DueChange};
 
+/// Which form keys and rows have. Raised with every change of what they hold: postcard rows do not
+/// say of what they are made.
+pub(crate) const FORMAT: u32 = 1;
+
 const CURSOR: &[u8] = b"cursor";
 /// Rows removed in one batch.
 const FORGET_MAX: usize = 4_096;
@@ -41,14 +45,35 @@ impl std::fmt::Debug for Outbox {
 impl Outbox {
     pub(crate) fn open(database: Database) -> Result<Self, StoreError> {
         let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        Ok(Self {
+        let outbox = Self {
             jobs: open("outbox_jobs")?,
             due: open("outbox_due")?,
             attempted: open("outbox_attempted")?,
             dead: open("outbox_dead")?,
             meta: open("outbox_meta")?,
             database,
-        })
+        };
+        outbox.check_format()?;
+        Ok(outbox)
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let found = self.meta.get("format")?;
+        let found = found.map(|number| {
+            number
+                .as_ref()
+                .try_into()
+                .map_err(|_| StoreError::Malformed)
+        });
+        match found.transpose()?.map(u32::from_be_bytes) {
+            Some(FORMAT) => Ok(()),
+            // The first hand-in puts the cursor there.
+            None if self.meta.is_empty()? => {
+                self.meta.insert("format", FORMAT.to_be_bytes())?;
+                self.persist()
+            }
+            found => Err(StoreError::Format { found }),
+        }
     }
 
     pub(crate) fn write(&self) -> Write<'_> {
@@ -315,4 +340,70 @@ fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|_| StoreError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dead_letter::{DeadReason, RenderedRequest};
+    use crate::intent::tests::intent;
+
+    #[test]
+    fn rows_of_another_format_are_refused_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::builder(directory.path()).open().unwrap();
+        let outbox = Outbox::open(database.clone()).unwrap();
+        let mut write = outbox.write();
+        write.set_cursor(7);
+        write.commit().unwrap();
+        assert_eq!(Outbox::open(database.clone()).unwrap().cursor().unwrap(), 7);
+        outbox
+            .meta
+            .insert("format", (FORMAT + 1).to_be_bytes())
+            .unwrap();
+        let newer = Outbox::open(database.clone()).unwrap_err().to_string();
+        assert!(newer.contains("format 2, and this build reads"), "{newer}");
+        assert!(newer.contains("empty data_dir"), "{newer}");
+        // As written before there was a number.
+        outbox.meta.remove("format").unwrap();
+        let older = Outbox::open(database).unwrap_err();
+        assert!(matches!(older, StoreError::Format { found: None }));
+    }
+
+    /// Where this fails on purpose, raise [`FORMAT`] and write the new bytes here.
+    #[test]
+    fn the_form_of_a_row_changes_only_with_the_format() {
+        let at = Timestamp(1_800_000_000_000);
+        let mut intent = intent(1, 2, 3);
+        intent.user_id = Some("ada".to_owned());
+        intent.reason = Some("merged".to_owned());
+        intent.merged_into = Some(tidegate_event::ProfileId(4));
+        let letter = DeadRow {
+            row: Row {
+                last_status: Some(400),
+                ..Row::new(&intent, at)
+            },
+            reason: DeadReason::OutboxFull,
+            at,
+            request: RenderedRequest {
+                method: "POST".to_owned(),
+                url: "/".to_owned(),
+                body: "{}".to_owned(),
+            },
+        };
+        let attempted = Attempted {
+            epoch: 2,
+            offset: 3,
+            at,
+        };
+        let rows = [bytes(&letter).unwrap(), bytes(&attempted).unwrap()].concat();
+        let hex: String = rows.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            (FORMAT, &*hex),
+            (
+                1,
+                "03010104616e6f6e0103616461066275796572730102ccf7a1b8c06801066d6572676564010480c0e285e368000190030380c0e285e36804504f5354012f027b7d020380c0e285e368"
+            )
+        );
+    }
 }

@@ -13,11 +13,33 @@ pub enum StoreError {
     /// The database itself.
     #[error("the profile store failed: {0}")]
     Database(#[from] fjall::Error),
+    /// Rows of another form than this build's. Nothing was changed.
+    #[error(
+        "the profiles at rest were written {}, and this build reads format {FORMAT} only; start \
+         the tidegate that wrote them, or start with an empty data_dir: profiles and sessions \
+         begin anew then, for the journal no longer holds all that they were made of",
+        written(*found)
+    )]
+    Format {
+        /// Its number; None: from before there was one.
+        found: Option<u32>,
+    },
     /// A row that does not parse.
     #[error(
         "a row of the profile store does not parse; the data directory was written by another version or is damaged"
     )]
     Row,
+}
+
+/// Which form the rows have. Raised with every change of what a row, an index or a key holds:
+/// postcard rows do not say of what they are made.
+const FORMAT: u32 = 1;
+
+fn written(found: Option<u32>) -> String {
+    found.map_or_else(
+        || "before formats had numbers".to_owned(),
+        |format| format!("in format {format}"),
+    )
 }
 
 /// Handle to the keyspaces. Cheap to clone.
@@ -82,21 +104,36 @@ impl Store {
     /// Opens the keyspaces in `database`.
     ///
     /// # Errors
-    /// [`StoreError::Database`]
+    /// [`StoreError::Database`], [`StoreError::Format`]
     pub fn open(database: Database) -> Result<Self, StoreError> {
         let keyspace = |name, memtable_bytes| {
             database.keyspace(name, || {
                 KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
             })
         };
-        Ok(Self {
+        let store = Self {
             profiles: keyspace("profiles", PROFILES_MEMTABLE_BYTES)?,
             identity: keyspace("identity", MEMTABLE_BYTES)?,
             due: keyspace("due", MEMTABLE_BYTES)?,
             dedup: keyspace("dedup", MEMTABLE_BYTES)?,
             meta: keyspace("meta", MEMTABLE_BYTES)?,
             database,
-        })
+        };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let found = self.meta.get("format")?;
+        let found = found.map(|number| number.as_ref().try_into().map_err(|_| StoreError::Row));
+        match found.transpose()?.map(u32::from_be_bytes) {
+            Some(FORMAT) => Ok(()),
+            None if self.meta.is_empty()? => {
+                self.meta.insert("format", FORMAT.to_be_bytes())?;
+                Ok(self.database.persist(PersistMode::SyncData)?)
+            }
+            found => Err(StoreError::Format { found }),
+        }
     }
 
     /// The 128-bit key that hashes identifiers and deduplication keys; `fresh` becomes it in a new
@@ -283,4 +320,90 @@ fn due_key(at: Timestamp, id: ProfileId) -> [u8; 24] {
     key[..8].copy_from_slice(&at.0.max(0).unsigned_abs().to_be_bytes());
     key[8..].copy_from_slice(&id.0.to_be_bytes());
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_event::record::SessionRef;
+    use tidegate_event::{
+        AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue, SegmentId, VisitorId,
+    };
+
+    use super::*;
+    use crate::profile::{Identifier, fold};
+
+    fn open(directory: &tempfile::TempDir) -> (Database, Result<Store, StoreError>) {
+        let database = Database::builder(directory.path()).open().unwrap();
+        (database.clone(), Store::open(database))
+    }
+
+    #[test]
+    fn a_store_is_opened_again_by_the_build_that_wrote_it() {
+        let directory = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let (_, store) = open(&directory);
+            assert_eq!(store.unwrap().hash_key([7; 16]).unwrap(), [7; 16]);
+        }
+    }
+
+    #[test]
+    fn rows_of_another_format_are_refused_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, store) = open(&directory);
+        let meta = store.unwrap().meta;
+        meta.insert("format", (FORMAT + 1).to_be_bytes()).unwrap();
+        let newer = Store::open(database.clone()).unwrap_err().to_string();
+        assert!(newer.contains("format 2, and this build reads"), "{newer}");
+        assert!(newer.contains("empty data_dir"), "{newer}");
+        // As written before there was a number: only the key of hashes.
+        meta.remove("format").unwrap();
+        meta.insert("hash_key", [7; 16]).unwrap();
+        let older = Store::open(database).unwrap_err();
+        assert!(matches!(older, StoreError::Format { found: None }));
+    }
+
+    /// One of each thing that a row may hold.
+    fn everything() -> Profile {
+        let at = Timestamp(1_800_000_000_000);
+        let mut profile = Profile::new(ProfileId(1));
+        fold::begin(&mut profile, at);
+        let session = SessionRef {
+            id: 2,
+            visitor: VisitorId(3),
+            index: 1,
+            gap_ms: 1_800_000,
+        };
+        fold::session_start(&mut profile, session, at);
+        let spec = AggregateSpec {
+            id: AggregateId(8),
+            kind: AggregateKind::Count,
+            window_ms: 60_000,
+        };
+        let value = HitValue::Matched;
+        profile.cells.add(&AggregateHit { spec, value }, at, at);
+        profile.memberships.set(SegmentId(4), 1, true);
+        profile.identifiers.push(Identifier {
+            namespace: Namespace::UserId,
+            added_at: at,
+            value: "ada".into(),
+        });
+        profile.traits = Some("{}".into());
+        profile.wake_up = Some(at);
+        profile.alias_of = Some(Box::new(ProfileId(5)));
+        profile
+    }
+
+    /// Where this fails on purpose, raise [`FORMAT`] and write the new bytes here.
+    #[test]
+    fn the_form_of_a_row_changes_only_with_its_format() {
+        let row = row(&everything(), Some(Timestamp(1_800_000_000_000))).unwrap();
+        let hex: String = row.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            (FORMAT, &*hex),
+            (
+                1,
+                "0180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7dfeffffffffffffffff01ffffffffffffffffff01000001000000"
+            )
+        );
+    }
 }
