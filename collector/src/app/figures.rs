@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use tidegate_activation::Activation;
+use tidegate_activation::{Activation, LATENCY_BUCKETS_MS, Latency};
 use tidegate_journal::SYNC_BUCKETS_US;
 
 use crate::bad_rows::BadRows;
@@ -271,7 +271,7 @@ impl Figures {
             metrics.outbox_orphaned,
         )?;
         type Read = fn(&tidegate_activation::DestinationMetrics) -> u64;
-        let counters: [(&str, &str, Read); 5] = [
+        let counters: [(&str, &str, Read); 6] = [
             (
                 "tidegate_destination_delivered",
                 "Callbacks delivered",
@@ -284,6 +284,11 @@ impl Figures {
                 "tidegate_destination_dead",
                 "Callbacks that became dead letters",
                 |d| d.dead_total,
+            ),
+            (
+                "tidegate_destination_dead_dropped",
+                "Dead letters dropped because activation.dead_letters_max was reached",
+                |d| d.dead_dropped,
             ),
             (
                 "tidegate_destination_superseded",
@@ -301,6 +306,49 @@ impl Figures {
             for destination in &metrics.destinations {
                 let labels = [("destination", destination.status.name.as_str())];
                 ConstCounter::new(read(destination)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "tidegate_destination_failures",
+            "Requests that failed, by what went wrong",
+            None,
+            MetricType::Counter,
+        )?;
+        for destination in &metrics.destinations {
+            for (kind, count) in &destination.failures {
+                let name = destination.status.name.as_str();
+                let labels = [("destination", name), ("reason", kind.as_str())];
+                ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        type ReadLatency = fn(&tidegate_activation::DestinationMetrics) -> Latency;
+        let latencies: [(&str, &str, ReadLatency); 2] = [
+            (
+                "tidegate_destination_attempt_seconds",
+                "Time from sending a request to its answer, or to giving it up",
+                |d| d.attempt_latency,
+            ),
+            (
+                "tidegate_destination_delivery_seconds",
+                "Time from the decision of a change to its delivery, waiting and retries included",
+                |d| d.change_latency,
+            ),
+        ];
+        for (name, help, read) in latencies {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for destination in &metrics.destinations {
+                let labels = [("destination", destination.status.name.as_str())];
+                let latency = read(destination);
+                let bounds = LATENCY_BUCKETS_MS.iter().map(|ms| seconds(*ms, 1e3));
+                let buckets: Vec<_> = bounds.chain([f64::MAX]).zip(latency.counts).collect();
+                family
+                    .encode_family(&labels)?
+                    .encode_histogram::<NoLabelSet>(
+                        seconds(latency.sum_ms, 1e3),
+                        latency.counts.iter().sum(),
+                        &buckets,
+                        None,
+                    )?;
             }
         }
         let gauges: [(&str, &str, Read); 4] = [

@@ -128,11 +128,15 @@ fn metrics(exposed: &str) -> BTreeMap<String, Metric> {
             let (name, kind) = rest.split_once(' ').unwrap();
             kind.clone_into(&mut metrics.entry(name.to_owned()).or_default().kind);
         } else if let Some((name, rest)) = line.split_once('{') {
-            let Some(metric) = metrics.get_mut(name.trim_end_matches("_total")) else {
+            let suffixes = ["_total", "_bucket", "_sum", "_count"];
+            let base = suffixes.iter().find_map(|end| name.strip_suffix(end));
+            let Some(metric) = metrics.get_mut(base.unwrap_or(name)) else {
                 continue;
             };
             let (pairs, _value) = rest.split_once('}').unwrap();
-            for (label, value) in pairs.split(',').filter_map(|pair| pair.split_once('=')) {
+            let pairs = pairs.split(',').filter_map(|pair| pair.split_once('='));
+            // A histogram's buckets are what it is, not something to choose by.
+            for (label, value) in pairs.filter(|(label, _)| *label != "le") {
                 let values = metric.labels.entry(label.to_owned()).or_default();
                 values.insert(value.trim_matches('"').to_owned());
             }
