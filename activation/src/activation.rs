@@ -19,7 +19,7 @@ use crate::destinations::{Plan, plans};
 use crate::error::{AdminError, ApplyError, OpenError, StoreError};
 use crate::hand_in::{Routes, hand_in};
 use crate::intent::Intent;
-use crate::outbox::{Command, DestinationId, Outbox, run};
+use crate::outbox::{Command, DestinationId, Kept, Outbox, run};
 use crate::replay::{ReplayReport, ReplayWhich, replay};
 use crate::retry::{Answer, FailureKind, Verdict, judge};
 use crate::settings::{DestinationConfig, Settings};
@@ -55,8 +55,8 @@ struct State {
     workers: Vec<JoinHandle<()>>,
     /// None once shut down.
     commands: Option<mpsc::Sender<Command>>,
-    /// Rows found at start, by destinations that may not be configured yet.
-    rows_found: HashMap<DestinationId, u64>,
+    /// Found at start, by destinations that may not be configured yet.
+    found: HashMap<DestinationId, Kept>,
 }
 
 /// What a shutdown left for the next start; all of it is in the outbox.
@@ -93,8 +93,8 @@ impl Activation {
         let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
         let transport = Transport::new(&settings)?;
         let outbox = Outbox::open(database)?;
-        let rows_found: HashMap<_, _> = outbox.row_counts()?.into_iter().collect();
-        let rows = rows_found.values().sum();
+        let found = outbox.kept()?;
+        let rows = found.values().map(|kept| kept.rows).sum();
         let shared = Arc::new(Shared::new(outbox, clock, settings, transport, rows)?);
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let thread = {
@@ -109,7 +109,7 @@ impl Activation {
             routes: Arc::default(),
             workers: Vec::new(),
             commands: Some(commands),
-            rows_found,
+            found,
         };
         let inner = Inner {
             shared,
@@ -125,8 +125,8 @@ impl Activation {
 
     /// Replaces the configuration: all of it, or nothing where anything is at fault. Requests in
     /// flight end as they began. A destination that is no longer listed is disabled; its rows stay
-    /// until their deadline, and those of one that is not listed at the next start are dropped and
-    /// counted: nobody is left to whom they could be delivered.
+    /// until their deadline. Rows and dead letters of one that is not listed at the next start are
+    /// dropped and counted: nobody is left to whom they could be delivered.
     ///
     /// # Errors
     /// Every fault of every destination, or a failed store.
@@ -164,10 +164,14 @@ impl Activation {
             .destinations
             .sort_by_cached_key(|destination| destination.plan().name.clone());
         state.routes = Arc::new(Routes::new(&state.destinations));
-        for (id, rows) in std::mem::take(&mut state.rows_found) {
+        for (id, Kept { rows, dead }) in std::mem::take(&mut state.found) {
             inner.shared.outbox.forget(id)?;
-            inner.shared.rows_orphaned(rows);
-            tracing::warn!(rows, "callbacks of a destination that is gone were dropped");
+            inner.shared.orphaned(rows, dead);
+            tracing::warn!(
+                rows,
+                dead_letters = dead,
+                "callbacks of a destination that is gone were dropped"
+            );
         }
         Ok(())
     }
@@ -228,7 +232,7 @@ impl Activation {
         Metrics {
             destinations: destinations.iter().map(of).collect(),
             outbox_rows: shared.rows(),
-            outbox_orphaned: shared.orphaned(),
+            outbox_orphaned: shared.orphans(),
             cursor: self.cursor(),
         }
     }
@@ -368,13 +372,8 @@ impl Inner {
         if disabled {
             destination.control.lock().breaker.disable();
         }
-        let rows = state.rows_found.remove(&id).unwrap_or(0);
+        let Kept { rows, dead } = state.found.remove(&id).unwrap_or_default();
         destination.rows.store(rows, Ordering::Relaxed);
-        let mut dead = 0;
-        for number in shared.outbox.dead_numbers(id) {
-            number?;
-            dead += 1;
-        }
         destination.dead.store(dead, Ordering::Relaxed);
         state.destinations.push(Arc::clone(&destination));
         let worker = Worker::new(Arc::clone(shared), destination, commands);

@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     /// Signalled when rows leave the outbox.
     pub(crate) room: Notify,
     rows: AtomicU64,
-    orphaned: AtomicU64,
+    orphans: AtomicU64,
     next_dead: AtomicU64,
     failed: AtomicBool,
 }
@@ -43,7 +43,7 @@ impl Shared {
             cursor: AtomicU64::new(outbox.cursor()?),
             next_dead: AtomicU64::new(outbox.next_dead_number()?),
             rows: AtomicU64::new(rows),
-            orphaned: AtomicU64::new(0),
+            orphans: AtomicU64::new(0),
             outbox,
             clock,
             settings,
@@ -73,15 +73,15 @@ impl Shared {
         self.room.notify_waiters();
     }
 
-    /// Rows were dropped whose destination is gone.
-    pub(crate) fn rows_orphaned(&self, count: u64) {
-        self.rows.fetch_sub(count, Ordering::Relaxed);
-        self.orphaned.fetch_add(count, Ordering::Relaxed);
+    /// Rows and dead letters were dropped whose destination is gone.
+    pub(crate) fn orphaned(&self, rows: u64, dead: u64) {
+        self.rows.fetch_sub(rows, Ordering::Relaxed);
+        self.orphans.fetch_add(rows + dead, Ordering::Relaxed);
         self.room.notify_waiters();
     }
 
-    pub(crate) fn orphaned(&self) -> u64 {
-        self.orphaned.load(Ordering::Relaxed)
+    pub(crate) fn orphans(&self) -> u64 {
+        self.orphans.load(Ordering::Relaxed)
     }
 
     pub(crate) fn dead_number(&self) -> u64 {

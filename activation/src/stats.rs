@@ -150,7 +150,7 @@ pub struct Metrics {
     pub destinations: Vec<DestinationMetrics>,
     /// Rows in the outbox, all destinations.
     pub outbox_rows: u64,
-    /// Rows dropped because their destination was gone at start.
+    /// Rows and dead letters dropped because their destination was gone at start.
     pub outbox_orphaned: u64,
     /// The next journal offset to hand in.
     pub cursor: u64,

@@ -4,6 +4,8 @@
 mod keys;
 mod settle;
 
+use std::collections::HashMap;
+
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -102,23 +104,22 @@ impl Outbox {
             .and_then(|value| keys::number(&value)))
     }
 
-    /// Rows of each destination that has any.
-    pub(crate) fn row_counts(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
-        let mut counts: Vec<(DestinationId, u64)> = Vec::new();
+    /// What each destination has at rest that has anything.
+    pub(crate) fn kept(&self) -> Result<HashMap<DestinationId, Kept>, StoreError> {
+        let mut kept: HashMap<DestinationId, Kept> = HashMap::new();
+        let id_of = |key: &[u8]| keys::destination_of(key).ok_or(StoreError::Malformed);
         for guard in self.jobs.iter() {
-            let key = guard.key()?;
-            let id = keys::destination_of(&key).ok_or(StoreError::Malformed)?;
-            match counts.last_mut() {
-                Some((last, count)) if *last == id => *count += 1,
-                _ => counts.push((id, 1)),
-            }
+            kept.entry(id_of(&guard.key()?)?).or_default().rows += 1;
         }
-        Ok(counts)
+        for guard in self.dead.iter() {
+            kept.entry(id_of(&guard.key()?)?).or_default().dead += 1;
+        }
+        Ok(kept)
     }
 
-    /// Removes all rows of a destination and their due entries.
+    /// Removes all rows of a destination, their due entries and its dead letters.
     pub(crate) fn forget(&self, id: DestinationId) -> Result<(), StoreError> {
-        for keyspace in [&self.jobs, &self.due] {
+        for keyspace in [&self.jobs, &self.due, &self.dead] {
             loop {
                 let mut batch = self.database.batch();
                 let mut removed = 0;
@@ -235,6 +236,13 @@ impl Outbox {
         }
         Ok(next)
     }
+}
+
+/// What one destination has at rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) rows: u64,
+    pub(crate) dead: u64,
 }
 
 /// Attempts to forget, and where to look on; empty is the beginning.

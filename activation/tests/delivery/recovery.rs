@@ -142,6 +142,36 @@ async fn a_shutdown_waits_for_answers_and_says_what_is_left() {
 }
 
 #[test]
+fn dead_letters_of_a_destination_that_is_gone_at_the_next_start_are_dropped_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Runtime::new().unwrap();
+    let receiver = serving.block_on(Receiver::start());
+    receiver.always(Reply::Status(400));
+    let both = || [quick("ads", &receiver), quick("gone", &receiver)];
+    let letters = |activation: &tidegate_activation::Activation| {
+        let list = activation.list();
+        list.iter().map(|one| one.dead_letters).collect::<Vec<_>>()
+    };
+    life(directory.path(), async |activation| {
+        activation.set_destinations(&both()).unwrap();
+        hand_in(activation, &[change(1, 1, 1), change(2, 1, 2)]);
+        eventually("dead letters", || letters(activation) == [2, 2]).await;
+    });
+    life(directory.path(), async |activation| {
+        activation
+            .set_destinations(&[quick("ads", &receiver)])
+            .unwrap();
+        assert_eq!(letters(activation), [2]);
+        assert_eq!(activation.metrics().outbox_orphaned, 2);
+    });
+    life(directory.path(), async |activation| {
+        activation.set_destinations(&both()).unwrap();
+        assert_eq!(letters(activation), [2, 0]);
+        assert_eq!(activation.metrics().outbox_orphaned, 0);
+    });
+}
+
+#[test]
 fn rows_of_a_destination_that_is_gone_at_the_next_start_are_dropped_and_counted() {
     let directory = tempfile::tempdir().unwrap();
     let serving = Runtime::new().unwrap();

@@ -267,7 +267,7 @@ impl Figures {
         counter(
             encoder,
             "tidegate_outbox_orphaned",
-            "Callbacks dropped at start because their destination was gone",
+            "Callbacks, dead letters included, dropped at start because their destination was gone",
             metrics.outbox_orphaned,
         )?;
         type Read = fn(&tidegate_activation::DestinationMetrics) -> u64;
