@@ -8,13 +8,14 @@ use clap::Args;
 use super::{CliError, Output, Process};
 use crate::catalog::file::{Context, read as read_catalog};
 use crate::document::{Document, Faults};
+use crate::settings::caution::{Caution, cautions};
 use crate::settings::load::{LoadError, document};
 use crate::settings::{Settings, file::read as read_settings};
 
 /// Options of `check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nExits 1 where there is one."
+    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning. Exits 1 where there is a mistake."
 )]
 pub struct Arguments {
     /// Settings and catalog files
@@ -40,6 +41,9 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
         let base = path.parent().unwrap_or(Path::new(""));
         let found = read_settings(document, &process.environment, base);
         let found = checks.note(document, found, "settings")?;
+        for caution in found.iter().flat_map(cautions) {
+            checks.warn(document, caution)?;
+        }
         named.extend(found.as_ref().and_then(|settings| settings.catalog.clone()));
         read = found.or(read);
     }
@@ -73,6 +77,15 @@ impl Checks<'_> {
         };
         let found = read_catalog(document, context);
         self.note(document, found, "catalog").map(|_| ())
+    }
+
+    fn warn(&mut self, document: &Document, caution: Caution) -> Result<(), CliError> {
+        let (name, key) = (document.name(), caution.key);
+        let Caution { danger, remedy, .. } = caution;
+        Ok(writeln!(
+            self.output,
+            "{name}: warning: {key}: {danger}; {remedy}"
+        )?)
     }
 
     fn note<T>(

@@ -14,6 +14,7 @@ use crate::app::{Gateway, Inherited, Launch, Patience, Predecessor, Successor};
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
+use crate::settings::caution::cautions;
 use crate::telemetry;
 
 /// After the end, so long for threads that still write a file.
@@ -42,6 +43,10 @@ pub(super) fn run(
     let origin = arguments.configuration.origin(&process.environment);
     let settings = origin.read()?;
     telemetry::start(filter, &settings.telemetry)?;
+    for caution in cautions(&settings) {
+        let (key, danger, remedy) = (caution.key, caution.danger, caution.remedy);
+        tracing::warn!(key, remedy, "{danger}");
+    }
     let taken = if arguments.take_over {
         Predecessor::ask(&settings.data_dir).map_err(start)?
     } else {

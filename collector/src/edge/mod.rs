@@ -47,7 +47,9 @@ pub use listener::{BindError, Given, Listeners, Sockets};
 pub use metrics::EdgeMetrics;
 pub use request::RawHit;
 pub use sources::RuntimeCatalog;
-pub use tls::{Acme, AcmeError, CertificateError, Certificates, Tls, TlsError, TlsMetrics, watch};
+pub use tls::{
+    Acme, AcmeError, CertificateError, Certificates, Tls, TlsError, TlsMetrics, obtained, watch,
+};
 
 use crate::bad_rows::BadRows;
 use crate::clock::Clock;

@@ -1,6 +1,6 @@
 //! `tidegate.toml` as used: checked, with defaults filled in.
 //!
-//! [`mod@file`] reads the keys, [`check`] weighs them against each other, [`change`] compares two
+//! [`mod@file`] reads the keys, [`check`] weighs them against each other, [`caution`] warns of some, [`change`] compares two
 //! settings, [`keys`] describes them for people; [`load`] alone opens a file. Nothing here reads the process's environment.
 
 pub mod keys;
@@ -8,6 +8,7 @@ mod form;
 pub mod file;
 mod listeners;
 pub mod check;
+pub mod caution;
 pub mod change;
 pub mod load;
 

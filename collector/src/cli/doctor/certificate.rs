@@ -16,6 +16,8 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::finding::Finding;
 use super::host::Target;
 use crate::clock::Clock;
+use crate::edge::obtained;
+use crate::settings::Settings;
 
 const CHECK: &str = "certificate";
 const DAY_MS: i64 = 86_400_000;
@@ -31,8 +33,64 @@ pub struct Facts {
     pub until: Timestamp,
     /// Its own issuer.
     pub self_signed: bool,
+    /// What follows it in the file.
+    pub chain: Chain,
     /// The names and addresses it is for.
     pub names: Vec<String>,
+}
+
+/// Whether a client that knows only public roots can go from a certificate to one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// Each certificate's issuer follows it.
+    Whole,
+    /// Nothing follows.
+    Alone,
+    /// Another one than the issuer follows.
+    Broken {
+        /// Its place in the file, from 1.
+        at: usize,
+    },
+}
+
+/// Looks at every pair of `edge.https`, and whether one is for `host`; nothing where it is not
+/// served.
+pub fn listener(settings: &Settings, host: Option<&Target>, clock: &impl Clock) -> Vec<Finding> {
+    if settings.edge.https.is_none() {
+        return Vec::new();
+    }
+    let tls = &settings.edge.tls;
+    let obtained = obtained(&tls.acme, &settings.data_dir);
+    let at_hand = obtained.as_ref().filter(|files| files.cert.exists());
+    let pairs = || tls.pair.iter().chain(at_hand).chain(&tls.certificates);
+    let mut findings: Vec<Finding> = pairs()
+        .map(|pair| files(&pair.cert, Some(&pair.key), None, clock))
+        .collect();
+    if let (Some(files), None) = (&obtained, at_hand) {
+        findings.push(Finding::unknown(
+            CHECK,
+            format!(
+                "{} is not there: nothing obtained yet",
+                files.cert.display()
+            ),
+            "start the gateway; its log says what the ACME authority answers",
+        ));
+    } else if tls.pair.is_none() && obtained.is_none() {
+        findings.push(Finding::warn(
+            CHECK,
+            "edge.https makes a self-signed pair at start: browsers refuse it",
+            "set edge.tls.cert and edge.tls.key, or edge.tls.acme.domains",
+        ));
+    }
+    let names = pairs().filter_map(|pair| read(&pair.cert, None).ok());
+    let names: Vec<String> = names.flat_map(|facts| facts.names).collect();
+    if let Some(host) = host
+        && !names.is_empty()
+        && !names.iter().any(|name| covers(name, &host.name))
+    {
+        findings.push(not_for(&names, &host.name));
+    }
+    findings
 }
 
 /// Reads the files and judges the first certificate of the chain.
@@ -43,7 +101,11 @@ pub fn files(
     clock: &impl Clock,
 ) -> Finding {
     match read(cert, key) {
-        Ok(facts) => judge(&facts, host.map(|host| host.name.as_str()), clock.now()),
+        Ok(facts) => {
+            let finding = judge(&facts, host.map(|host| host.name.as_str()), clock.now());
+            let found = format!("{}: {}", cert.display(), finding.found);
+            Finding { found, ..finding }
+        }
         Err(why) => Finding::fail(
             CHECK,
             why,
@@ -57,17 +119,20 @@ fn read(cert: &Path, key: Option<&Path>) -> Result<Facts, String> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| wrong(cert, error.to_string()))?;
-    let first = chain
+    let parsed = chain.iter().map(|der| Certificate::from_der(der));
+    let parsed: Vec<Certificate> = parsed
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(cert, error.to_string()))?;
+    let first = parsed
         .first()
         .ok_or_else(|| wrong(cert, "holds no certificate".to_owned()))?;
-    let parsed = Certificate::from_der(first).map_err(|error| wrong(cert, error.to_string()))?;
     if let Some(path) = key {
         let key = PrivateKeyDer::from_pem_file(path);
         let key = key.map_err(|error| wrong(path, error.to_string()))?;
         CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|error| wrong(path, error.to_string()))?;
     }
-    let own = &parsed.tbs_certificate;
+    let own = &first.tbs_certificate;
     let time = |time: &x509_cert::time::Time| {
         let ms = time.to_unix_duration().as_millis();
         Timestamp(i64::try_from(ms).unwrap_or(i64::MAX))
@@ -76,8 +141,20 @@ fn read(cert: &Path, key: Option<&Path>) -> Result<Facts, String> {
         from: time(&own.validity.not_before),
         until: time(&own.validity.not_after),
         self_signed: own.issuer == own.subject,
-        names: names(&parsed),
+        chain: chain_of(&parsed),
+        names: names(first),
     })
+}
+
+/// Compares names only: what clients accept they decide by signatures and roots of their own.
+fn chain_of(certificates: &[Certificate]) -> Chain {
+    let issued =
+        |pair: &[Certificate]| pair[0].tbs_certificate.issuer == pair[1].tbs_certificate.subject;
+    match certificates.windows(2).position(|pair| !issued(pair)) {
+        Some(before) => Chain::Broken { at: before + 2 },
+        None if certificates.len() == 1 => Chain::Alone,
+        None => Chain::Whole,
+    }
 }
 
 fn names(certificate: &Certificate) -> Vec<String> {
@@ -112,18 +189,35 @@ pub fn judge(facts: &Facts, host: Option<&str>, now: Timestamp) -> Finding {
     if let Some(host) = host
         && !facts.names.iter().any(|name| covers(name, host))
     {
-        let found = format!("is for {}, not for {host}", facts.names.join(", "));
-        return Finding::fail(CHECK, found, "get one for the collector's host");
+        return not_for(&facts.names, host);
     }
     if facts.self_signed {
         let found = format!("self-signed, until {}: browsers refuse it", facts.until);
         return Finding::warn(CHECK, found, "get one from a public authority");
     }
-    let found = format!("valid for {days} days, until {}", facts.until);
+    let whole = "give the issuer's certificate after the host's own, and so on up to the root";
+    match facts.chain {
+        Chain::Whole => {}
+        Chain::Alone => {
+            let found = "has no issuer's certificate with it: clients may not find one";
+            return Finding::warn(CHECK, found, whole);
+        }
+        Chain::Broken { at } => {
+            let found = format!("certificate {at} of the file is not the issuer of the one before");
+            return Finding::warn(CHECK, found, whole);
+        }
+    }
+    let names = facts.names.join(", ");
+    let found = format!("for {names}, valid for {days} days, until {}", facts.until);
     if days < SOON_DAYS {
         return Finding::warn(CHECK, found, renew);
     }
     Finding::ok(CHECK, found)
+}
+
+fn not_for(names: &[String], host: &str) -> Finding {
+    let found = format!("is for {}, not for {host}", names.join(", "));
+    Finding::fail(CHECK, found, "get one for the collector's host")
 }
 
 /// A wildcard stands for exactly one label (RFC 9525, section 6.3).

@@ -9,7 +9,9 @@ pub mod filesystem;
 pub mod sync;
 pub mod descriptors;
 pub mod time_of_day;
+pub mod cautions;
 pub mod ports;
+pub mod udp;
 pub mod token;
 pub mod certificate;
 pub mod host;
@@ -84,7 +86,9 @@ fn examine(arguments: &Arguments, settings: &Settings) -> Result<Vec<Finding>, C
         sync::latency(&folder, &clock),
         descriptors::limit(settings),
     ];
+    findings.extend(cautions::findings(settings));
     findings.extend(ports::free(settings));
+    findings.extend(udp::socket(settings));
     findings.extend(token::file(settings.admin.token_file.as_deref()));
     let mut reference = None;
     if let (Some(site), Some(collector)) = (&arguments.site, &arguments.collector) {
@@ -96,18 +100,15 @@ fn examine(arguments: &Arguments, settings: &Settings) -> Result<Vec<Finding>, C
         ));
     }
     findings.push(time_of_day::clock(&settings.data_dir, reference, &clock));
+    let collector = arguments.collector.as_deref();
+    let collector = collector.map(Target::parse).transpose()?;
+    findings.extend(certificate::listener(settings, collector.as_ref(), &clock));
     if let Some(tls) = &settings.admin.tls {
         findings.push(certificate::files(&tls.cert, Some(&tls.key), None, &clock));
     }
     if let Some(cert) = &arguments.cert {
-        let name = arguments.collector.as_deref();
-        let name = name.map(Target::parse).transpose()?;
-        findings.push(certificate::files(
-            cert,
-            arguments.key.as_deref(),
-            name.as_ref(),
-            &clock,
-        ));
+        let (key, name) = (arguments.key.as_deref(), collector.as_ref());
+        findings.push(certificate::files(cert, key, name, &clock));
     }
     Ok(findings)
 }

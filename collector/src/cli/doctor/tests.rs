@@ -2,20 +2,23 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tidegate_event::Timestamp;
 
-use super::certificate::{Facts, files, judge as certificate};
+use super::certificate::{Chain, Facts, files, judge as certificate, listener};
 use super::descriptors::judge as descriptors;
 use super::filesystem::{judge_kind, judge_space};
 use super::finding::Verdict::{self, Fail, Ok as Good, Unknown, Warn};
 use super::host::{Host, Target};
-use super::ports::judge as port;
+use super::ports::{Transport, judge as port};
 use super::safari::{Lifetime, cookie, lifetime, share_a_half};
 use super::sync::{Latency, judge as sync, latency};
 use super::time_of_day::{Known, ask, date, judge as time};
 use super::token;
+use super::udp::{judge_buffer, judge_segments};
 use crate::clock::{Clock as _, SystemClock};
+use crate::edge::obtained;
+use crate::settings::{CertificateFiles, Settings};
 
 const GIB: u64 = 1 << 30;
 const DAY_MS: i64 = 86_400_000;
@@ -247,8 +250,19 @@ fn a_taken_port_is_a_fault_unless_its_gateway_has_it() {
         (Err(ErrorKind::PermissionDenied), false, Fail),
         (Err(ErrorKind::AddrNotAvailable), true, Fail),
     ] {
-        assert_eq!(port("edge.http", address, tried, own).verdict, expected);
+        assert_eq!(
+            port("edge.http", Transport::Tcp, address, tried, own).verdict,
+            expected
+        );
     }
+}
+
+#[test]
+fn a_small_udp_buffer_and_a_kernel_without_gso_are_told() {
+    assert_eq!(judge_buffer(208 << 10).verdict, Warn);
+    assert_eq!(judge_buffer(2 << 20).verdict, Good);
+    assert_eq!(judge_segments(1).verdict, Warn);
+    assert_eq!(judge_segments(64).verdict, Good);
 }
 
 fn known(ahead_ms: Option<Result<i64, String>>) -> Known {
@@ -351,6 +365,7 @@ fn a_certificate_is_judged_by_its_dates_its_issuer_and_its_names() {
         from: Timestamp(now.0 - DAY_MS),
         until: Timestamp(now.0 + 60 * DAY_MS),
         self_signed: false,
+        chain: Chain::Whole,
         names: vec!["t.example.com".to_owned(), "*.shop.example".to_owned()],
     };
     let until = |days: i64| Facts {
@@ -365,7 +380,11 @@ fn a_certificate_is_judged_by_its_dates_its_issuer_and_its_names() {
         self_signed: true,
         ..good.clone()
     };
-    let cases: [(&Facts, Option<&str>, Verdict); 9] = [
+    let chain = |chain| Facts {
+        chain,
+        ..good.clone()
+    };
+    let cases: [(&Facts, Option<&str>, Verdict); 11] = [
         (&good, None, Good),
         (&good, Some("t.example.com"), Good),
         (&good, Some("t.shop.example"), Good),
@@ -375,6 +394,8 @@ fn a_certificate_is_judged_by_its_dates_its_issuer_and_its_names() {
         (&until(0), None, Fail),
         (&early, None, Fail),
         (&own, None, Warn),
+        (&chain(Chain::Alone), None, Warn),
+        (&chain(Chain::Broken { at: 2 }), None, Warn),
     ];
     for (facts, host, expected) in cases {
         let finding = certificate(facts, host, now);
@@ -406,4 +427,79 @@ fn certificate_files_are_read_with_their_key() {
         assert_eq!(finding.verdict, expected, "{finding:?}");
     }
     assert_eq!(files(&at("key.pem"), None, None, &clock).verdict, Fail);
+}
+
+/// A pair named `name` in `directory`, for `host`, signed by `issuer`; the chain holds `above` too.
+fn issued(
+    directory: &Path,
+    name: &str,
+    host: &str,
+    issuer: &Issuer<'_, KeyPair>,
+    above: &[&str],
+) -> CertificateFiles {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new([host.to_owned()]).unwrap();
+    let cert = params.signed_by(&key, issuer).unwrap();
+    let pair = CertificateFiles {
+        cert: directory.join(format!("{name}.pem")),
+        key: directory.join(format!("{name}.key")),
+    };
+    let own = cert.pem();
+    let chain = std::iter::once(&*own).chain(above.iter().copied());
+    std::fs::write(&pair.cert, chain.collect::<String>()).unwrap();
+    std::fs::write(&pair.key, key.serialize_pem()).unwrap();
+    pair
+}
+
+fn authority() -> (String, Issuer<'static, KeyPair>) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let name = format!("authority of {:?}", key.public_key_raw());
+    params.distinguished_name.push(DnType::CommonName, name);
+    let pem = params.self_signed(&key).unwrap().pem();
+    (pem, Issuer::new(params, key))
+}
+
+#[test]
+fn the_certificates_of_https_are_looked_at_as_clients_would() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = SystemClock::default();
+    let (pem, signer) = authority();
+    let (other, _) = authority();
+    let make = |name, host, above: &[&str]| issued(directory.path(), name, host, &signer, above);
+    let mut settings = Settings::default();
+    let verdicts = |settings: &Settings, host: Option<&str>| {
+        let host = host.map(|host| Target::parse(host).unwrap());
+        let findings = listener(settings, host.as_ref(), &clock);
+        findings.iter().map(|one| one.verdict).collect::<Vec<_>>()
+    };
+    settings.edge.tls.pair = Some(make("whole", "t.example.com", &[&pem]));
+    assert_eq!(verdicts(&settings, None), [], "https is not served");
+    settings.edge.https = Some("127.0.0.1:8443".parse().unwrap());
+    assert_eq!(verdicts(&settings, None), [Good]);
+    assert_eq!(verdicts(&settings, Some("https://t.example.com")), [Good]);
+    let wrong = Some("https://u.example.com");
+    assert_eq!(
+        verdicts(&settings, wrong),
+        [Good, Fail],
+        "no pair is for it"
+    );
+    let second = make("second", "u.example.com", &[]);
+    settings.edge.tls.certificates = vec![second];
+    assert_eq!(verdicts(&settings, wrong), [Good, Warn], "it stands alone");
+    settings.edge.tls.certificates = vec![make("mixed", "u.example.com", &[&other])];
+    assert_eq!(verdicts(&settings, wrong), [Good, Warn], "another issuer");
+    settings.edge.tls.pair = None;
+    settings.edge.tls.certificates.clear();
+    assert_eq!(verdicts(&settings, None), [Warn], "self-signed at start");
+    settings.data_dir = directory.path().join("data");
+    settings.edge.tls.acme.domains = vec!["t.example.com".to_owned()];
+    assert_eq!(verdicts(&settings, None), [Unknown], "not obtained yet");
+    let files = obtained(&settings.edge.tls.acme, &settings.data_dir).unwrap();
+    std::fs::create_dir_all(files.cert.parent().unwrap()).unwrap();
+    let pair = make("got", "t.example.com", &[&pem]);
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    std::fs::write(&files.cert, read(&pair.key) + &read(&pair.cert)).unwrap();
+    assert_eq!(verdicts(&settings, Some("https://t.example.com")), [Good]);
 }

@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
 pub(super) use acme::ALPN as PROVING;
-pub use acme::{Acme, AcmeError};
+pub use acme::{Acme, AcmeError, obtained};
 pub use certificates::{CertificateError, Certificates};
 pub use metrics::TlsMetrics;
 

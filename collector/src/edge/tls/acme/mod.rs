@@ -61,7 +61,8 @@ impl std::fmt::Debug for Acme {
 }
 
 /// Where the certificate of `settings` stands once it is obtained; None where ACME is off.
-pub(super) fn obtained(settings: &settings::Acme, data_dir: &Path) -> Option<CertificateFiles> {
+#[must_use]
+pub fn obtained(settings: &settings::Acme, data_dir: &Path) -> Option<CertificateFiles> {
     let on = !settings.domains.is_empty();
     on.then(|| Kept::of(data_dir, &settings.directory).certificate())
 }
