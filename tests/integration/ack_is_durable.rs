@@ -47,6 +47,8 @@ fn a_build_without_the_fdatasync_is_found_out() {
     };
     let mut gateway = Gateway::start_by(&Config::new(), traced);
     trace::signal_the_tracee(&mut gateway);
+    let log = gateway.log();
+    assert!(log.contains("ACKS ARE NOT DURABLE"), "{log}");
 
     let load = Load::start(gateway.target(), 4);
     load.wait_for(50);

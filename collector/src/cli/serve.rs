@@ -43,6 +43,12 @@ pub(super) fn run(
     let origin = arguments.configuration.origin(&process.environment);
     let settings = origin.read()?;
     telemetry::start(filter, &settings.telemetry)?;
+    if cfg!(feature = "mutant-without-sync") {
+        tracing::error!(
+            "ACKS ARE NOT DURABLE: this build leaves the journal's fdatasync out, for a test that \
+             has to notice; never serve visitors with it"
+        );
+    }
     for caution in cautions(&settings) {
         let (key, danger, remedy) = (caution.key, caution.danger, caution.remedy);
         tracing::warn!(key, remedy, "{danger}");
