@@ -35,13 +35,7 @@ fn a_new_segment_is_live_within_a_second_and_no_request_fails() {
     let took = start.elapsed();
     load.wait_for(1_000);
     let report = load.stop();
-    let only_200 = report.by_status.keys().all(|status| *status == 200);
-    assert!(
-        only_200 && report.broken == 0,
-        "{:?}, {} broken",
-        report.by_status,
-        report.broken
-    );
+    report.assert_answered_only(&[200]);
     assert!(took < Duration::from_secs(1), "live after {took:?}");
     println!(
         "applied and live after {took:?}, slowest request {:?}",

@@ -181,3 +181,19 @@ impl Shared {
         acked
     }
 }
+
+impl Report {
+    /// Holds that every request was answered, and with one of these statuses.
+    ///
+    /// # Panics
+    /// Where one was not.
+    pub fn assert_answered_only(&self, statuses: &[u16]) {
+        let only = self.by_status.keys().all(|one| statuses.contains(one));
+        assert!(
+            only && self.broken == 0,
+            "{:?}, {} broken",
+            self.by_status,
+            self.broken
+        );
+    }
+}
