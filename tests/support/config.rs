@@ -67,6 +67,12 @@ impl Config {
         self
     }
 
+    /// With TLS and HTTP/3 on a free port, under a certificate of its own.
+    #[must_use]
+    pub fn secure(self) -> Self {
+        self.set("edge", "https", "\"127.0.0.1:0\"")
+    }
+
     /// Forwards to Kafka, into these two topics.
     #[must_use]
     pub fn kafka(self, brokers: &str, topic: &str) -> Self {

@@ -19,10 +19,12 @@ use crate::patience::eventually;
 use crate::process::{Process, binary, run};
 
 /// Where a gateway listens; changes with every start.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// The edge.
     pub http: SocketAddr,
+    /// The edge over TLS and, on the same port of UDP, over HTTP/3, where it has them.
+    pub https: Option<SocketAddr>,
     /// The admin listener.
     pub admin: SocketAddr,
 }
@@ -87,11 +89,7 @@ impl Gateway {
         let dir = self.dir.path();
         let args = ["--take-over"];
         let (process, addresses) = launch(&self.config, &self.data_dir, dir, &args, wrap);
-        let before = self.addresses();
-        assert_eq!(
-            (before.http, before.admin),
-            (addresses.http, addresses.admin)
-        );
+        assert_eq!(self.addresses(), addresses);
         let mut old = std::mem::replace(&mut self.process, process);
         old.wait()
     }
@@ -135,6 +133,16 @@ impl Gateway {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// The certificate that it made for itself, PEM.
+    ///
+    /// # Panics
+    /// Where it made none.
+    #[must_use]
+    pub fn certificate(&self) -> String {
+        let path = self.data_dir.join("tls/self-signed.pem");
+        fs::read_to_string(path).expect("a self-signed certificate")
     }
 
     /// Its log so far.
@@ -259,6 +267,7 @@ fn read_addresses(path: &Path) -> Option<Addresses> {
     let json: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     Some(Addresses {
         http: json["http"].as_str()?.parse().ok()?,
+        https: json["https"].as_str().and_then(|https| https.parse().ok()),
         admin: json["admin"].as_str()?.parse().ok()?,
     })
 }

@@ -6,24 +6,28 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper::Method;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::config::WEB_KEY;
-use crate::gateway::Target;
-use crate::http::{Connection, shared};
+use crate::gateway::{Gateway, Target};
+use crate::http::{Answer, shared};
+use crate::lane::{Lane, NoAnswer, Spoken};
 use crate::patience::{eventually, now};
 
 /// How long a client waits after a failure before it tries again.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Visitors who share one connection, where the version of HTTP allows it.
+const SHARED_BY: usize = 4;
+
 /// Running clients.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
+    lanes: Vec<Arc<Lane>>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -34,18 +38,21 @@ pub struct Report {
     pub acked: Vec<String>,
     /// Answers by status.
     pub by_status: BTreeMap<u16, u64>,
-    /// Requests that ended without an answer.
+    /// Requests that ended without an answer and not because they were turned away.
     pub broken: u64,
-    /// Those among them that a client could not put down to an idle connection being closed: they
-    /// were the first on their connection, or there was no connection to be had.
-    pub failed: u64,
+    /// Those among them that a client could not put down to an idle connection being closed, with
+    /// why, by what was spoken.
+    pub failed: BTreeMap<Spoken, Vec<String>>,
+    /// Requests that the server said, or the client knew, were not processed.
+    pub turned_away: u64,
+    /// Connections opened, by what was spoken.
+    pub opened: BTreeMap<Spoken, u64>,
     /// The slowest answer.
     pub slowest: Duration,
 }
 
 #[derive(Debug)]
 struct Shared {
-    target: Target,
     stop: AtomicBool,
     acked: AtomicU64,
     pause: Duration,
@@ -62,18 +69,57 @@ impl Load {
     /// Starts `connections` clients that rest for `pause` after each answer.
     #[must_use]
     pub fn paced(target: Target, connections: usize, pause: Duration) -> Self {
+        let lane = || Arc::new(Lane::new(Spoken::Http1, Arc::clone(&target), String::new()));
+        let lanes = (0..connections).map(|_| (lane(), 1)).collect();
+        Self::on(lanes, pause)
+    }
+
+    /// Starts `connections` of each version of HTTP, those that can be shared with several clients
+    /// each.
+    ///
+    /// # Panics
+    /// Where the gateway has no TLS.
+    #[must_use]
+    pub fn mixed(gateway: &Gateway, connections: usize) -> Self {
+        let trusted = gateway.certificate();
+        let lane = |spoken| {
+            let lane = Lane::new(spoken, gateway.target(), trusted.clone());
+            let visitors = if spoken == Spoken::Http1 {
+                1
+            } else {
+                SHARED_BY
+            };
+            (Arc::new(lane), visitors)
+        };
+        let versions = [
+            Spoken::Http1,
+            Spoken::Http2,
+            Spoken::Http2Tls,
+            Spoken::Http3,
+        ];
+        let all = std::iter::repeat_n(versions, connections).flatten();
+        Self::on(all.map(lane).collect(), Duration::ZERO)
+    }
+
+    fn on(lanes: Vec<(Arc<Lane>, usize)>, pause: Duration) -> Self {
         let state = Arc::new(Shared {
-            target,
             stop: AtomicBool::new(false),
             acked: AtomicU64::new(0),
             pause,
             report: Mutex::new(Report::default()),
         });
-        let workers = (0..connections)
-            .map(|visitor| shared().spawn(visit(Arc::clone(&state), visitor)))
+        let visitors = lanes
+            .iter()
+            .flat_map(|(lane, visitors)| std::iter::repeat_n(lane, *visitors));
+        let workers = visitors
+            .enumerate()
+            .map(|(visitor, lane)| {
+                shared().spawn(visit(Arc::clone(&state), Arc::clone(lane), visitor))
+            })
             .collect();
         Self {
             shared: state,
+            lanes: lanes.into_iter().map(|(lane, _)| lane).collect(),
             workers,
         }
     }
@@ -92,13 +138,25 @@ impl Load {
         });
     }
 
+    /// Waits until each connection has been opened so many times.
+    pub fn wait_for_connections(&self, times: u64) {
+        eventually("connections opened anew", || {
+            let all = self.lanes.iter().all(|lane| lane.opened() >= times);
+            all.then_some(())
+        });
+    }
+
     /// What the clients found so far.
     ///
     /// # Panics
     /// Where a client did.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.shared.report.lock().expect("no client panics").clone()
+        let mut report = self.shared.report.lock().expect("no client panics").clone();
+        for lane in &self.lanes {
+            *report.opened.entry(lane.spoken()).or_default() += lane.opened();
+        }
+        report
     }
 
     /// Ends the clients after the request each has in hand.
@@ -106,22 +164,19 @@ impl Load {
     /// # Panics
     /// Where a client did.
     #[must_use]
-    pub fn stop(self) -> Report {
+    pub fn stop(mut self) -> Report {
         self.shared.stop.store(true, Ordering::Relaxed);
-        for worker in self.workers {
+        for worker in self.workers.drain(..) {
             shared().block_on(worker).expect("no client panics");
         }
-        let report = self.shared.report.lock().expect("no client panics");
-        report.clone()
+        self.report()
     }
 }
 
 /// One visitor until told to stop.
-async fn visit(shared: Arc<Shared>, visitor: usize) {
+async fn visit(shared: Arc<Shared>, lane: Arc<Lane>, visitor: usize) {
     let path = format!("/v1/events?writeKey={WEB_KEY}");
-    let headers = [("content-type", "application/json")];
     let run: u32 = StdRng::from_os_rng().random();
-    let mut connection = None;
     let mut n = 0_u64;
     while !shared.stop.load(Ordering::Relaxed) {
         let id = format!("m-{run:08x}-{visitor}-{n}");
@@ -130,29 +185,9 @@ async fn visit(shared: Arc<Shared>, visitor: usize) {
             "anonymousId": format!("visitor-{run:08x}-{visitor}"),
             "properties": { "n": n, "sku": "T-1001", "price": 19.9 },
         });
-        let address = shared.target.read().expect("no holder panics").http;
         let start = now();
-        let reused = connection.is_some();
-        let answer = match connection.take() {
-            Some(open) => Some(open),
-            None => Connection::open(address).await.ok(),
-        };
-        let answer = match answer {
-            Some(mut open) => {
-                let answer = open
-                    .send(Method::POST, &path, &headers, body.to_string())
-                    .await;
-                connection = answer.is_ok().then_some(open);
-                answer.ok()
-            }
-            None => None,
-        };
-        let acked = shared.note(
-            answer.map(|answer| answer.status.as_u16()),
-            reused,
-            &id,
-            start.elapsed(),
-        );
+        let answer = lane.post(&path, body.to_string()).await;
+        let acked = shared.note(lane.spoken(), answer, &id, start.elapsed());
         if acked {
             n += 1;
         }
@@ -164,12 +199,30 @@ async fn visit(shared: Arc<Shared>, visitor: usize) {
 }
 
 impl Shared {
-    fn note(&self, status: Option<u16>, reused: bool, id: &str, took: Duration) -> bool {
+    fn note(
+        &self,
+        spoken: Spoken,
+        answer: Result<Answer, NoAnswer>,
+        id: &str,
+        took: Duration,
+    ) -> bool {
         let mut report = self.report.lock().expect("no client panics");
-        let Some(status) = status else {
-            report.broken += 1;
-            report.failed += u64::from(!reused);
-            return false;
+        let status = match answer {
+            Ok(answer) => answer.status.as_u16(),
+            Err(NoAnswer::TurnedAway) => {
+                report.turned_away += 1;
+                return false;
+            }
+            Err(NoAnswer::ClosedIdle) => {
+                report.broken += 1;
+                return false;
+            }
+            Err(NoAnswer::NoConnection(error) | NoAnswer::Broken(error)) => {
+                report.broken += 1;
+                let failed = report.failed.entry(spoken).or_default();
+                failed.push(format!("{error:?}"));
+                return false;
+            }
         };
         report.slowest = report.slowest.max(took);
         *report.by_status.entry(status).or_default() += 1;

@@ -39,6 +39,14 @@ impl Activity {
         self.started.load(Ordering::Relaxed)
     }
 
+    /// A first look: what changes is what changes from here on.
+    pub(super) fn look(&self) -> Seen {
+        Seen {
+            started: self.requests(),
+            idle_ms: 0,
+        }
+    }
+
     fn is_resting(&self) -> bool {
         self.started.load(Ordering::Relaxed) == self.finished.load(Ordering::Relaxed)
     }

@@ -87,6 +87,7 @@ pub(super) async fn serve<A, G>(
                 if h3.shutdown(1).await.is_err() {
                     return;
                 }
+                seen = connection.activity.look();
                 patience = GOAWAY_PATIENCE;
                 tick = tokio::time::interval_at(tokio::time::Instant::now() + patience, patience);
             }
