@@ -1,9 +1,11 @@
 //! TCP: connections are accepted up to a limit, say who they are where a proxy speaks for them,
 //! shake hands where it is TLS, and are handed to [`super::http`].
 
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -71,24 +73,33 @@ pub(super) async fn serve<A, G>(
     }
 }
 
-/// The next connection, once there is a place for it: beyond the limit one waits here, the others
-/// in the kernel's queue, where they cost us nothing.
+/// The next connection, once there is a place for it: beyond the limit all wait in the kernel's
+/// queue, where they cost us nothing and a process that takes over finds them.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-    let (stream, peer) = listener.accept().await?;
+    let mut place = Box::pin(Arc::clone(places).acquire_owned());
+    let (accepted, place) = poll_fn(|context| {
+        let held = ready!(place.as_mut().poll(context));
+        match listener.poll_accept(context) {
+            Poll::Ready(accepted) => Poll::Ready((accepted, held)),
+            // A listener that nobody comes to must not hold a place that another one needs.
+            Poll::Pending => {
+                place.set(Arc::clone(places).acquire_owned());
+                Poll::Pending
+            }
+        }
+    })
+    .await;
+    let (stream, peer) = accepted?;
     stream.set_nodelay(true)?;
-    // Only then: a listener that nobody comes to must not hold a place that another one needs.
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let place = place.map_err(io::Error::other)?;
     Ok((stream, peer.ip().to_canonical(), place))
 }
 
 /// Some time after the order to stop: enough for a client that is about to speak.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
     tokio::time::sleep(STOP_GRACE).await;
 }
@@ -178,5 +189,47 @@ where
         };
         self.edge.metrics.handshake(end);
         stream
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening() -> (std::net::TcpListener, TcpListener) {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let same = socket.try_clone().unwrap();
+        (socket, TcpListener::from_std(same).unwrap())
+    }
+
+    #[tokio::test]
+    async fn without_a_place_a_client_waits_in_the_queue_for_whoever_takes_over() {
+        let (socket, listener) = listening();
+        let client = TcpStream::connect(socket.local_addr().unwrap());
+        let client = client.await.unwrap();
+        let none = Arc::new(Semaphore::new(0));
+        let patience = Duration::from_millis(50);
+        let accepted = tokio::time::timeout(patience, accept(&listener, &none));
+        assert!(accepted.await.is_err());
+        drop(listener);
+        let successor = TcpListener::from_std(socket).unwrap();
+        let (_, peer) = successor.accept().await.unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_nobody_comes_to_leaves_the_last_place_to_another() {
+        let ((_, quiet), (socket, busy)) = (listening(), listening());
+        let places = Arc::new(Semaphore::new(1));
+        for _ in 0..3 {
+            let client = TcpStream::connect(socket.local_addr().unwrap());
+            let _client = client.await.unwrap();
+            tokio::select! {
+                biased;
+                _ = accept(&quiet, &places) => unreachable!("nobody came"),
+                accepted = accept(&busy, &places) => drop(accepted.unwrap()),
+            }
+        }
     }
 }
