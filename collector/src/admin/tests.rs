@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -385,6 +386,35 @@ async fn the_listener_serves_and_ends_politely() {
     assert_eq!(stats.await.unwrap().unwrap()["records"], 7);
     stop.send(()).unwrap();
     served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
+    use tokio::io::AsyncWriteExt as _;
+    let ours = Authority::new();
+    let (cert, key) = ours.sign("127.0.0.1");
+    let tls = AdminTls {
+        cert,
+        key,
+        client_ca: None,
+    };
+    for tls in [None, Some(tls::acceptor(&tls).unwrap())] {
+        let desk = Desk::open(None);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (admin, connect) = (Arc::new(desk.admin), tokio::net::TcpStream::connect);
+        let served = tokio::spawn(super::serve(listener, tls, admin, async move {
+            let _ = stopped.await;
+        }));
+        let _silent = connect(address).await.unwrap();
+        let mut slow = connect(address).await.unwrap();
+        slow.write_all(b"GET /healthz HT").await.unwrap();
+        stop.send(()).unwrap();
+        // Far below the five seconds of a request in work.
+        let ended = tokio::time::timeout(Duration::from_secs(3), served).await;
+        ended.unwrap().unwrap();
+    }
 }
 
 /// Somebody who signs, and files with what they signed.

@@ -16,6 +16,7 @@ use quinn::{
 use tokio::sync::{Semaphore, watch};
 
 use super::http3;
+use super::tcp::stopped;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::metrics::Handshake;
@@ -82,7 +83,8 @@ pub(super) async fn serve<A, G>(
             None => break,
         }
     }
-    // New clients are turned away at once, and go to the process that takes over.
+    // New clients are not heard from now on: their first packet comes again, after a second, to the
+    // process that takes over.
     endpoint.set_server_config(None);
     drop(stopping);
     endpoint.wait_idle().await;
@@ -122,9 +124,15 @@ fn admit<A, G>(
         incoming.refuse();
         return;
     };
-    let (edge, stopping) = (Arc::clone(edge), stopping.clone());
+    let (edge, mut stopping) = (Arc::clone(edge), stopping.clone());
     tokio::spawn(async move {
-        if let Some(connection) = shake_hands(incoming, &edge).await {
+        // Who says nothing more must not hold up a stop.
+        let shaken = tokio::select! {
+            biased;
+            shaken = shake_hands(incoming, &edge) => shaken,
+            () = stopped(&mut stopping) => None,
+        };
+        if let Some(connection) = shaken {
             http3::serve(connection, edge, stopping).await;
         }
         drop((place, own_place));
