@@ -32,6 +32,12 @@ fn outcome_of_big_event(gateway: &Gateway) -> String {
     gateway.post(&event_of(9)).outcomes().concat()
 }
 
+fn write_pair(dir: &Path) {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(dir.join("cert.pem"), pair.cert.pem()).unwrap();
+    fs::write(dir.join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+}
+
 fn reloads(gateway: &Gateway, result: &str) -> f64 {
     let labels = format!("result=\"{result}\"");
     gateway
@@ -99,7 +105,14 @@ fn reloads_under_load_fail_no_request_and_lose_no_event() {
 #[test]
 fn a_bad_file_changes_nothing_and_says_every_mistake_with_its_place() {
     let _turn = turn();
-    let good = with_event_limit(told_only(), 8)
+    let certificates = tempfile::tempdir().unwrap();
+    write_pair(certificates.path());
+    let file = |name| format!("{:?}", certificates.path().join(name));
+    let secure = told_only()
+        .secure()
+        .set("edge.tls", "cert", &file("cert.pem"))
+        .set("edge.tls", "key", &file("key.pem"));
+    let good = with_event_limit(secure, 8)
         .segment("viewers", "count(event.type == \"page\", \"1h\") >= 1");
     let gateway = Gateway::start(&good);
     let settings = gateway.dir().join("tidegate.toml");
@@ -121,6 +134,18 @@ fn a_bad_file_changes_nothing_and_says_every_mistake_with_its_place() {
     let refused = gateway.ctl(&["reload"]).unwrap_err();
     assert!(refused.contains("catalog.toml:"), "{refused}");
     assert_eq!(outcome_of_big_event(&gateway), "too_large");
+    fs::write(&catalog, &kept_catalog).unwrap();
+
+    // A good catalog and good settings beside a bad certificate, which is told of each time.
+    let certificate = certificates.path().join("cert.pem");
+    fs::write(&certificate, "no certificate").unwrap();
+    fs::write(&catalog, kept_catalog.replace(">= 1", ">= 2")).unwrap();
+    for _ in 0..2 {
+        let refused = gateway.ctl(&["reload"]).unwrap_err();
+        assert!(refused.contains("cert.pem"), "{refused}");
+        assert_eq!(outcome_of_big_event(&gateway), "too_large");
+    }
+    write_pair(certificates.path());
     fs::write(&catalog, kept_catalog).unwrap();
 
     let with_geo = kept.replace("\"8KiB\"", "\"16KiB\"") + "\n[geoip]\ncity = \"catalog.toml\"\n";
@@ -128,7 +153,7 @@ fn a_bad_file_changes_nothing_and_says_every_mistake_with_its_place() {
     let refused = gateway.ctl(&["reload"]).unwrap_err();
     assert!(refused.contains("is broken"), "{refused}");
     assert_eq!(outcome_of_big_event(&gateway), "too_large");
-    assert_eq!(reloads(&gateway, "refused"), 3.0);
+    assert_eq!(reloads(&gateway, "refused"), 5.0);
 
     let restart = kept.replace("\"8KiB\"", "\"16KiB\"") + "\n[dedup]\nwindow = \"2d\"\n";
     fs::write(&settings, restart).unwrap();

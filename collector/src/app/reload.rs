@@ -16,7 +16,7 @@ use crate::admin::control::{
     ApplyRefused, Fate, FaultView, ReloadRefused, ReloadView, ReloadedParts,
 };
 use crate::core::Core;
-use crate::edge::{Certificates, Edge};
+use crate::edge::{CertificateError, Certificates, Edge, Fresh};
 use crate::geo::GeoDatabases;
 use crate::recent::RecentOutcomes;
 use crate::settings::Settings;
@@ -117,19 +117,20 @@ impl Reloads {
             .flatten(),
             None => None,
         };
+        let certificates = noted(self.read_certificates().await, &mut faults).flatten();
         if !faults.is_empty() {
             return Err(faults);
         }
-        // Last of what may be refused: they check and take in one move.
-        let certificates = self.take_certificates().await?;
-        let mut parts = ReloadedParts {
-            certificates,
-            ..ReloadedParts::default()
-        };
+        let mut parts = ReloadedParts::default();
+        // First, since its store may still refuse it; what comes after cannot fail.
         if let Some(catalog) = catalog {
             let applied = self.parts.catalogs.put(catalog).await;
             applied.map_err(|refused| apply_faults("catalog", &refused))?;
             parts.catalog = Fate::Changed;
+        }
+        if let Some((certificates, fresh)) = certificates {
+            certificates.put(fresh);
+            parts.certificates = Fate::Changed;
         }
         if let Some(databases) = databases {
             self.parts.geo.put(databases);
@@ -176,15 +177,16 @@ impl Reloads {
         }
     }
 
-    async fn take_certificates(&self) -> Result<Fate, Faults> {
+    async fn read_certificates(&self) -> Result<Option<(Arc<Certificates>, Fresh)>, Faults> {
         let Some(certificates) = self.parts.certificates.clone() else {
-            return Ok(Fate::Unchanged);
+            return Ok(None);
         };
-        let taken = tokio::task::spawn_blocking(move || certificates.reload()).await;
-        match taken {
-            Ok(Ok(true)) => Ok(Fate::Changed),
-            Ok(Ok(false)) => Ok(Fate::Unchanged),
-            Ok(Err(error)) => Err(vec![named("edge.tls", &error)]),
+        let read = tokio::task::spawn_blocking(move || {
+            let fresh = certificates.prepare()?;
+            Ok::<_, CertificateError>(fresh.map(|fresh| (certificates, fresh)))
+        });
+        match read.await {
+            Ok(read) => read.map_err(|error| vec![named("edge.tls", &error)]),
             Err(panicked) => Err(vec![named("edge.tls", &panicked)]),
         }
     }

@@ -48,7 +48,8 @@ pub use metrics::EdgeMetrics;
 pub use request::RawHit;
 pub use sources::RuntimeCatalog;
 pub use tls::{
-    Acme, AcmeError, CertificateError, Certificates, Tls, TlsError, TlsMetrics, obtained, watch,
+    Acme, AcmeError, CertificateError, Certificates, Fresh, Tls, TlsError, TlsMetrics, obtained,
+    watch,
 };
 
 use crate::bad_rows::BadRows;

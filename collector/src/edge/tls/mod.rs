@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub(super) use acme::ALPN as PROVING;
 pub use acme::{Acme, AcmeError, obtained};
-pub use certificates::{CertificateError, Certificates};
+pub use certificates::{CertificateError, Certificates, Fresh};
 pub use metrics::TlsMetrics;
 
 use crate::clock::Clock;

@@ -67,8 +67,18 @@ pub enum CertificateError {
 }
 
 /// What the files of all pairs hold.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Digests(Vec<[u8; 32]>);
+
+/// Pairs that were read and can be used, each with where it stands; not in use yet.
+#[derive(Debug)]
+pub struct Fresh {
+    digests: Digests,
+    pairs: Vec<Pair>,
+}
+
+/// A pair and where it stands.
+type Pair = (CertificateFiles, Arc<CertifiedKey>);
 
 /// Which pairs of our own there are, beside the configured ones.
 #[derive(Debug)]
@@ -89,8 +99,9 @@ pub struct Certificates {
     own: Own,
     /// The first one is for whoever names no host or an unknown one.
     current: ArcSwap<Vec<Arc<CertifiedKey>>>,
-    /// What was read last, good or bad: a bad file is reported once.
-    seen: Mutex<Option<Digests>>,
+    in_use: Mutex<Digests>,
+    /// The bad files that [`Self::refresh`] told of last: it tells of them once.
+    told: Mutex<Option<Digests>>,
     clock: Arc<dyn Clock>,
     metrics: TlsMetrics,
 }
@@ -117,7 +128,8 @@ impl Certificates {
                 obtained: acme::obtained(&settings.acme, data_dir),
             },
             current: ArcSwap::default(),
-            seen: Mutex::new(None),
+            in_use: Mutex::default(),
+            told: Mutex::default(),
             clock,
             metrics,
         };
@@ -130,31 +142,58 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`]; then what was in use stays in use.
     pub fn reload(&self) -> Result<bool, CertificateError> {
-        let mut seen = self.seen.lock();
-        let mut digests = Vec::new();
-        let loaded = self.load_all(&mut digests);
-        let digests = Some(Digests(digests));
-        if *seen == digests {
-            return Ok(false);
+        let fresh = self.prepare()?;
+        let changed = fresh.is_some();
+        if let Some(fresh) = fresh {
+            self.put(fresh);
         }
-        *seen = digests;
-        let loaded: Vec<_> = loaded.into_iter().collect::<Result<_, _>>()?;
+        Ok(changed)
+    }
+
+    /// Reads the files again; None where they hold what is in use.
+    ///
+    /// # Errors
+    /// [`CertificateError`], however often it was told.
+    pub fn prepare(&self) -> Result<Option<Fresh>, CertificateError> {
+        let (digests, pairs) = self.read_all();
+        if *self.in_use.lock() == digests {
+            return Ok(None);
+        }
+        pairs.map(|pairs| Some(Fresh { digests, pairs }))
+    }
+
+    /// Shows them to every new handshake.
+    pub fn put(&self, fresh: Fresh) {
+        let Fresh { digests, pairs } = fresh;
+        let mut in_use = self.in_use.lock();
         self.metrics.forget_certificates();
-        for (files, pair) in &loaded {
+        for (files, pair) in &pairs {
             if let Some((_, ends_s)) = pair.cert.first().and_then(validity_s) {
                 let certificate = files.cert.display().to_string();
                 self.metrics.expires(&certificate, ends_s);
             }
         }
-        if let Some((files, _)) = loaded.first()
-            && self.own.self_signed.as_ref() == Some(*files)
+        if let Some((files, _)) = pairs.first()
+            && self.own.self_signed.as_ref() == Some(files)
         {
             let acme = self.own.obtained.is_some();
             warn_of_self_signed(files, acme);
         }
-        let pairs = loaded.into_iter().map(|(_, pair)| pair).collect();
+        let pairs = pairs.into_iter().map(|(_, pair)| pair).collect();
         self.current.store(Arc::new(pairs));
-        Ok(true)
+        *in_use = digests;
+    }
+
+    /// What all files hold, and the pairs where every one of them can be used.
+    fn read_all(&self) -> (Digests, Result<Vec<Pair>, CertificateError>) {
+        let mut digests = Vec::new();
+        let loaded = self.load_all(&mut digests);
+        let pairs = loaded.into_iter().map(|loaded| {
+            let (files, pair) = loaded?;
+            Ok((files.clone(), pair))
+        });
+        let pairs = pairs.collect();
+        (Digests(digests), pairs)
     }
 
     /// Every pair in the order of its rank.
@@ -182,13 +221,20 @@ impl Certificates {
 
     /// One look at the files, its end logged and counted.
     pub(super) fn refresh(&self) {
-        match self.reload() {
-            Ok(false) => {}
-            Ok(true) => {
+        let (digests, pairs) = self.read_all();
+        let mut told = self.told.lock();
+        let unchanged = *self.in_use.lock() == digests;
+        match pairs {
+            Ok(_) if unchanged => *told = None,
+            Ok(pairs) => {
+                self.put(Fresh { digests, pairs });
+                *told = None;
                 self.metrics.reloaded();
                 tracing::info!("changed certificates are in use");
             }
+            Err(_) if told.as_ref() == Some(&digests) => {}
             Err(error) => {
+                *told = Some(digests);
                 self.metrics.refused();
                 tracing::error!(%error, "changed certificates refused, the old ones stay");
             }
@@ -215,7 +261,7 @@ impl Certificates {
     }
 }
 
-/// A pair with where it stands.
+/// A pair that was read, or why it cannot be used.
 type Loaded<'f> = Result<(&'f CertificateFiles, Arc<CertifiedKey>), CertificateError>;
 
 fn with(files: &CertificateFiles, pair: Result<Arc<CertifiedKey>, CertificateError>) -> Loaded<'_> {

@@ -91,6 +91,8 @@ fn a_changed_pair_is_taken_and_a_bad_one_changes_nothing_and_is_told_once() {
     for bad in [&b""[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n", &[0xff; 9]] {
         std::fs::write(&files.cert, bad).unwrap();
         certificates.refresh();
+        assert!(certificates.reload().is_err(), "whoever asks is told again");
+        assert!(certificates.reload().is_err(), "each time");
         assert_eq!(own(&certificates, None), third);
     }
     std::fs::remove_file(&files.cert).unwrap();
