@@ -2,6 +2,7 @@
 //! Everything else is unaware of how it is joined.
 
 mod hand_over;
+mod doors;
 mod ahead;
 mod start;
 mod catalogs;

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::net::{self, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,6 @@ use rand::{Rng, SeedableRng};
 use tidegate_activation::Activation;
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, channel};
@@ -28,6 +27,7 @@ use tokio::task::JoinHandle;
 use super::ahead::Ahead;
 use super::catalogs::Catalogs;
 use super::control::AppControl;
+use super::doors::{Addresses, offered, open_sockets, watched};
 use super::figures::Figures;
 use super::hand_over::{Inherited, Offer, Predecessor, Successor, TakeOverError};
 use super::reload::{self, Reloads};
@@ -42,9 +42,7 @@ use crate::core::{Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
-use crate::edge::{
-    self, Edge, EdgeMetrics, Given, Listeners, RuntimeCatalog, Sockets, Tls, TlsMetrics,
-};
+use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog, Tls, TlsMetrics};
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{Ack, Settings};
@@ -520,74 +518,6 @@ fn open_tls(
     Ok(Some(tls))
 }
 
-/// Where the edge listens, with the ports that it got.
-#[derive(Clone, Copy)]
-struct Addresses {
-    http: SocketAddr,
-    https: Option<SocketAddr>,
-    quic: Option<SocketAddr>,
-}
-
-impl Addresses {
-    fn of(sockets: &Sockets) -> Result<Self, StartError> {
-        let of = || {
-            Ok(Self {
-                http: sockets.http.local_addr()?,
-                https: sockets
-                    .https
-                    .as_ref()
-                    .map(|tcp| tcp.local_addr())
-                    .transpose()?,
-                quic: sockets
-                    .quic
-                    .as_ref()
-                    .map(|udp| udp.local_addr())
-                    .transpose()?,
-            })
-        };
-        of().map_err(StartError::Sockets)
-    }
-}
-
-/// Every socket that is inherited, and the others newly bound.
-fn open_sockets(
-    settings: &Settings,
-    mut inherited: Inherited,
-) -> Result<(Sockets, net::TcpListener), StartError> {
-    let edge = &settings.edge;
-    let given = Given {
-        http: inherited.tcp("http", edge.http),
-        https: edge.https.and_then(|wanted| inherited.tcp("https", wanted)),
-        quic: edge.https.and_then(|wanted| inherited.udp("quic", wanted)),
-    };
-    let address = settings.admin.listen;
-    let admin = inherited.tcp("admin", address);
-    let sockets = Sockets::bind(edge, given)?;
-    let admin = admin.map_or_else(|| net::TcpListener::bind(address), Ok);
-    let admin = admin.map_err(|error| StartError::Listen {
-        key: "admin.listen",
-        address,
-        error,
-    })?;
-    Ok((sockets, admin))
-}
-
-/// The listening sockets once more, for a process that takes over. One that cannot be had twice
-/// is bound anew there.
-fn offered(sockets: &Sockets, admin: &net::TcpListener) -> Vec<(&'static str, OwnedFd)> {
-    let tcp = |socket: &net::TcpListener| socket.try_clone().ok().map(OwnedFd::from);
-    let udp = |socket: &net::UdpSocket| socket.try_clone().ok().map(OwnedFd::from);
-    let all = [
-        ("http", tcp(&sockets.http)),
-        ("https", sockets.https.as_ref().and_then(tcp)),
-        ("quic", sockets.quic.as_ref().and_then(udp)),
-        ("admin", tcp(admin)),
-    ];
-    all.into_iter()
-        .filter_map(|(name, socket)| Some((name, socket?)))
-        .collect()
-}
-
 /// Offers the sockets; a gateway whose directory takes no unix socket goes without.
 fn offer(
     data_dir: &Path,
@@ -601,15 +531,6 @@ fn offer(
             (None, successors)
         }
     }
-}
-
-fn watched(listener: net::TcpListener) -> Result<(TcpListener, SocketAddr), StartError> {
-    let watch = || {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok((TcpListener::from_std(listener)?, address))
-    };
-    watch().map_err(StartError::Sockets)
 }
 
 /// Opens what another process may still hold, where it is about to let go.

@@ -1,0 +1,88 @@
+//! The doors: every listening socket, inherited or newly bound. Opening them lets nobody in yet.
+
+use std::net::{self, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use tokio::net::TcpListener;
+
+use super::hand_over::Inherited;
+use super::start::StartError;
+use crate::edge::{Given, Sockets};
+use crate::settings::Settings;
+
+/// Where the edge listens, with the ports that it got.
+#[derive(Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) http: SocketAddr,
+    pub(super) https: Option<SocketAddr>,
+    pub(super) quic: Option<SocketAddr>,
+}
+
+impl Addresses {
+    pub(super) fn of(sockets: &Sockets) -> Result<Self, StartError> {
+        let of = || {
+            Ok(Self {
+                http: sockets.http.local_addr()?,
+                https: sockets
+                    .https
+                    .as_ref()
+                    .map(|tcp| tcp.local_addr())
+                    .transpose()?,
+                quic: sockets
+                    .quic
+                    .as_ref()
+                    .map(|udp| udp.local_addr())
+                    .transpose()?,
+            })
+        };
+        of().map_err(StartError::Sockets)
+    }
+}
+
+/// Every socket that is inherited, and the others newly bound.
+pub(super) fn open_sockets(
+    settings: &Settings,
+    mut inherited: Inherited,
+) -> Result<(Sockets, net::TcpListener), StartError> {
+    let edge = &settings.edge;
+    let given = Given {
+        http: inherited.tcp("http", edge.http),
+        https: edge.https.and_then(|wanted| inherited.tcp("https", wanted)),
+        quic: edge.https.and_then(|wanted| inherited.udp("quic", wanted)),
+    };
+    let address = settings.admin.listen;
+    let admin = inherited.tcp("admin", address);
+    let sockets = Sockets::bind(edge, given)?;
+    let admin = admin.map_or_else(|| net::TcpListener::bind(address), Ok);
+    let admin = admin.map_err(|error| StartError::Listen {
+        key: "admin.listen",
+        address,
+        error,
+    })?;
+    Ok((sockets, admin))
+}
+
+/// The listening sockets once more, for a process that takes over. One that cannot be had twice
+/// is bound anew there.
+pub(super) fn offered(sockets: &Sockets, admin: &net::TcpListener) -> Vec<(&'static str, OwnedFd)> {
+    let tcp = |socket: &net::TcpListener| socket.try_clone().ok().map(OwnedFd::from);
+    let udp = |socket: &net::UdpSocket| socket.try_clone().ok().map(OwnedFd::from);
+    let all = [
+        ("http", tcp(&sockets.http)),
+        ("https", sockets.https.as_ref().and_then(tcp)),
+        ("quic", sockets.quic.as_ref().and_then(udp)),
+        ("admin", tcp(admin)),
+    ];
+    all.into_iter()
+        .filter_map(|(name, socket)| Some((name, socket?)))
+        .collect()
+}
+
+pub(super) fn watched(listener: net::TcpListener) -> Result<(TcpListener, SocketAddr), StartError> {
+    let watch = || {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((TcpListener::from_std(listener)?, address))
+    };
+    watch().map_err(StartError::Sockets)
+}
