@@ -1,6 +1,7 @@
 //! Restart by hand-over: under load no request fails that a client could not put down to an idle
 //! connection being closed, no event is lost or stored twice, and the pause is short.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -71,7 +72,26 @@ fn a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
     let bad = gateway.dir().join("bad.toml");
     let data_dir = gateway.data_dir().display().to_string();
     let page = json!({"type": "page", "anonymousId": "a-1"});
-    for mistake in ["[geoip]\ncity = \"bad.toml\"\n", "catalog = \"bad.toml\"\n"] {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let edge = "[edge]\nhttp = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    for (mistake, told) in [
+        (format!("{edge}[geoip]\ncity = \"bad.toml\"\n"), "bad.toml"),
+        (format!("catalog = \"bad.toml\"\n{edge}"), "bad.toml"),
+        (format!("[edge]\nhttp = \"{taken}\"\n"), "edge.http"),
+        (
+            "[edge]\nhttp = \"127.0.0.1:0\"\nhttps = \"127.0.0.1:0\"\n\
+             tls.cert = \"bad.toml\"\ntls.key = \"bad.toml\"\n"
+                .to_owned(),
+            "no usable certificate",
+        ),
+        (
+            format!(
+                "{edge}[kafka]\nbrokers = \"127.0.0.1:1\"\nproperties = {{ \"no.such\" = \"1\" }}\n"
+            ),
+            "no.such",
+        ),
+    ] {
         std::fs::write(&bad, format!("data_dir = \"{data_dir}\"\n{mistake}")).unwrap();
         let mut serve = Command::new(binary());
         serve
@@ -81,6 +101,7 @@ fn a_new_process_that_cannot_start_leaves_the_old_one_as_it_was() {
             .arg(&bad);
         let mut new = Process::start(&mut serve, &gateway.dir().join("new.log"));
         assert!(!new.wait().success(), "{mistake}");
+        assert!(new.output().contains(told), "{mistake}: {}", new.output());
         assert_eq!(gateway.post(&page).outcomes(), ["accepted"], "{mistake}");
     }
     assert!(gateway.hand_over().success(), "{}", gateway.log());
@@ -104,7 +125,7 @@ fn a_socket_that_the_service_manager_holds_is_served() {
         println!("skipped: systemd-socket-activate is not installed");
         return;
     }
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
     // The tool starts what it activates with the first connection.

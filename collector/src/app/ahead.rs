@@ -1,15 +1,18 @@
 //! What a start does before it needs the data directory: where another process still holds it, all
-//! that can be slow or wrong is done first, so that the change-over is short.
+//! that can be slow or wrong is done first, so that the change-over is short, and so that a start
+//! that cannot succeed leaves that process as it was.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::doors::Doors;
 use super::hand_over::{Predecessor, TakeOverError};
 use super::start::StartError;
 use crate::admin::Token;
-use crate::catalog::store::Store;
+use crate::catalog::store::{Prepared, Store};
 use crate::clock::{Clock, SystemClock};
 use crate::core::Compiled;
+use crate::cursors::kafka;
 use crate::document::Document;
 use crate::geo::GeoDatabases;
 use crate::settings::Settings;
@@ -21,19 +24,22 @@ const END_MARGIN: Duration = Duration::from_secs(10);
 pub(super) struct Ahead {
     pub(super) token: Option<Token>,
     pub(super) geo: Arc<GeoDatabases>,
-    /// The rules of the catalog in force, where there was time to compile them.
+    /// Open already where there is a process before.
+    pub(super) doors: Option<Doors>,
+    /// The rules of the catalog that will be in force, where there was time to compile them.
     pub(super) compiled: Option<Compiled>,
     /// When the process before was told to end, microseconds on the monotonic clock.
     pub(super) relieved_at_us: Option<u64>,
 }
 
 impl Ahead {
-    /// Reads and compiles; then tells the process before to end, and waits until it has.
+    /// Reads, opens and compiles; then tells the process before to end, and waits until it has.
     pub(super) async fn start(
         settings: &Settings,
         evaluators: usize,
         predecessor: Option<Predecessor>,
         clock: &SystemClock,
+        open_doors: impl FnOnce() -> Result<Doors, StartError>,
     ) -> Result<Self, StartError> {
         let token = super::start::token(settings)?;
         let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
@@ -41,13 +47,17 @@ impl Ahead {
             return Ok(Self {
                 token,
                 geo,
+                doors: None,
                 compiled: None,
                 relieved_at_us: None,
             });
         };
-        check_catalog(settings)?;
-        let compiled = compile_ahead(settings, evaluators);
-        let patience = Duration::from_millis(settings.drain.deadline_ms) + END_MARGIN;
+        let doors = Some(open_doors()?);
+        if let Some(settings) = &settings.kafka {
+            kafka::check(settings).map_err(kafka::StartError::from)?;
+        }
+        let compiled = Some(compile(settings, evaluators)?);
+        let patience = end_patience(settings);
         tracing::info!("prepared; the process before may end");
         let relieved_at_us = Some(clock.monotonic_us());
         tokio::task::spawn_blocking(move || predecessor.relieve(patience))
@@ -56,31 +66,45 @@ impl Ahead {
         Ok(Self {
             token,
             geo,
+            doors,
             compiled,
             relieved_at_us,
         })
     }
 }
 
-/// Refuses a catalog file that the start would refuse, while the process before still runs.
-fn check_catalog(settings: &Settings) -> Result<(), StartError> {
+/// How long the end of the process before may take.
+pub(super) const fn end_patience(settings: &Settings) -> Duration {
+    Duration::from_millis(settings.drain.deadline_ms).saturating_add(END_MARGIN)
+}
+
+/// The rules that the start will run by: of the catalog file where it changed, else of the catalog
+/// in force. Where that changes meanwhile, the start compiles again.
+fn compile(settings: &Settings, evaluators: usize) -> Result<Compiled, StartError> {
+    let store = Store::open(&settings.data_dir)?;
+    let (catalog, generation) = match changed_catalog(settings, &store)? {
+        Some(changed) => (changed.catalog, changed.applied.generation),
+        None => {
+            let current = store.current()?;
+            (current.catalog, current.generation)
+        }
+    };
+    Ok(Compiled::new(&catalog, generation, evaluators)?)
+}
+
+/// The catalog file, checked, where it is not the one applied last.
+fn changed_catalog(settings: &Settings, store: &Store) -> Result<Option<Prepared>, StartError> {
     let Some(path) = &settings.catalog else {
-        return Ok(());
+        return Ok(None);
     };
     let text = std::fs::read_to_string(path).map_err(|error| StartError::CatalogFile {
         path: path.clone(),
         error,
     })?;
-    let store = Store::open(&settings.data_dir)?;
-    if !store.is_last_applied(&text)? {
-        let document = Document::parse(&path.display().to_string(), &text);
-        store.prepare(&document, Some(&settings.activation.allow_private))?;
+    if store.is_last_applied(&text)? {
+        return Ok(None);
     }
-    Ok(())
-}
-
-/// What fails here is said by the start itself, which does it again.
-fn compile_ahead(settings: &Settings, evaluators: usize) -> Option<Compiled> {
-    let current = Store::open(&settings.data_dir).ok()?.current().ok()?;
-    Compiled::new(&current.catalog, current.generation, evaluators).ok()
+    let document = Document::parse(&path.display().to_string(), &text);
+    let allowed = Some(settings.activation.allow_private.as_slice());
+    Ok(Some(store.prepare(&document, allowed)?))
 }

@@ -1,14 +1,58 @@
-//! The doors: every listening socket, inherited or newly bound. Opening them lets nobody in yet.
+//! The doors: every listening socket, inherited or newly bound, and the certificates behind them.
+//! Opening them lets nobody in yet.
 
 use std::net::{self, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::hand_over::Inherited;
 use super::start::StartError;
-use crate::edge::{Given, Sockets};
+use crate::clock::{Clock, SystemClock};
+use crate::edge::{Given, Sockets, Tls, TlsMetrics};
 use crate::settings::Settings;
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Doors {
+    pub(super) sockets: Sockets,
+    pub(super) admin: net::TcpListener,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Doors {
+    /// Takes from `inherited` what fits.
+    pub(super) fn open(
+        settings: &Settings,
+        inherited: &mut Inherited,
+        clock: &Arc<SystemClock>,
+        registry: &mut Registry,
+    ) -> Result<Self, StartError> {
+        let (sockets, admin) = open_sockets(settings, inherited)?;
+        let tls = open_tls(settings, clock, registry)?;
+        Ok(Self {
+            sockets,
+            admin,
+            tls,
+        })
+    }
+}
+
+fn open_tls(
+    settings: &Settings,
+    clock: &Arc<SystemClock>,
+    registry: &mut Registry,
+) -> Result<Option<Tls>, StartError> {
+    if settings.edge.https.is_none() {
+        return Ok(None);
+    }
+    let metrics = TlsMetrics::register(registry);
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let tls = Tls::open(&settings.edge.tls, &settings.data_dir, clock, metrics)?;
+    Ok(Some(tls))
+}
 
 /// Where the edge listens, with the ports that it got.
 #[derive(Clone, Copy)]
@@ -40,9 +84,9 @@ impl Addresses {
 }
 
 /// Every socket that is inherited, and the others newly bound.
-pub(super) fn open_sockets(
+fn open_sockets(
     settings: &Settings,
-    mut inherited: Inherited,
+    inherited: &mut Inherited,
 ) -> Result<(Sockets, net::TcpListener), StartError> {
     let edge = &settings.edge;
     let given = Given {

@@ -24,10 +24,10 @@ use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, end_patience};
 use super::catalogs::Catalogs;
 use super::control::AppControl;
-use super::doors::{Addresses, offered, open_sockets, watched};
+use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
 use super::hand_over::{Inherited, Offer, Predecessor, Successor, TakeOverError};
 use super::reload::{self, Reloads};
@@ -42,7 +42,7 @@ use crate::core::{Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
-use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog, Tls, TlsMetrics};
+use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog};
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{Ack, Settings};
@@ -53,8 +53,6 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 const STORE_CACHE_BYTES: u64 = 16 << 20;
 
 /// How often a lock is tried that a process is about to let go.
-const LOCK_TRIES: u32 = 1_000;
-/// And how long is waited in between.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why the gateway did not start.
@@ -188,7 +186,7 @@ impl Gateway {
             settings,
             origin,
             catalog,
-            inherited,
+            mut inherited,
             predecessor,
         } = launch;
         let tls = settings.admin.tls.as_ref();
@@ -200,16 +198,20 @@ impl Gateway {
         let Ahead {
             token,
             geo,
+            doors,
             compiled,
             relieved_at_us,
-        } = Ahead::start(&settings, evaluators, predecessor, &clock).await?;
-        // A process that has just ended may hold its locks a moment longer.
-        let patient = relieved_at_us.is_some();
-        let journal = once_free(patient, || open_journal(&settings)).await?;
+        } = Ahead::start(&settings, evaluators, predecessor, &clock, || {
+            Doors::open(&settings, &mut inherited, &clock, &mut registry)
+        })
+        .await?;
+        // It may hold its locks a moment longer, and until its end where it was ending by itself.
+        let patience = relieved_at_us.map_or(Duration::ZERO, |_| end_patience(&settings));
+        let journal = once_free(patience, || open_journal(&settings)).await?;
         let store = Store::open(&settings.data_dir)?;
         first_catalog(&store, &settings, catalog.as_ref(), clock.now())?;
         let current = store.current()?;
-        let database = once_free(patient, || open_database(&settings.data_dir)).await?;
+        let database = once_free(patience, || open_database(&settings.data_dir)).await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
@@ -253,10 +255,17 @@ impl Gateway {
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
         let (stop, stopping) = channel(false);
 
-        let (sockets, admin_listener) = open_sockets(&settings, inherited)?;
+        let doors = match doors {
+            Some(open) => open,
+            None => Doors::open(&settings, &mut inherited, &clock, &mut registry)?,
+        };
+        let Doors {
+            sockets,
+            admin: admin_listener,
+            tls,
+        } = doors;
         let addresses = Addresses::of(&sockets)?;
         let offered = offered(&sockets, &admin_listener);
-        let tls = open_tls(&settings, &clock, &mut registry)?;
         let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));
         let acme = tls.as_ref().and_then(|tls| tls.acme().cloned());
         let listeners = Listeners::new(sockets, tls, &settings.edge.h3);
@@ -504,20 +513,6 @@ fn start_kafka(
     Ok(Some(sink))
 }
 
-fn open_tls(
-    settings: &Settings,
-    clock: &Arc<SystemClock>,
-    registry: &mut Registry,
-) -> Result<Option<Tls>, StartError> {
-    if settings.edge.https.is_none() {
-        return Ok(None);
-    }
-    let metrics = TlsMetrics::register(registry);
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    let tls = Tls::open(&settings.edge.tls, &settings.data_dir, clock, metrics)?;
-    Ok(Some(tls))
-}
-
 /// Offers the sockets; a gateway whose directory takes no unix socket goes without.
 fn offer(
     data_dir: &Path,
@@ -535,10 +530,10 @@ fn offer(
 
 /// Opens what another process may still hold, where it is about to let go.
 async fn once_free<T>(
-    patient: bool,
+    patience: Duration,
     open: impl Fn() -> Result<T, StartError>,
 ) -> Result<T, StartError> {
-    let mut tries = if patient { LOCK_TRIES } else { 0 };
+    let mut tries = patience.as_millis() / LOCK_PAUSE.as_millis();
     loop {
         match open() {
             Err(error) if tries > 0 && error.is_locked() => tries -= 1,

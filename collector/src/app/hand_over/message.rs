@@ -55,6 +55,9 @@ pub(super) fn receive(stream: impl AsFd) -> io::Result<Vec<(String, OwnedFd)>> {
         }
     }
     let unreadable = || io::Error::from(io::ErrorKind::InvalidData);
+    if received == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let line = std::str::from_utf8(&line[..received]).map_err(|_| unreadable())?;
     let line = line.strip_suffix('\n').ok_or_else(unreadable)?;
     let mut words = line.split(' ');

@@ -42,7 +42,7 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
-    /// Asks the gateway that runs in `data_dir` for its sockets; None where none runs.
+    /// Asks the gateway that runs in `data_dir` for its sockets; None where none runs any more.
     ///
     /// # Errors
     /// [`TakeOverError::Refused`]
@@ -60,14 +60,18 @@ impl Predecessor {
             stream.set_read_timeout(Some(SOCKETS_PATIENCE))?;
             message::receive(&stream)
         };
-        let sockets = asked().map_err(refused)?;
-        Ok(Some((
-            Self { stream },
-            Inherited::from_predecessor(sockets),
-        )))
+        match asked() {
+            Ok(sockets) => Ok(Some((
+                Self { stream },
+                Inherited::from_predecessor(sockets),
+            ))),
+            // It ended in between.
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
     }
 
-    /// Tells it to end, and waits until it has. Blocks.
+    /// Tells it to end, and waits until it has; or finds that it has ended by itself. Blocks.
     ///
     /// # Errors
     /// [`TakeOverError::Stuck`] after `patience`.
@@ -76,14 +80,23 @@ impl Predecessor {
         self.stream
             .set_read_timeout(Some(patience))
             .map_err(stuck)?;
-        self.stream.write_all(GO).map_err(stuck)?;
         // It says nothing more: what ends is its end of the stream.
-        match self.stream.read(&mut [0]) {
+        let ended = self
+            .stream
+            .write_all(GO)
+            .and_then(|()| self.stream.read(&mut [0]));
+        match ended {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+            Err(error) if is_gone(&error) => Ok(()),
             Err(error) => Err(stuck(error)),
         }
     }
+}
+
+/// The stream's other end is closed.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -91,4 +104,77 @@ fn is_absent(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A running gateway that sends its sockets, hears what `hears` does, and dies.
+    fn dying(data_dir: &Path, hears: impl FnOnce(UnixStream) + Send + 'static) {
+        let offer = UnixListener::bind(data_dir.join(SOCKET)).unwrap();
+        std::thread::spawn(move || hears(offer.accept().unwrap().0));
+    }
+
+    fn send_one(stream: &UnixStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        message::send(stream, &[("http", OwnedFd::from(listener))]).unwrap();
+    }
+
+    #[test]
+    fn one_that_dies_while_the_new_one_prepares_is_relieved_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (died, dead) = std::sync::mpsc::channel();
+        dying(dir.path(), move |stream| {
+            send_one(&stream);
+            drop(stream);
+            died.send(()).unwrap();
+        });
+        let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
+        dead.recv().unwrap();
+        predecessor.relieve(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn one_that_dies_with_the_word_in_hand_is_relieved() {
+        let dir = tempfile::tempdir().unwrap();
+        dying(dir.path(), |mut stream| {
+            send_one(&stream);
+            stream.read_exact(&mut [0]).unwrap();
+        });
+        let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
+        predecessor.relieve(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn one_that_dies_before_it_sends_its_sockets_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        dying(dir.path(), drop);
+        assert!(Predecessor::ask(dir.path()).unwrap().is_none());
+        assert!(
+            Predecessor::ask(&dir.path().join("no-such"))
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        dying(dir.path(), move |stream| {
+            send_one(&stream);
+            let _ = end.recv();
+        });
+        let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
+        let stuck = predecessor.relieve(Duration::from_millis(20));
+        assert!(matches!(stuck, Err(TakeOverError::Stuck { .. })));
+        drop(ended);
+    }
 }
