@@ -103,6 +103,7 @@ part_chart() {
   "${render[@]}" "${named[@]}" >"$rendered/defaults.yaml" || return 1
   "${render[@]}" "${named[@]}" --set replicaCount=3,catalog.existingSecret=catalog \
     --set service.type=LoadBalancer,storage.className=fast \
+    --set tls.existingSecret=tidegate-tls,service.httpsPort=8443 \
     --set 'networkPolicy.adminFrom[0].namespaceSelector.matchLabels.name=monitoring' \
     --set 'topologySpreadConstraints[0].maxSkew=1' \
     --set 'topologySpreadConstraints[0].topologyKey=zone' \
@@ -112,7 +113,9 @@ part_chart() {
   "${render[@]}" >/dev/null 2>&1 && { echo "a chart without a token renders"; return 1; }
   "${render[@]}" "${named[@]}" --set replicas=3 >/dev/null 2>&1 && { echo "unknown values are taken"; return 1; }
   grep -q 'kind: HorizontalPodAutoscaler' "$rendered"/*.yaml && { echo "there is an autoscaler"; return 1; }
-  chart_settings "$rendered/defaults.yaml" || return 1
+  chart_settings "$rendered/defaults.yaml" && chart_settings "$rendered/everything.yaml" || return 1
+  grep -q 'protocol: UDP' "$rendered/everything.yaml" || { echo "no port for HTTP/3"; return 1; }
+  grep -q '8443' "$rendered/defaults.yaml" && { echo "a port for HTTPS that nobody asked for"; return 1; }
   cp "$root/deploy/helm/examples/nginx-ingress.yaml" "$rendered/"
   python3 -c 'import sys' 2>/dev/null || { skipped "the schemas, as there is no python3"; return; }
   kubernetes_validate --version >/dev/null 2>&1 ||
@@ -143,8 +146,9 @@ part_unit() {
   command -v systemd-analyze >/dev/null || { skipped "no systemd-analyze"; return; }
   # The binary is not installed here; everything else is as it stands.
   sed 's|/usr/local/bin/tidegate|/bin/true|' "$root/deploy/tidegate.service" >"$work/tidegate.service"
+  cp "$root"/deploy/tidegate-*.socket "$work"
   local said
-  said=$(systemd-analyze verify --man=no "$work/tidegate.service" 2>&1) && [ -z "$said" ] ||
+  said=$(systemd-analyze verify --man=no "$work/tidegate.service" "$work"/tidegate-*.socket 2>&1) && [ -z "$said" ] ||
     { echo "$said"; return 1; }
   systemd-analyze security --help 2>/dev/null | grep -q -- --offline ||
     { skipped "the exposure: systemd $(systemd-analyze --version | head -n 1) cannot tell it offline"; return; }

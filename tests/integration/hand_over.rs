@@ -1,11 +1,13 @@
 //! Restart by hand-over: under load no request fails that a client could not put down to an idle
 //! connection being closed, no event is lost or stored twice, and the pause is short.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::Signal;
 use serde_json::json;
 use tidegate_tests::load::Load;
@@ -146,4 +148,46 @@ fn a_socket_that_the_service_manager_holds_is_served() {
     assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);
     gateway.process().signal(Signal::TERM);
     assert!(gateway.process().wait().success());
+}
+
+/// As systemd passes them (sd_listen_fds(3)): from descriptor 3 on, each under its name.
+#[test]
+fn every_socket_that_the_service_manager_holds_is_served_over_tcp_and_udp() {
+    let _turn = turn();
+    let tcp = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (http, https, admin) = (tcp(), tcp(), tcp());
+    let addresses = [&http, &https, &admin].map(|tcp| tcp.local_addr().unwrap());
+    let quic = UdpSocket::bind(addresses[1]).unwrap();
+    let passed = [http.into(), https.into(), quic.into(), admin.into()].map(inheritable);
+    let mut activated = |serve: Command, _: &Path| {
+        let [http, https, quic, admin] = passed.each_ref().map(AsRawFd::as_raw_fd);
+        let script = format!(
+            "exec 3<&{http} 4<&{https} 5<&{quic} 6<&{admin}
+             LISTEN_PID=$$ LISTEN_FDS=4 LISTEN_FDNAMES=http:https:quic:admin exec \"$@\""
+        );
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &script, "bash"]);
+        shell.arg(serve.get_program()).args(serve.get_args());
+        shell
+    };
+    let mut gateway = Gateway::start_by(&Config::new().secure(), &mut activated);
+    let served = gateway.addresses();
+    assert_eq!(
+        [Some(served.http), served.https, Some(served.admin)],
+        addresses.map(Some)
+    );
+    let load = Load::mixed(&gateway, 1);
+    load.wait_for_connections(1);
+    load.wait_for(50);
+    let report = load.stop();
+    let only_200 = report.by_status.keys().all(|status| *status == 200);
+    assert!(only_200 && report.broken == 0, "{report:?}");
+    assert!(gateway.terminate().success());
+}
+
+/// The same socket under a high number, and open in programs that are started.
+fn inheritable(socket: OwnedFd) -> OwnedFd {
+    let socket = fcntl_dupfd_cloexec(socket, 100).unwrap();
+    fcntl_setfd(&socket, FdFlags::empty()).unwrap();
+    socket
 }
