@@ -91,7 +91,8 @@ impl Visitor {
     fn is_welcome(&self, alpn: &[&[u8]]) -> bool {
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let shaken = shake_hands(self.address, &Arc::new(config), HOST);
+        let config = Arc::new(config);
+        let shaken = shake_hands(self.address, &config, HOST);
         self.runtime.block_on(shaken).is_ok()
     }
 }
