@@ -127,7 +127,9 @@ impl Pebble {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let answer = shared().block_on(async {
             let mut connection = Connection::open(address, &config, "localhost").await.ok()?;
-            connection.send(Method::GET, path, &[], "").await.ok()
+            // It takes nothing from a client that has no name.
+            let headers = [("user-agent", "tidegate-tests")];
+            connection.send(Method::GET, path, &headers, "").await.ok()
         })?;
         answer.status.is_success().then(|| answer.text())
     }
