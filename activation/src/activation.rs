@@ -19,6 +19,7 @@ use crate::destinations::{Plan, plans};
 use crate::error::{AdminError, ApplyError, OpenError, StoreError};
 use crate::hand_in::{Routes, hand_in};
 use crate::intent::Intent;
+use crate::observer::Observer;
 use crate::outbox::{Command, DestinationId, Kept, Outbox, run};
 use crate::replay::{ReplayReport, ReplayWhich, replay};
 use crate::retry::{Answer, FailureKind, Verdict, judge};
@@ -121,6 +122,11 @@ impl Activation {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Tells `observer` of every attempt from now on; only the first one given is told.
+    pub fn observed_by(&self, observer: Arc<dyn Observer>) {
+        let _first = self.inner.shared.observer.set(observer);
     }
 
     /// Replaces the configuration: all of it, or nothing where anything is at fault. Requests in

@@ -27,6 +27,7 @@ mod dead_letter;
 mod replay;
 mod hand_in;
 mod stats;
+mod observer;
 mod activation;
 
 pub use activation::{Activation, Leftover, TestReport};
@@ -35,6 +36,7 @@ pub use clock::Clock;
 pub use dead_letter::{DeadLetter, DeadReason, RenderedRequest};
 pub use error::{AdminError, ApplyError, ConfigFault, ConfigFaultKind, OpenError, StoreError};
 pub use intent::Intent;
+pub use observer::{Attempt, Observer};
 pub use replay::{ReplayReport, ReplayWhich};
 pub use settings::{
     DestinationConfig, DestinationKind, Limits, Network, RetryPolicy, Secret, Settings,

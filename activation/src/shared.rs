@@ -1,7 +1,7 @@
 //! What hand-in, workers and the store thread share: outbox, clock, bounds and row counts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::destination::Destination;
 use crate::error::StoreError;
+use crate::observer::Observer;
 use crate::outbox::Outbox;
 use crate::settings::Settings;
 use crate::transport::Transport;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) cursor: AtomicU64,
     /// Signalled when rows leave the outbox.
     pub(crate) room: Notify,
+    /// Told of attempts, where anybody wants to be.
+    pub(crate) observer: OnceLock<Arc<dyn Observer>>,
     rows: AtomicU64,
     orphans: AtomicU64,
     next_dead: AtomicU64,
@@ -50,6 +53,7 @@ impl Shared {
             transport,
             writes: Mutex::new(()),
             room: Notify::new(),
+            observer: OnceLock::new(),
             failed: AtomicBool::new(false),
         })
     }

@@ -20,6 +20,7 @@ use crate::dead_letter::DeadReason;
 use crate::destination::Destination;
 use crate::destinations::Plan;
 use crate::intent::{Attempted, Key, Row};
+use crate::observer::{Attempt, outcome};
 use crate::outbox::{Command, Ending, Settlement};
 use crate::queue::DueChange;
 use crate::retry::{Answer, FailureKind, Step, Verdict, judge, next_step};
@@ -241,6 +242,17 @@ impl Worker {
         let plan = self.destination.plan();
         let verdict = judge(answer);
         self.observe(&plan, &row, verdict, sent_at, now);
+        if let Some(observer) = self.shared.observer.get() {
+            let (status, failure) = outcome(answer);
+            observer.attempted(&Attempt {
+                destination: &plan.name,
+                resent: row.attempts,
+                sent_at,
+                ended_at: now,
+                status,
+                failure,
+            });
+        }
         row.attempts = row.attempts.saturating_add(1);
         row.last_status = match answer {
             Answer::Status { code, .. } => Some(code),
