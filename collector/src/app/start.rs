@@ -46,6 +46,7 @@ use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog};
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{Ack, Settings};
+use crate::telemetry::traces::{Export, ExportError, TraceMetrics, Traces};
 
 /// Bytes of one journal record; an event is bounded far below it.
 const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -121,6 +122,9 @@ pub enum StartError {
     /// TLS.
     #[error(transparent)]
     Tls(#[from] edge::TlsError),
+    /// Traces.
+    #[error(transparent)]
+    Traces(#[from] ExportError),
     /// A listener.
     #[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
     Listen {
@@ -226,6 +230,10 @@ impl Gateway {
         let core = Core::open(parts, report)?;
         record_catalog(&store, &core, &current).await?;
         let activation = open_activation(&settings, database, &clock)?;
+        let (traces, export) = open_traces(&settings, &clock, &mut registry)?.unzip();
+        if let Some(traces) = &traces {
+            activation.observed_by(Arc::new(traces.clone()));
+        }
         let configs: Vec<_> = current
             .catalog
             .destinations
@@ -285,7 +293,7 @@ impl Gateway {
         }
         let told = &settings.telemetry;
         let recent = RecentOutcomes::new(told.outcomes_max, told.outcomes_sample);
-        let edge = Arc::new(edge.remembering(recent.clone()));
+        let edge = Arc::new(edge.remembering(recent.clone()).tracing(traces));
         let timer_rate = Arc::new(AtomicU32::new(settings.timers.rate_max));
         let parts = reload::Parts {
             origin,
@@ -327,6 +335,9 @@ impl Gateway {
         );
         let watch = watch::watch(Arc::clone(&reloads), stopping.clone());
         background.push(tokio::spawn(watch));
+        if let Some(export) = export {
+            background.push(tokio::spawn(export.run(stopping.clone())));
+        }
         let (offer, successors) = offer(&settings.data_dir, offered);
         let gateway = Self {
             background,
@@ -511,6 +522,21 @@ fn start_kafka(
         core.acknowledge_by(sink.acked());
     }
     Ok(Some(sink))
+}
+
+/// What traces requests and what sends their spans, where they are asked for.
+fn open_traces(
+    settings: &Settings,
+    clock: &Arc<SystemClock>,
+    registry: &mut Registry,
+) -> Result<Option<(Traces, Export)>, StartError> {
+    let metrics = TraceMetrics::register(registry);
+    let otlp = &settings.telemetry.otlp;
+    let Some(endpoint) = &otlp.endpoint else {
+        return Ok(None);
+    };
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    Ok(Some(Traces::new(otlp, endpoint, clock, metrics)?))
 }
 
 /// Offers the sockets; a gateway whose directory takes no unix socket goes without.

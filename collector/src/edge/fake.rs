@@ -77,6 +77,7 @@ pub(super) fn raw_hit(headers: &HeaderMap) -> RawHit<'_> {
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         body: &[],
         received_at: Timestamp(0),
+        trace: None,
     }
 }
 

@@ -57,6 +57,7 @@ use crate::clock::Clock;
 use crate::pipeline::enrich::GeoLookup;
 use crate::recent::{Ended, RecentOutcomes};
 use crate::settings::Settings;
+use crate::telemetry::traces::{Answered, RequestTrace, Stage, Traces};
 use crate::tracked::Tracked;
 use body::{BodyLimits, Buffered};
 use cors::Cors;
@@ -90,6 +91,8 @@ pub struct Edge<A, G> {
     admission: Admission,
     per_address: PerAddress,
     recent: RecentOutcomes,
+    /// None where nothing is traced.
+    traces: Option<Traces>,
 }
 
 impl<A, G> std::fmt::Debug for Edge<A, G> {
@@ -126,6 +129,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             metrics,
             bad_rows,
             recent: RecentOutcomes::default(),
+            traces: None,
         }
     }
 
@@ -133,6 +137,13 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
     #[must_use]
     pub fn remembering(mut self, recent: RecentOutcomes) -> Self {
         self.recent = recent;
+        self
+    }
+
+    /// Traces some of its requests.
+    #[must_use]
+    pub fn tracing(mut self, traces: Option<Traces>) -> Self {
+        self.traces = traces;
         self
     }
 
@@ -169,15 +180,27 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         // nothing, but only eight of a thread do, and thousands are held here while they wait.
         let terms = self.in_force.load_full();
         let (parts, body) = request.into_parts();
+        let trace = self.trace(&terms, &parts, channel);
         let cors = Cors::of(&parts.method, &parts.headers);
         let reply = match request::malformed(&parts) {
-            None => self.answer(&terms, &parts, body, channel).await,
+            None => {
+                let trace = trace.as_deref();
+                self.answer(&terms, &parts, body, channel, trace).await
+            }
             Some(why) => {
                 let status = StatusCode::BAD_REQUEST;
                 Reply::error(status, "bad_request", "the request is malformed", why)
             }
         };
         self.metrics.answered(parts.version, reply.status);
+        if let Some(trace) = trace {
+            trace.answered(Answered {
+                method: &parts.method,
+                route: terms.routes.of(parts.uri.path()).map(Route::path),
+                version: parts.version,
+                status: reply.status,
+            });
+        }
         let mut response = reply.into_response(parts.headers, cors);
         if let (Scheme::Https, Some(alt_svc)) = (channel.scheme, &terms.alt_svc) {
             response.headers_mut().insert(ALT_SVC, alt_svc.clone());
@@ -185,7 +208,24 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         response
     }
 
-    async fn answer<B>(&self, terms: &Terms, parts: &Parts, mut body: B, channel: Channel) -> Reply
+    /// A trace, where the request is one of those that get one.
+    fn trace(&self, terms: &Terms, parts: &Parts, channel: Channel) -> Option<Box<RequestTrace>> {
+        let traces = self.traces.as_ref()?;
+        let believed = terms
+            .proxies
+            .is_trusted(channel.peer)
+            .then_some(&parts.headers);
+        traces.begin(believed).map(Box::new)
+    }
+
+    async fn answer<B>(
+        &self,
+        terms: &Terms,
+        parts: &Parts,
+        mut body: B,
+        channel: Channel,
+        trace: Option<&RequestTrace>,
+    ) -> Reply
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -213,7 +253,9 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         let taken = self.take(terms, parts, body, route, admitted).await;
         let reply = match taken {
             Ok(taken) => {
-                let hit = self.raw_hit(parts, &taken, channel.peer);
+                let mut hit = self.raw_hit(parts, &taken, channel.peer);
+                hit.trace = trace;
+                hit.ended(Stage::Received);
                 let reply = self.route(terms, route, &hit).await;
                 reply.with_budget(taken.budget)
             }
@@ -345,6 +387,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             client_ip: client.ip,
             body: &taken.body,
             received_at: self.clock.now(),
+            trace: None,
         }
     }
 }

@@ -8,6 +8,8 @@ use http::request::Parts;
 use http::{Method, Version};
 use tidegate_event::Timestamp;
 
+use crate::telemetry::traces::{RequestTrace, Stage};
+
 /// What the connection was encrypted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -49,9 +51,18 @@ pub struct RawHit<'a> {
     pub body: &'a [u8],
     /// The gateway's clock when the request was complete.
     pub received_at: Timestamp,
+    /// Where it is one of those that are traced.
+    pub(super) trace: Option<&'a RequestTrace>,
 }
 
 impl<'a> RawHit<'a> {
+    /// Notes for its trace, where it has one, that `stage` is over.
+    pub(super) fn ended(&self, stage: Stage) {
+        if let Some(trace) = self.trace {
+            trace.ended(stage);
+        }
+    }
+
     /// A header's text; None where it is absent or not UTF-8.
     pub(super) fn header(&self, name: impl AsHeaderName) -> Option<&'a str> {
         text(self.headers, name)

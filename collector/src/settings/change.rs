@@ -223,4 +223,8 @@ pub const CHANGES: &[Change] = &[
     key!(Restart "telemetry.log_repeats_max" telemetry.log_repeats_max),
     key!(Restart "telemetry.outcomes_max" telemetry.outcomes_max),
     key!(Live "telemetry.outcomes_sample" telemetry.outcomes_sample),
+    key!(Restart "telemetry.otlp.endpoint" telemetry.otlp.endpoint),
+    key!(Restart "telemetry.otlp.sample" telemetry.otlp.sample),
+    key!(Restart "telemetry.otlp.queue_max" telemetry.otlp.queue_max),
+    key!(Restart "telemetry.otlp.timeout" telemetry.otlp.timeout_ms),
 ];

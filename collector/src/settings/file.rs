@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::change::{self, Changes};
-use super::form::{is_broker, is_cookie_name, is_domain, is_topic};
+use super::form::{is_broker, is_cookie_name, is_domain, is_topic, is_url};
 use super::{Ack, AdminTls, Cidr, Kafka, LogFormat, Settings, check, listeners};
 use crate::document::{Document, Environment, Faults, Found, Reader, Reason, Section};
 
@@ -296,7 +296,28 @@ fn operation(root: &Section<'_>, settings: &mut Settings) {
     telemetry.number("log_repeats_max", &mut told.log_repeats_max, 0..=1_000_000);
     telemetry.number("outcomes_max", &mut told.outcomes_max, 0..=1_000_000);
     telemetry.number("outcomes_sample", &mut told.outcomes_sample, 0..=COUNT_MAX);
+    otlp(telemetry.section("otlp"), &mut told.otlp);
     telemetry.finish();
+}
+
+fn otlp(section: Section<'_>, otlp: &mut super::Otlp) {
+    if let Some(found) = section.get("endpoint")
+        && let Some(url) = found.text()
+    {
+        if is_url(&url) {
+            otlp.endpoint = Some(url);
+        } else {
+            found.fault(Reason::Form {
+                given: url,
+                form: "an http or https URL without credentials",
+                example: "\"http://127.0.0.1:4318/v1/traces\"",
+            });
+        }
+    }
+    section.number("sample", &mut otlp.sample, 0..=COUNT_MAX);
+    section.number("queue_max", &mut otlp.queue_max, 16..=1_000_000);
+    section.duration("timeout", &mut otlp.timeout_ms, 100..=5 * MINUTE);
+    section.finish();
 }
 
 /// The sections about what is kept: dedup, profiles, checkpoint, timers, bad rows.

@@ -55,9 +55,14 @@ pub(super) fn is_mail_address(address: &str) -> bool {
     })
 }
 
-/// An absolute https URL that carries no credentials.
-pub(super) fn is_secure_url(url: &str) -> bool {
+/// An absolute http or https URL that carries no credentials.
+pub(super) fn is_url(url: &str) -> bool {
     let authority = |url: &Uri| url.authority().is_some_and(|it| !it.as_str().contains('@'));
     url.parse::<Uri>()
-        .is_ok_and(|url| url.scheme_str() == Some("https") && authority(&url))
+        .is_ok_and(|url| matches!(url.scheme_str(), Some("https" | "http")) && authority(&url))
+}
+
+/// One that is encrypted.
+pub(super) fn is_secure_url(url: &str) -> bool {
+    is_url(url) && url.starts_with("https:")
 }

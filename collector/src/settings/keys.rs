@@ -476,6 +476,26 @@ pub const KEYS: &[Key] = &[
         "100",
         "Of accepted events every this many is kept there; of all others each one. 0 keeps no accepted one.",
     ),
+    unset(
+        "telemetry.otlp.endpoint",
+        "\"http://127.0.0.1:4318/v1/traces\"",
+        "Where an OpenTelemetry collector takes traces, as OTLP over HTTP (protobuf). Unset, nothing is traced. Credentials come by the variable `OTEL_EXPORTER_OTLP_HEADERS`, further attributes of this instance by `OTEL_RESOURCE_ATTRIBUTES`.",
+    ),
+    set(
+        "telemetry.otlp.sample",
+        "1000",
+        "One request, and one delivery, in so many is traced, at random; 1 traces all, 0 none. A `traceparent` of one of `edge.trusted_proxies` decides for its request instead.",
+    ),
+    set(
+        "telemetry.otlp.queue_max",
+        "4096",
+        "Spans waiting to be sent; further ones are dropped and counted.",
+    ),
+    set(
+        "telemetry.otlp.timeout",
+        "\"10s\"",
+        "How long a batch of spans may take to be sent, retries included.",
+    ),
 ];
 
 /// `deploy/tidegate.example.toml`: every key with its default; keys without one, and the whole of

@@ -385,6 +385,21 @@ pub struct Telemetry {
     pub outcomes_max: usize,
     /// Of accepted events every this many is kept; 0: none.
     pub outcomes_sample: u32,
+    /// `[telemetry.otlp]`
+    pub otlp: Otlp,
+}
+
+/// `[telemetry.otlp]`: traces for an OpenTelemetry collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otlp {
+    /// Where it takes traces; None: nothing is traced.
+    pub endpoint: Option<String>,
+    /// One request in so many is traced; 0: none.
+    pub sample: u32,
+    /// Spans waiting to be sent; further ones are dropped.
+    pub queue_max: usize,
+    /// How long one batch may take to be sent.
+    pub timeout_ms: u64,
 }
 
 impl Cidr {
@@ -539,6 +554,12 @@ impl Default for Settings {
                 log_repeats_max: 20,
                 outcomes_max: 1_000,
                 outcomes_sample: 100,
+                otlp: Otlp {
+                    endpoint: None,
+                    sample: 1_000,
+                    queue_max: 4_096,
+                    timeout_ms: 10_000,
+                },
             },
         }
     }

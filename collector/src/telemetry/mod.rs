@@ -1,8 +1,9 @@
 //! What the process says about itself: tracing events to standard error, as text for people and as
 //! JSON where no terminal reads. What repeats too often is left out and counted. Spans and fields carry no personal data: no ids, no addresses of
-//! visitors, no payloads.
+//! visitors, no payloads. Traces of requests, where they are asked for, are [`traces`]' matter.
 
 mod repeats;
+pub mod traces;
 
 use std::io::IsTerminal as _;
 

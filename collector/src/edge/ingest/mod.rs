@@ -23,6 +23,7 @@ use crate::core::Refused;
 use crate::pipeline::consent::{self, Signals};
 use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
 use crate::pipeline::enrich::{self, GeoLookup, RequestFacts};
+use crate::telemetry::traces::Stage;
 use crate::tracked::Tracked;
 use receipt::Receipt;
 pub(super) use rows::Row;
@@ -98,7 +99,10 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
             reason,
         });
     }
-    if let Err(refused) = receipt.wait().await {
+    hit.ended(Stage::Decided);
+    let waited = receipt.wait().await;
+    hit.ended(Stage::Durable);
+    if let Err(refused) = waited {
         retry_after_s = retry_after_s.max(retry_after(refused));
         rows.fail_waiting(refused);
     }

@@ -1,0 +1,129 @@
+//! From the bounded queue to the collector, in batches. Nothing waits for it: while the collector is
+//! away the queue fills, and what finds no room is dropped where it was made.
+
+use std::time::Duration;
+
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use tokio::sync::{mpsc, watch};
+
+use super::TraceMetrics;
+use super::client::{ExportError, HttpExport};
+use crate::settings::Otlp;
+
+/// Spans of one request to the collector.
+const BATCH_MAX: usize = 512;
+/// How long a batch that is not full waits for more.
+const BATCH_WAIT: Duration = Duration::from_secs(1);
+/// How long the last batches may take when the gateway stops.
+const LAST_MAX: Duration = Duration::from_secs(2);
+
+/// The far end of the queue.
+#[derive(Debug)]
+pub struct Export {
+    queued: mpsc::Receiver<SpanData>,
+    /// Taken from the queue for the next batch.
+    batch: Vec<SpanData>,
+    exporter: SpanExporter,
+    metrics: TraceMetrics,
+}
+
+impl Export {
+    pub(super) fn new(
+        settings: &Otlp,
+        endpoint: &str,
+        queued: mpsc::Receiver<SpanData>,
+        metrics: TraceMetrics,
+    ) -> Result<Self, ExportError> {
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let mut exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(HttpExport::new(timeout)?)
+            .with_endpoint(endpoint)
+            .with_protocol(Protocol::HttpBinary)
+            .with_timeout(timeout)
+            .build()?;
+        // With OTEL_RESOURCE_ATTRIBUTES, by which an orchestrator names the instance.
+        let resource = Resource::builder()
+            .with_service_name("tidegate")
+            .with_attribute(opentelemetry::KeyValue::new(
+                "service.version",
+                env!("CARGO_PKG_VERSION"),
+            ))
+            .build();
+        exporter.set_resource(&resource);
+        Ok(Self {
+            queued,
+            batch: Vec::new(),
+            exporter,
+            metrics,
+        })
+    }
+
+    /// Sends until told to stop, then what is queued by then.
+    pub async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => break,
+                () = self.fill() => {}
+            }
+            self.send().await;
+        }
+        // From now on spans are dropped where they are made.
+        self.queued.close();
+        let last = async {
+            while self.take() {
+                self.send().await;
+            }
+            self.send().await;
+        };
+        let _ = tokio::time::timeout(LAST_MAX, last).await;
+    }
+
+    /// Returns with a full batch, or with what came within [`BATCH_WAIT`] of the first.
+    async fn fill(&mut self) {
+        if self.queued.recv_many(&mut self.batch, BATCH_MAX).await == 0 {
+            return std::future::pending().await;
+        }
+        let more = async {
+            while self.batch.len() < BATCH_MAX {
+                let room = BATCH_MAX - self.batch.len();
+                if self.queued.recv_many(&mut self.batch, room).await == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(BATCH_WAIT, more).await;
+    }
+
+    /// Fills the batch from what is queued; true where it is full.
+    fn take(&mut self) -> bool {
+        while self.batch.len() < BATCH_MAX {
+            match self.queued.try_recv() {
+                Ok(span) => self.batch.push(span),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    async fn send(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        let spans = batch.len() as u64;
+        if spans == 0 {
+            return;
+        }
+        if let Err(error) = self.exporter.export(batch).await {
+            self.metrics.failed.inc_by(spans);
+            tracing::warn!(
+                %error,
+                spans,
+                "the collector did not take a batch of spans: look at it, and at telemetry.otlp.endpoint"
+            );
+        } else {
+            self.metrics.sent.inc_by(spans);
+        }
+    }
+}
