@@ -28,3 +28,4 @@ mod outcomes;
 mod shutdown;
 mod edge_is_not_admin;
 mod webhook;
+mod otlp;

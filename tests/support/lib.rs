@@ -18,6 +18,7 @@ pub mod load;
 pub mod records;
 pub mod kafka;
 pub mod receiver;
+pub mod otlp;
 pub mod trace;
 pub mod disk;
 
