@@ -141,6 +141,8 @@ impl Acme {
             directory = self.settings.directory,
             "ordering a certificate"
         );
+        // What was asked before is over.
+        let _ = self.client.take_asked_ms();
         let ordered = tokio::time::timeout(ORDER_MAX, self.order()).await;
         let ordered = match ordered.unwrap_or(Err(AcmeError::Timeout)) {
             Ok(pem) => {
