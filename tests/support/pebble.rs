@@ -36,15 +36,14 @@ pub fn free_port() -> u16 {
 }
 
 impl Pebble {
-    /// Starts one that looks for proofs on `tls_port` and signs for `validity_s`; None, said on
-    /// stdout, where there is no Go to build it.
+    /// Starts one that looks for proofs on `tls_port` and signs for `validity_s`; None where there is
+    /// no Go to build it.
     ///
     /// # Panics
     /// Where it does not start.
     #[must_use]
     pub fn start(tls_port: u16, validity_s: u32) -> Option<Self> {
         if !installed("go") {
-            println!("skipped: no Go, which Pebble is built by");
             return None;
         }
         let binaries = build();
