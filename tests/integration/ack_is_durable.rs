@@ -19,7 +19,7 @@ fn every_200_is_written_after_the_fdatasync_that_covers_it() {
     let mut gateway = Gateway::start_by(&Config::new(), traced);
     trace::signal_the_tracee(&mut gateway);
 
-    let load = Load::start(gateway.target(), 4);
+    let load = Load::start(&gateway.target(), 4);
     load.wait_for(200);
     let report = load.stop();
     assert!(gateway.terminate().success());
@@ -50,7 +50,7 @@ fn a_build_without_the_fdatasync_is_found_out() {
     let log = gateway.log();
     assert!(log.contains("ACKS ARE NOT DURABLE"), "{log}");
 
-    let load = Load::start(gateway.target(), 4);
+    let load = Load::start(&gateway.target(), 4);
     load.wait_for(50);
     let report = load.stop();
     assert!(gateway.terminate().success());

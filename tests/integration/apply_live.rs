@@ -18,7 +18,7 @@ fn a_new_segment_is_live_within_a_second_and_no_request_fails() {
         "count(event.name == \"Order Completed\", \"1h\") >= 1",
     );
     let gateway = Gateway::start(&old);
-    let load = Load::start(gateway.target(), 32);
+    let load = Load::start(&gateway.target(), 32);
     load.wait_for(1_000);
 
     let catalog = gateway.write_catalog(&new);

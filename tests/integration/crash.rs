@@ -21,7 +21,7 @@ fn ten_kills_under_load_lose_nothing_acked_and_double_nothing() {
         "count(event.name == \"Product Viewed\", \"1h\") >= 3",
     );
     let mut gateway = Gateway::start(&config);
-    let load = Load::start(gateway.target(), CONNECTIONS);
+    let load = Load::start(&gateway.target(), CONNECTIONS);
     let each_round = if long() { 20_000 } else { 2_000 };
     for _ in 0..ROUNDS {
         load.wait_for(each_round);

@@ -25,7 +25,7 @@ fn ends_honestly(fault: &str) {
     let failing =
         &mut |serve, dir: &std::path::Path| trace::under_strace(&serve, dir, &["-e", fault]);
     let mut gateway = Gateway::start_by(&config, failing);
-    let load = Load::start(gateway.target(), 4);
+    let load = Load::start(&gateway.target(), 4);
     let status = gateway.process().wait();
     let report = load.stop();
     assert!(!status.success(), "{status}:\n{}", gateway.log());

@@ -17,7 +17,7 @@ fn a_full_disk_is_a_503_until_there_is_room_again() {
         .set("journal", "segment_bytes", "\"4MiB\"")
         .set("journal", "disk_budget", "\"1GiB\"");
     let mut gateway = Gateway::start(&config);
-    let load = Load::start(gateway.target(), 16);
+    let load = Load::start(&gateway.target(), 16);
     load.wait_for(500);
     let filler = disk.fill();
     eventually("a 503 on the full disk", || {

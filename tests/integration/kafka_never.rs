@@ -15,7 +15,7 @@ fn it_serves_until_the_disk_budget_and_then_says_503() {
         .set("journal", "segment_bytes", "\"4MiB\"")
         .set("journal", "disk_budget", "\"24MiB\"");
     let mut gateway = Gateway::start(&config);
-    let load = Load::start(gateway.target(), 16);
+    let load = Load::start(&gateway.target(), 16);
     // A short 503 may also come while the next small segment is being prepared.
     let page = json!({"type": "page", "anonymousId": "a"});
     eventually("the disk budget", || {

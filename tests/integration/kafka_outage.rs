@@ -17,7 +17,7 @@ fn an_outage_costs_no_event_no_order_and_no_memory() {
     let mut broker = Broker::start();
     let config = Config::new().kafka(broker.address(), "outage");
     let mut gateway = Gateway::start(&config);
-    let load = Load::paced(gateway.target(), 32, Duration::from_millis(10));
+    let load = Load::paced(&gateway.target(), 32, Duration::from_millis(10));
     load.wait_for(2_000);
     let before_kib = gateway.process().memory_kib().expect("it runs");
 

@@ -8,7 +8,7 @@ use tidegate_tests::{Broker, Config, Gateway, turn};
 fn sigterm_under_load_exits_0_and_loses_nothing() {
     let _turn = turn();
     let mut gateway = Gateway::start(&Config::new());
-    let load = Load::start(gateway.target(), 32);
+    let load = Load::start(&gateway.target(), 32);
     load.wait_for(2_000);
     let status = gateway.terminate();
     let report = load.stop();
@@ -17,7 +17,7 @@ fn sigterm_under_load_exits_0_and_loses_nothing() {
     assert_holds("the journal", &message_ids(&records), &report.acked, true);
 
     gateway.start_again();
-    let again = Load::start(gateway.target(), 4);
+    let again = Load::start(&gateway.target(), 4);
     again.wait_for(10);
     let _ = again.stop();
     assert!(gateway.terminate().success());
@@ -28,7 +28,7 @@ fn sigterm_hands_kafka_what_is_in_flight() {
     let _turn = turn();
     let broker = Broker::start();
     let mut gateway = Gateway::start(&Config::new().kafka(broker.address(), "shutdown"));
-    let load = Load::start(gateway.target(), 8);
+    let load = Load::start(&gateway.target(), 8);
     load.wait_for(1_000);
     let status = gateway.terminate();
     let _ = load.stop();

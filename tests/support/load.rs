@@ -62,14 +62,14 @@ struct Shared {
 impl Load {
     /// Starts `connections` clients as fast as they can.
     #[must_use]
-    pub fn start(target: Target, connections: usize) -> Self {
+    pub fn start(target: &Target, connections: usize) -> Self {
         Self::paced(target, connections, Duration::ZERO)
     }
 
     /// Starts `connections` clients that rest for `pause` after each answer.
     #[must_use]
-    pub fn paced(target: Target, connections: usize, pause: Duration) -> Self {
-        let lane = || Arc::new(Lane::new(Spoken::Http1, Arc::clone(&target), String::new()));
+    pub fn paced(target: &Target, connections: usize, pause: Duration) -> Self {
+        let lane = || Arc::new(Lane::new(Spoken::Http1, Arc::clone(target), String::new()));
         let lanes = (0..connections).map(|_| (lane(), 1)).collect();
         Self::on(lanes, pause)
     }
