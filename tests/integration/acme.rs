@@ -23,7 +23,7 @@ const DAY_S: u32 = 86_400;
 fn authority(tls_port: u16, validity_s: u32) -> Option<Pebble> {
     let pebble = Pebble::start(tls_port, validity_s);
     if pebble.is_none() {
-        println!("skipped: no Go, which Pebble is built by");
+        eprintln!("skipped: no Go, which Pebble is built by");
     }
     pebble
 }
