@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -30,6 +31,8 @@ pub fn trusting(pem: &str, alpn: &[&[u8]]) -> Arc<ClientConfig> {
         .expect("versions that the provider has")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    // A resumed session shows the certificate of its first handshake.
+    config.resumption = Resumption::disabled();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Arc::new(config)
 }
