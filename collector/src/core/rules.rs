@@ -57,8 +57,6 @@ pub struct RuleSegment {
     pub needs: Option<SlotSet>,
     /// It becomes false at a session's end.
     pub reads_session: bool,
-    /// When time alone may change its verdict.
-    pub wake: Vec<Wake>,
     /// An overdue wake-up older than this fires no nudge.
     pub wake_up_max_delay_ms: i64,
 }
@@ -91,6 +89,8 @@ pub struct Rules {
     pub aggregates: Vec<(CellKey, AggregateSpec)>,
     /// For each of [`Rules::aggregates`]: the slot that shows it, and its index in the plan.
     pub aggregate_slots: Vec<(Option<usize>, usize)>,
+    /// When time alone may change a verdict, of all segments that read no event field; each once.
+    pub wakes: Vec<Wake>,
     /// Positions, ordered by the segment's key.
     by_id: Vec<(SegmentId, usize)>,
     slots: usize,
@@ -154,6 +154,7 @@ impl Rules {
             generation,
             segments,
             by_id,
+            wakes: wakes(plan),
             event_slots: fields().filter(|(_, f)| f.is_event_field()).collect(),
             state_slots: fields()
                 .filter(|(_, f)| !f.is_event_field() && !matches!(f, Field::Aggregate(_)))
@@ -194,6 +195,11 @@ impl Rules {
     pub fn position(&self, id: SegmentId) -> Option<usize> {
         let found = self.by_id.binary_search_by_key(&id, |(id, _)| *id);
         found.ok().map(|found| self.by_id[found].1)
+    }
+
+    /// Every segment's key with its position, ordered by key.
+    pub fn by_id(&self) -> impl Iterator<Item = (SegmentId, usize)> + '_ {
+        self.by_id.iter().copied()
     }
 
     /// True where the event carries every event field that the segment at `position` reads.
@@ -255,6 +261,17 @@ fn ordered(aggregates: &[AggregateSpec]) -> Result<Vec<(CellKey, usize)>, RulesE
     Ok(keyed)
 }
 
+fn wakes(plan: &tidegate_rules_wasm::Plan) -> Vec<Wake> {
+    let mut wakes: Vec<Wake> = Vec::new();
+    let timed = plan.segments.iter().filter(|s| s.event_slots.is_empty());
+    for wake in timed.flat_map(|segment| &segment.wake) {
+        if !wakes.contains(wake) {
+            wakes.push(*wake);
+        }
+    }
+    wakes
+}
+
 fn segments(
     plan: &tidegate_rules_wasm::Plan,
     catalog: &Catalog,
@@ -277,11 +294,6 @@ fn segments(
             id: planned.id,
             needs: (!planned.event_slots.is_empty()).then_some(needs),
             reads_session: planned.reads_session,
-            wake: if planned.event_slots.is_empty() {
-                planned.wake.clone()
-            } else {
-                Vec::new()
-            },
             wake_up_max_delay_ms: i64::try_from(declared.wake_up_max_delay_ms).unwrap_or(i64::MAX),
         });
     }

@@ -12,6 +12,7 @@ use tidegate_rules_wasm::{
 use crate::core::rules::{Rules, SlotSet, Worker};
 use crate::profile::Profile;
 use crate::profile::aggregate::{Reading, Value};
+use crate::profile::membership::MembershipState;
 use crate::session::Session;
 
 /// What a decision reads beside the event.
@@ -76,8 +77,8 @@ pub fn decide<'r>(rules: &'r Rules, worker: &mut Worker, moment: Moment<'_>) -> 
     decided
 }
 
-/// What the verdicts change, in catalog order. A profile is in few of the segments there are: a
-/// verdict of false matters only where it is a member.
+/// What the verdicts change, in catalog order. Segments and memberships are both ordered by key, so
+/// that one pass over the two does instead of a search for each.
 fn transitions<'r>(
     rules: &'r Rules,
     verdicts: &[Verdict],
@@ -85,21 +86,20 @@ fn transitions<'r>(
     profile: &Profile,
 ) -> Vec<TransitionRef<'r>> {
     let mut changed: SmallVec<[(usize, Change, u32); 8]> = SmallVec::new();
-    for (position, verdict) in verdicts.iter().enumerate() {
-        if *verdict == Verdict::True && rules.is_evaluated(position, present) {
-            let was = profile.memberships.get(rules.segments[position].id);
-            if !was.member {
-                changed.push((position, Change::Enter, was.epoch));
-            }
-        }
-    }
-    for (segment, was) in profile.memberships.iter().filter(|(_, was)| was.member) {
+    let mut memberships = profile.memberships.iter().peekable();
+    for (segment, position) in rules.by_id() {
         // A segment that left the catalog has no verdict: its members stay as they are.
-        let Some(position) = rules.position(segment) else {
-            continue;
+        while memberships.next_if(|(own, _)| *own < segment).is_some() {}
+        let was = memberships
+            .next_if(|(own, _)| *own == segment)
+            .map_or_else(MembershipState::default, |(_, was)| was);
+        let change = match (verdicts[position], was.member) {
+            (Verdict::True, false) => Change::Enter,
+            (Verdict::False, true) => Change::Exit,
+            (Verdict::True | Verdict::False | Verdict::Unknown, _) => continue,
         };
-        if verdicts[position] == Verdict::False && rules.is_evaluated(position, present) {
-            changed.push((position, Change::Exit, was.epoch));
+        if rules.is_evaluated(position, present) {
+            changed.push((position, change, was.epoch));
         }
     }
     changed.sort_unstable_by_key(|(position, ..)| *position);
@@ -305,7 +305,7 @@ fn fill_json(record: &mut RecordBuffer, slot: usize, value: &Json<'_>) -> bool {
 
 /// The earliest time after `now` at which a segment's verdict may change without an event.
 fn wake_up(rules: &Rules, readings: &[Option<Reading>], moment: Moment<'_>) -> Option<Timestamp> {
-    let wakes = rules.segments.iter().flat_map(|segment| &segment.wake);
+    let wakes = rules.wakes.iter();
     wakes
         .filter_map(|wake| match wake {
             Wake::WindowEdge(aggregate) | Wake::Absent(aggregate) => readings[*aggregate]?.edge,

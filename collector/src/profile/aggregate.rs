@@ -378,6 +378,16 @@ fn reading(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
 }
 
 fn windowed(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
+    if cells.is_empty() {
+        // Most profiles have cells of few aggregates, and finding the bucket is a division.
+        let is_sum = spec.kind == AggregateKind::Sum;
+        let value = if is_sum {
+            Value::Float(0.0)
+        } else {
+            Value::Int(0)
+        };
+        return Reading { value, edge: None };
+    }
     let now_bucket = bucket_number(spec, now);
     let (mut count, mut sum, mut oldest) = (0u64, 0f64, None::<u64>);
     for cell in cells
