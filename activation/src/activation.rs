@@ -188,6 +188,13 @@ impl Activation {
         self.inner.shared.cursor.load(Ordering::Acquire)
     }
 
+    /// True where no destination wants any change now: what becomes durable meanwhile need not be
+    /// read.
+    #[must_use]
+    pub fn wants_nothing(&self) -> bool {
+        self.inner.state.lock().routes.is_empty()
+    }
+
     /// Stores the changes of all records before `next_offset` in one synced write, then wakes the
     /// workers. Handing in again what is behind the cursor does nothing. Blocks for one fdatasync.
     ///

@@ -45,6 +45,11 @@ impl Routes {
         routes
     }
 
+    /// True where nobody wants any segment.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_segment.is_empty() && self.all.is_empty()
+    }
+
     fn of(&self, segment: &str) -> impl Iterator<Item = &Arc<Destination>> {
         self.by_segment
             .get(segment)

@@ -131,6 +131,16 @@ impl Catalogs {
             .commit(&prepared, self.clock.now())
             .map_err(refused)?;
         if ready.changes {
+            // Before the rules: the first change that they decide finds its destination.
+            let configs: Vec<_> = prepared
+                .catalog
+                .destinations
+                .iter()
+                .map(check::config)
+                .collect();
+            self.activation
+                .set_destinations(&configs)
+                .map_err(|error| failed(&error))?;
             let digest = &prepared.applied.digest;
             self.core
                 .switch(rules, digest)
@@ -144,15 +154,6 @@ impl Catalogs {
             }
             let sources = self.sources.load().followed_by(&prepared.catalog);
             self.sources.store(Arc::new(sources));
-            let configs: Vec<_> = prepared
-                .catalog
-                .destinations
-                .iter()
-                .map(check::config)
-                .collect();
-            self.activation
-                .set_destinations(&configs)
-                .map_err(|error| failed(&error))?;
         }
         tracing::info!(generation, "catalog applied");
         Ok(prepared.applied)

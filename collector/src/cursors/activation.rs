@@ -101,9 +101,26 @@ struct Failed;
 impl Follower {
     fn run(mut self) {
         while !self.pace.stopped() {
-            if self.follow().is_err() {
+            if self.activation.wants_nothing() {
+                self.pass_over();
+            } else if self.follow().is_err() {
                 self.pace.pause(BACKOFF_MS);
             }
+        }
+    }
+
+    /// While nobody wants any change the records are not even read.
+    fn pass_over(&mut self) {
+        while !self.pace.stopped() {
+            // In this order: what is durable here was decided before a destination came.
+            let durable = self.journal.durable();
+            if !self.activation.wants_nothing() {
+                return;
+            }
+            if durable > self.cursor.position() {
+                self.cursor.advance(durable);
+            }
+            self.wait_past(durable);
         }
     }
 
@@ -118,21 +135,28 @@ impl Follower {
         let mut batch = Vec::new();
         while !self.pace.stopped() {
             let durable = self.journal.durable();
+            if self.activation.wants_nothing() {
+                return Ok(());
+            }
             let next = collect(&mut reader, &mut batch)?;
             let caught_up = next.is_none();
             let next = next.unwrap_or(durable);
             self.hand_in(&mut batch, next)?;
             if caught_up {
-                let past = self.journal.wait_past(durable);
-                self.pace.until(past, IDLE_MS);
-                std::thread::sleep(GATHER);
-                // A journal that has ended answers at once, for ever.
-                if self.journal.durable() == durable {
-                    self.pace.pause(ENDED_MS);
-                }
+                self.wait_past(durable);
             }
         }
         Ok(())
+    }
+
+    fn wait_past(&mut self, durable: u64) {
+        let past = self.journal.wait_past(durable);
+        self.pace.until(past, IDLE_MS);
+        std::thread::sleep(GATHER);
+        // A journal that has ended answers at once, for ever.
+        if self.journal.durable() == durable {
+            self.pace.pause(ENDED_MS);
+        }
     }
 
     fn hand_in(&mut self, batch: &mut Vec<Intent>, next: u64) -> Result<(), Failed> {
