@@ -3,6 +3,7 @@
 //! Everything between taking a ticket and filling it happens under the person's lock without any
 //! await. Nothing can fail there: room was reserved before anything was touched.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -339,11 +340,11 @@ impl Arrival<'_> {
         (own + traits.raw.len() <= max).then_some(&*traits.raw)
     }
 
-    fn message_id(&self) -> String {
-        self.hit.hit.message_id.as_deref().map_or_else(
-            || Uuid::from_u128(self.core.mint()).to_string(),
-            str::to_owned,
-        )
+    fn message_id(&self) -> Cow<'_, str> {
+        match &self.hit.hit.message_id {
+            Some(id) => Cow::Borrowed(id),
+            None => Cow::Owned(Uuid::from_u128(self.core.mint()).to_string()),
+        }
     }
 }
 

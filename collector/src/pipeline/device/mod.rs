@@ -42,8 +42,9 @@ pub(super) fn device(user_agent: Option<&str>) -> Device {
     for word in words.filter(|word| (2..=WORD_MAX).contains(&word.len())) {
         let mut lower = [0; WORD_MAX];
         let lower = &mut lower[..word.len()];
-        lower.copy_from_slice(word);
-        lower.make_ascii_lowercase();
+        for (to, from) in lower.iter_mut().zip(word) {
+            *to = from.to_ascii_lowercase();
+        }
         note(&mut seen, lower);
     }
     let browser = user_agent.starts_with("Mozilla/") || user_agent.starts_with("Opera/");
