@@ -62,8 +62,8 @@ impl Steps {
 /// The hit of a body with one event: step 1.
 #[must_use]
 pub fn decode(body: &[u8]) -> Hit<'_> {
-    let mut envelope = native::read(body, &LIMITS).expect("the workload is JSON");
-    let event = envelope.events.pop().expect("one event");
+    let envelope = native::read(body, &LIMITS).expect("the workload is JSON");
+    let event = envelope.decode().next().expect("one event");
     event.hit.expect("the workload is good")
 }
 

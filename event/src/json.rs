@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+/// Members that most objects of an event have at most: one allocation for each.
+const USUAL_MEMBERS: usize = 8;
+
 /// One borrowed JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
@@ -70,6 +73,16 @@ impl<'a> Json<'a> {
     }
 }
 
+impl From<u64> for Json<'_> {
+    fn from(value: u64) -> Self {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "beyond i64 a double is what JSON readers use"
+        )]
+        i64::try_from(value).map_or(Json::Float(value as f64), Json::Int)
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(JsonVisitor(std::marker::PhantomData))
@@ -94,11 +107,7 @@ impl<'de: 'a, 'a> Visitor<'de> for JsonVisitor<'a> {
         Ok(Json::Int(value))
     }
     fn visit_u64<E>(self, value: u64) -> Result<Json<'a>, E> {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "beyond i64 a double is what JSON readers use"
-        )]
-        Ok(i64::try_from(value).map_or(Json::Float(value as f64), Json::Int))
+        Ok(Json::from(value))
     }
     fn visit_f64<E>(self, value: f64) -> Result<Json<'a>, E> {
         Ok(Json::Float(value))
@@ -119,6 +128,9 @@ impl<'de: 'a, 'a> Visitor<'de> for JsonVisitor<'a> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'a>, A::Error> {
         let mut members = Vec::new();
         while let Some(Key(key)) = map.next_key()? {
+            if members.is_empty() {
+                members.reserve(USUAL_MEMBERS);
+            }
             members.push((key, map.next_value()?));
         }
         Ok(Json::Object(members))

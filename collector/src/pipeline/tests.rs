@@ -38,8 +38,8 @@ fn source() -> Source {
 }
 
 fn hit(body: &str) -> Hit<'_> {
-    let mut envelope = native::read(body.as_bytes(), &LIMITS).unwrap();
-    envelope.events.remove(0).hit.unwrap()
+    let envelope = native::read(body.as_bytes(), &LIMITS).unwrap();
+    envelope.decode().next().unwrap().hit.unwrap()
 }
 
 struct Atlas;

@@ -50,7 +50,7 @@ fn source(anonymous: bool) -> Source {
 }
 
 fn check(envelope: Envelope<'_>, source: &Source) {
-    for event in envelope.events {
+    for event in envelope.decode() {
         let Ok(hit) = event.hit else { continue };
         let Ok(consented) = resolve(hit, &Signals::default(), source) else {
             continue;

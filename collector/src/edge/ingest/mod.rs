@@ -58,12 +58,12 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
 ) -> Ingested<'a> {
     let source = &sender.source;
     let request = Request::new(edge, hit, source, &envelope);
-    let mut visitor = Visitor::of(&terms.cookie, hit, &envelope.events);
-    let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events.len());
+    let mut visitor = Visitor::of(&terms.cookie, hit, &envelope);
+    let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events());
     let mut receipt = Receipt::new(&edge.core, tracked);
-    let mut rows = Rows::new(edge, hit, source, envelope.events.len());
+    let mut rows = Rows::new(edge, hit, source, envelope.events());
     let (mut retry_after_s, mut budget) = (None, None);
-    for (index, event) in envelope.events.into_iter().enumerate() {
+    for (index, event) in envelope.decode().enumerate() {
         if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
             tokio::task::yield_now().await;
         }

@@ -10,7 +10,7 @@ use tidegate_event::{ConsentState, Consented, Identified, Identity};
 use crate::catalog::{Source, SourceKind};
 use crate::edge::cookie::{CookieRule, Embedding};
 use crate::edge::request::RawHit;
-use crate::pipeline::decode::Decoded;
+use crate::pipeline::decode::Envelope;
 use crate::pipeline::identify::{self, CookieAction, CookieFacts};
 
 /// One request's visitor.
@@ -27,12 +27,12 @@ pub(super) struct Visitor<'r> {
 }
 
 impl<'r> Visitor<'r> {
-    pub(super) fn of(rule: &'r CookieRule, hit: &RawHit<'r>, events: &[Decoded<'_>]) -> Self {
+    pub(super) fn of(rule: &'r CookieRule, hit: &RawHit<'r>, envelope: &Envelope<'_>) -> Self {
         Self {
             rule,
             headers: hit.headers,
             embedding: Embedding::of(hit),
-            distinct_anonymous_ids: distinct_anonymous_ids(events),
+            distinct_anonymous_ids: distinct(envelope.anonymous_ids()),
             brought: None,
             minted: None,
             minted_is_stored: false,
@@ -83,10 +83,7 @@ impl<'r> Visitor<'r> {
 }
 
 /// 0, 1, or 2 for "more than one": a cookie is linked only where it is exactly one.
-fn distinct_anonymous_ids(events: &[Decoded<'_>]) -> usize {
-    let mut ids = events
-        .iter()
-        .filter_map(|event| event.hit.as_ref().ok()?.anonymous_id.as_deref());
+fn distinct<'e>(mut ids: impl Iterator<Item = &'e str>) -> usize {
     match ids.next() {
         None => 0,
         Some(first) if ids.all(|id| id == first) => 1,

@@ -20,15 +20,40 @@ pub(super) struct Shared<'a> {
     pub(super) server_channel: bool,
 }
 
-/// Reads one element of a batch; `raw` is well-formed JSON.
-pub(super) fn element<'a>(raw: &'a str, limits: &Limits, shared: &Shared<'a>) -> Decoded<'a> {
-    match serde_json::from_str::<Fields<'a>>(raw) {
-        Ok(fields) => decode(raw, fields, limits, shared),
-        Err(error) => Decoded {
-            raw,
-            message_id: None,
-            hit: Err(unparsable(raw, &error)),
-        },
+/// One event after the first pass.
+#[derive(Debug)]
+pub(super) struct Sent<'a> {
+    raw: &'a str,
+    fields: Result<Fields<'a>, DecodeError>,
+}
+
+impl<'a> Sent<'a> {
+    /// Reads one element of a batch; `raw` is well-formed JSON.
+    pub(super) fn element(raw: &'a str) -> Self {
+        let fields = Fields::read(raw, 0).map_err(|error| unparsable(raw, &error));
+        Self { raw, fields }
+    }
+
+    /// The request is one event.
+    pub(super) const fn single(raw: &'a str, fields: Result<Fields<'a>, DecodeError>) -> Self {
+        Self { raw, fields }
+    }
+
+    pub(super) fn anonymous_id(&self) -> Option<&str> {
+        let fields = self.fields.as_ref().ok()?;
+        fields.anonymous_id.as_str().filter(|id| !id.is_empty())
+    }
+
+    /// The second pass.
+    pub(super) fn decode(self, limits: &Limits, shared: &Shared<'a>) -> Decoded<'a> {
+        match self.fields {
+            Ok(fields) => decode(self.raw, fields, limits, shared),
+            Err(error) => Decoded {
+                raw: self.raw,
+                message_id: None,
+                hit: Err(error),
+            },
+        }
     }
 }
 
@@ -48,7 +73,7 @@ pub(super) fn unparsable(raw: &str, error: &serde_json::Error) -> DecodeError {
 }
 
 /// Judges the first pass's fields.
-pub(super) fn decode<'a>(
+fn decode<'a>(
     raw: &'a str,
     fields: Fields<'a>,
     limits: &Limits,

@@ -1,9 +1,13 @@
-//! The first pass over an event or a batch: its known members, scalars parsed and objects as text.
-//! Types are not judged here, so that a wrong one can be named with its path.
+//! The first pass over an event or a batch: its known members, scalars parsed, objects and a batch's
+//! events as text. Types are not judged here, so that a wrong one can be named with its path.
+//! What it makes of a request is bounded by the request's own size.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 use tidegate_event::Json;
 
@@ -27,10 +31,31 @@ pub(super) struct Fields<'a> {
     pub(super) context: Option<&'a RawValue>,
     pub(super) properties: Option<&'a RawValue>,
     pub(super) traits: Option<&'a RawValue>,
-    pub(super) batch: Option<&'a RawValue>,
+    pub(super) batch: Option<Batch<'a>>,
 }
 
-impl Fields<'_> {
+/// What stands in `batch`.
+#[derive(Debug)]
+pub(super) enum Batch<'a> {
+    /// Its events.
+    Events(Vec<&'a RawValue>),
+    /// More than a request may hold.
+    TooMany,
+    /// Something else.
+    NotAnArray,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the members of one object, and a batch of at most `batch_events_max` events.
+    pub(super) fn read(text: &'a str, batch_events_max: usize) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let fields = deserializer.deserialize_map(FieldsVisitor {
+            batch_events_max,
+            text: std::marker::PhantomData,
+        })?;
+        deserializer.end().map(|()| fields)
+    }
+
     const fn none() -> Self {
         Self {
             kind: Json::Null,
@@ -114,13 +139,10 @@ impl Visitor<'_> for MemberVisitor {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor(std::marker::PhantomData))
-    }
+struct FieldsVisitor<'a> {
+    batch_events_max: usize,
+    text: std::marker::PhantomData<&'a ()>,
 }
-
-struct FieldsVisitor<'a>(std::marker::PhantomData<&'a ()>);
 
 impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
     type Value = Fields<'a>;
@@ -131,29 +153,152 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
         let mut fields = Fields::none();
         while let Some(key) = map.next_key::<Member>()? {
-            match key {
-                Member::Kind => fields.kind = map.next_value()?,
-                Member::Event => fields.event = map.next_value()?,
-                Member::Name => fields.name = map.next_value()?,
-                Member::AnonymousId => fields.anonymous_id = map.next_value()?,
-                Member::UserId => fields.user_id = map.next_value()?,
-                Member::PreviousId => fields.previous_id = map.next_value()?,
-                Member::GroupId => fields.group_id = map.next_value()?,
-                Member::MessageId => fields.message_id = map.next_value()?,
-                Member::Timestamp => fields.timestamp = map.next_value()?,
-                Member::OriginalTimestamp => fields.original_timestamp = map.next_value()?,
-                Member::SentAt => fields.sent_at = map.next_value()?,
-                Member::Channel => fields.channel = map.next_value()?,
-                Member::WriteKey => fields.write_key = map.next_value()?,
-                Member::Context => fields.context = Some(map.next_value()?),
-                Member::Properties => fields.properties = Some(map.next_value()?),
-                Member::Traits => fields.traits = Some(map.next_value()?),
-                Member::Batch => fields.batch = Some(map.next_value()?),
+            let scalar = match key {
+                Member::Kind => &mut fields.kind,
+                Member::Event => &mut fields.event,
+                Member::Name => &mut fields.name,
+                Member::AnonymousId => &mut fields.anonymous_id,
+                Member::UserId => &mut fields.user_id,
+                Member::PreviousId => &mut fields.previous_id,
+                Member::GroupId => &mut fields.group_id,
+                Member::MessageId => &mut fields.message_id,
+                Member::Timestamp => &mut fields.timestamp,
+                Member::OriginalTimestamp => &mut fields.original_timestamp,
+                Member::SentAt => &mut fields.sent_at,
+                Member::Channel => &mut fields.channel,
+                Member::WriteKey => &mut fields.write_key,
+                Member::Context => {
+                    fields.context = Some(map.next_value()?);
+                    continue;
+                }
+                Member::Properties => {
+                    fields.properties = Some(map.next_value()?);
+                    continue;
+                }
+                Member::Traits => {
+                    fields.traits = Some(map.next_value()?);
+                    continue;
+                }
+                Member::Batch => {
+                    let max = self.batch_events_max;
+                    fields.batch = Some(map.next_value_seed(BatchSeed { max })?);
+                    continue;
+                }
                 Member::Other => {
                     map.next_value::<IgnoredAny>()?;
+                    continue;
                 }
-            }
+            };
+            *scalar = map.next_value::<Scalar<'a>>()?.0;
         }
         Ok(fields)
+    }
+}
+
+/// A scalar; of an array or an object only that it is one, since either is a fault here.
+struct Scalar<'a>(Json<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor(std::marker::PhantomData))
+    }
+}
+
+struct ScalarVisitor<'a>(std::marker::PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
+    type Value = Scalar<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Scalar<'a>, E> {
+        Ok(Scalar(Json::Null))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar<'a>, E> {
+        Ok(Scalar(Json::Bool(value)))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar(Json::Int(value)))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar(Json::from(value)))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar(Json::Float(value)))
+    }
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Scalar<'a>, E> {
+        Ok(Scalar(Json::Str(Cow::Borrowed(value))))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Scalar<'a>, E> {
+        Ok(Scalar(Json::Str(Cow::Owned(value.to_owned()))))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Scalar<'a>, A::Error> {
+        IgnoredAny.visit_seq(seq)?;
+        Ok(Scalar(Json::Array(Vec::new())))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar<'a>, A::Error> {
+        IgnoredAny.visit_map(map)?;
+        Ok(Scalar(Json::Object(Vec::new())))
+    }
+}
+
+struct BatchSeed {
+    max: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for BatchSeed {
+    type Value = Batch<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Batch<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BatchSeed {
+    type Value = Batch<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} events", self.max)
+    }
+    fn visit_unit<E>(self) -> Result<Batch<'de>, E> {
+        Ok(Batch::NotAnArray)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Batch<'de>, E> {
+        Ok(Batch::NotAnArray)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Batch<'de>, E> {
+        Ok(Batch::NotAnArray)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Batch<'de>, E> {
+        Ok(Batch::NotAnArray)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Batch<'de>, E> {
+        Ok(Batch::NotAnArray)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Batch<'de>, E> {
+        Ok(Batch::NotAnArray)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Batch<'de>, A::Error> {
+        IgnoredAny.visit_map(map)?;
+        Ok(Batch::NotAnArray)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Batch<'de>, A::Error> {
+        let mut events = Vec::new();
+        while events.len() < self.max {
+            match seq.next_element()? {
+                Some(event) => events.push(event),
+                None => return Ok(Batch::Events(events)),
+            }
+        }
+        let mut too_many = false;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            too_many = true;
+        }
+        Ok(if too_many {
+            Batch::TooMany
+        } else {
+            Batch::Events(events)
+        })
     }
 }

@@ -20,6 +20,8 @@ use std::borrow::Cow;
 
 use tidegate_event::Hit;
 
+use event::{Sent, Shared};
+
 pub use error::{DecodeError, Unreadable};
 
 /// Bounds on what is read; both are settings of the edge.
@@ -40,15 +42,43 @@ pub const ID_BYTES_MAX: usize = 200;
 /// Deepest nesting of an event, the event itself counted.
 pub const DEPTH_MAX: usize = 32;
 
-/// One readable request.
+/// One readable request. Its events are text and scalars yet: what a hostile event's objects become
+/// takes many times the memory of their text, so that only one event at a time is taken that far.
 #[derive(Debug)]
 pub struct Envelope<'a> {
     /// `writeKey` of the body (for the pixel: of the query).
     pub write_key: Option<Cow<'a, str>>,
-    /// At least one, in the order sent.
-    pub events: Vec<Decoded<'a>>,
     /// The body was one event rather than a batch.
     pub single: bool,
+    /// At least one, in the order sent.
+    sent: Vec<Sent<'a>>,
+    shared: Shared<'a>,
+    limits: Limits,
+}
+
+impl<'a> Envelope<'a> {
+    /// How many events; at least one.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// The anonymousIds as sent, also those of events that are bad for another reason.
+    pub fn anonymous_ids(&self) -> impl Iterator<Item = &str> {
+        self.sent.iter().filter_map(Sent::anonymous_id)
+    }
+
+    /// Decodes each event when it is asked for, in the order sent.
+    pub fn decode(self) -> impl ExactSizeIterator<Item = Decoded<'a>> {
+        let Self {
+            sent,
+            shared,
+            limits,
+            ..
+        } = self;
+        sent.into_iter()
+            .map(move |sent| sent.decode(&limits, &shared))
+    }
 }
 
 /// One event of a request, good or bad.

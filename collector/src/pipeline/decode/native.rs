@@ -2,16 +2,14 @@
 //! `context`, `sentAt`, `writeKey` and `channel` for all. Knows nothing of HTTP.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tidegate_event::Json;
 
 use super::error::Unreadable;
-use super::event::{self, Shared};
-use super::fields::Fields;
-use super::{Decoded, Envelope, Limits, object};
+use super::event::{self, Sent, Shared};
+use super::fields::{Batch, Fields};
+use super::{Envelope, Limits, object};
 
 /// Reads a whole body.
 ///
@@ -25,9 +23,9 @@ pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Unreada
     if text.is_empty() {
         return Err(Unreadable::Empty);
     }
-    let mut fields = match serde_json::from_str::<Fields<'a>>(text) {
+    let mut fields = match Fields::read(text, limits.batch_events_max) {
         Ok(fields) => fields,
-        Err(error) => return unparsable(text, &error),
+        Err(error) => return unparsable(text, &error, limits),
     };
     let write_key = match std::mem::replace(&mut fields.write_key, Json::Null) {
         Json::Str(key) if !key.is_empty() => Some(key),
@@ -39,48 +37,50 @@ pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Unreada
         | Json::Array(_)
         | Json::Object(_) => None,
     };
-    let single = fields.batch.is_none();
-    let events = match fields.batch {
-        None => vec![event::decode(text, fields, limits, &Shared::default())],
-        Some(batch) => elements(batch.get(), fields, limits)?,
+    let (single, sent, shared) = match fields.batch.take() {
+        None => (
+            true,
+            vec![Sent::single(text, Ok(fields))],
+            Shared::default(),
+        ),
+        Some(batch) => (false, elements(batch, limits)?, lent(fields)),
     };
     Ok(Envelope {
         write_key,
-        events,
         single,
+        sent,
+        shared,
+        limits: *limits,
     })
 }
 
-fn elements<'a>(
-    batch: &'a str,
-    fields: Fields<'a>,
-    limits: &Limits,
-) -> Result<Vec<Decoded<'a>>, Unreadable> {
-    if !batch.starts_with('[') {
-        return Err(Unreadable::BatchNotAnArray);
+fn elements<'a>(batch: Batch<'a>, limits: &Limits) -> Result<Vec<Sent<'a>>, Unreadable> {
+    match batch {
+        Batch::Events(events) if events.is_empty() => Err(Unreadable::Empty),
+        Batch::Events(events) => Ok(events.iter().map(|raw| Sent::element(raw.get())).collect()),
+        Batch::TooMany => Err(Unreadable::TooManyEvents {
+            max: limits.batch_events_max,
+        }),
+        Batch::NotAnArray => Err(Unreadable::BatchNotAnArray),
     }
-    let max = limits.batch_events_max;
-    // The text is well-formed, so the only failure left is one element too many.
-    let elements = serde_json::Deserializer::from_str(batch)
-        .deserialize_seq(Elements { max })
-        .map_err(|_| Unreadable::TooManyEvents { max })?;
-    if elements.is_empty() {
-        return Err(Unreadable::Empty);
-    }
-    let shared = Shared {
+}
+
+/// What a batch says for all its events.
+fn lent(fields: Fields<'_>) -> Shared<'_> {
+    Shared {
         server_channel: event::is_server(&fields.channel),
         sent_at: Some(fields.sent_at),
         // A batch context that is no object says nothing; its events are not to blame.
         context: object::read(fields.context, "context").unwrap_or_default(),
-    };
-    Ok(elements
-        .into_iter()
-        .map(|raw| event::element(raw.get(), limits, &shared))
-        .collect())
+    }
 }
 
 /// The error path: is it JSON at all, and if so, whose fault is it?
-fn unparsable<'a>(text: &'a str, error: &serde_json::Error) -> Result<Envelope<'a>, Unreadable> {
+fn unparsable<'a>(
+    text: &'a str,
+    error: &serde_json::Error,
+    limits: &Limits,
+) -> Result<Envelope<'a>, Unreadable> {
     let json = serde_json::from_str::<&RawValue>(text).map_err(|error| Unreadable::NotJson {
         line: error.line(),
         column: error.column(),
@@ -90,36 +90,11 @@ fn unparsable<'a>(text: &'a str, error: &serde_json::Error) -> Result<Envelope<'
     }
     Ok(Envelope {
         write_key: None,
-        events: vec![Decoded {
-            raw: text,
-            message_id: None,
-            hit: Err(event::unparsable(text, error)),
-        }],
         single: true,
+        sent: vec![Sent::single(text, Err(event::unparsable(text, error)))],
+        shared: Shared::default(),
+        limits: *limits,
     })
-}
-
-/// Collects at most `max` elements as text.
-struct Elements {
-    max: usize,
-}
-
-impl<'de> Visitor<'de> for Elements {
-    type Value = Vec<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} events", self.max)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(element) = seq.next_element()? {
-            if elements.len() == self.max {
-                return Err(serde::de::Error::invalid_length(self.max + 1, &self));
-            }
-            elements.push(element);
-        }
-        Ok(elements)
-    }
 }
 
 /// The write key of a query string, where it has one.

@@ -27,19 +27,33 @@ pub(super) fn read<'a>(
         }
     }
     // The event around it is one level.
-    if deeper_than(raw, DEPTH_MAX - 1) {
-        let max = DEPTH_MAX;
-        return Err(DecodeError::TooDeep { path, max });
-    }
+    let max = DEPTH_MAX - 1;
+    let too_deep = Err(DecodeError::TooDeep {
+        path,
+        max: DEPTH_MAX,
+    });
     match serde_json::from_str::<Json<'a>>(raw) {
+        Ok(value) if nests_deeper_than(&value, max) => too_deep,
         Ok(value) => Ok(Some(Object {
             raw: Cow::Borrowed(raw),
             value,
         })),
+        Err(_) if deeper_than(raw, max) => too_deep,
         Err(error) => mended(raw).map(Some).ok_or(DecodeError::BadValue {
             path,
             at: error.column(),
         }),
+    }
+}
+
+/// As [`deeper_than`], of what was read. The parser's own limit of 128 levels bounds the recursion.
+fn nests_deeper_than(value: &Json<'_>, max: usize) -> bool {
+    let inside = |value: &Json<'_>| nests_deeper_than(value, max - 1);
+    match value {
+        Json::Array(_) | Json::Object(_) if max == 0 => true,
+        Json::Array(items) => items.iter().any(inside),
+        Json::Object(members) => members.iter().any(|(_, value)| inside(value)),
+        Json::Null | Json::Bool(_) | Json::Int(_) | Json::Float(_) | Json::Str(_) => false,
     }
 }
 
@@ -51,13 +65,8 @@ fn mended<'a>(raw: &str) -> Option<Object<'a>> {
     Some(Object { raw, value })
 }
 
-/// Whether well-formed JSON nests deeper than `max` levels.
+/// The error path: whether well-formed JSON nests deeper than `max` levels.
 pub(super) fn deeper_than(json: &str, max: usize) -> bool {
-    let opens = |byte: &&u8| matches!(**byte, b'{' | b'[');
-    // Nearly every event ends here: too few brackets in all.
-    if json.as_bytes().iter().filter(opens).count() <= max {
-        return false;
-    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json.bytes() {
         match byte {

@@ -39,8 +39,8 @@ fn enriched(body: &str) -> Enriched<'_> {
         event_bytes_max: 1 << 20,
         batch_events_max: 1,
     };
-    let mut envelope = native::read(body.as_bytes(), &limits).unwrap();
-    let hit = envelope.events.remove(0).hit.unwrap();
+    let envelope = native::read(body.as_bytes(), &limits).unwrap();
+    let hit = envelope.decode().next().unwrap().hit.unwrap();
     let consent = Consent {
         state: ConsentState::Granted,
         signal: ConsentSignal::Tag,
