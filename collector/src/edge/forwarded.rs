@@ -255,6 +255,7 @@ mod tests {
         let channel = Channel {
             peer: peer.parse().unwrap(),
             scheme: Scheme::Http,
+            waited_ms: None,
         };
         let client = proxies.client(channel, &parts);
         let host = client.host.unwrap().into_owned();

@@ -26,6 +26,8 @@ pub(super) struct Channel {
     pub(super) peer: IpAddr,
     /// How it came.
     pub(super) scheme: Scheme,
+    /// How long the request had waited when it was read, where that is known, in milliseconds.
+    pub(super) waited_ms: Option<u32>,
 }
 
 /// Bytes turned into a request, nothing believed yet.

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::activity::{Activity, Seen};
+use super::arrival::Wait;
 use super::strict::Strict;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
@@ -88,6 +89,8 @@ fn builder(listening: &Listening) -> auto::Builder<TokioExecutor> {
 pub(super) struct Connection<A, G> {
     edge: Arc<Edge<A, G>>,
     channel: Channel,
+    /// Of what was read last.
+    wait: Arc<Wait>,
     activity: Arc<Activity>,
 }
 
@@ -96,10 +99,11 @@ where
     A: Accept,
     G: GeoLookup + Send + Sync + 'static,
 {
-    pub(super) fn new(edge: Arc<Edge<A, G>>, channel: Channel) -> Arc<Self> {
+    pub(super) fn new(edge: Arc<Edge<A, G>>, channel: Channel, wait: Arc<Wait>) -> Arc<Self> {
         Arc::new(Self {
             edge,
             channel,
+            wait,
             activity: Arc::default(),
         })
     }
@@ -116,10 +120,14 @@ where
         let requests_max = self.edge.listening.requests_per_connection_max;
         let service = service_fn(|request: Request<Incoming>| {
             let connection = Arc::clone(&self);
+            let channel = Channel {
+                waited_ms: Some(connection.wait.ms()),
+                ..connection.channel
+            };
             // Boxed: hyper keeps room for it on every connection, which mostly has no request.
             Box::pin(async move {
                 let busy = connection.activity.request();
-                let mut response = connection.edge.handle(request, connection.channel).await;
+                let mut response = connection.edge.handle(request, channel).await;
                 if connection.activity.requests() >= requests_max {
                     // HTTP/1.1 closes by it; HTTP/2 drops it, and is told to end at the next look.
                     response.headers_mut().insert(CONNECTION, CLOSE);

@@ -6,6 +6,7 @@
 
 mod sockets;
 mod proxy_protocol;
+mod arrival;
 mod tcp;
 mod strict;
 mod http;

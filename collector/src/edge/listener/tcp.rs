@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::arrival::Timed;
 use super::http::{Connection, Protocols, Spoken};
 use super::proxy_protocol;
 use crate::edge::Edge;
@@ -111,12 +112,14 @@ where
 {
     async fn connection(
         &self,
-        mut stream: TcpStream,
+        stream: TcpStream,
         peer: IpAddr,
         protocols: &Protocols,
         mut stopping: watch::Receiver<bool>,
     ) {
         let _open = self.edge.metrics.open_connection();
+        let mut stream = Timed::new(stream, Arc::clone(&self.edge.clock));
+        let wait = stream.wait();
         // Who says nothing must not hold up a stop.
         let named = tokio::select! {
             biased;
@@ -132,8 +135,9 @@ where
         let channel = Channel {
             peer,
             scheme: self.scheme,
+            waited_ms: None,
         };
-        let connection = Connection::new(Arc::clone(&self.edge), channel);
+        let connection = Connection::new(Arc::clone(&self.edge), channel, wait);
         // Each stage is boxed: a task is as large as the largest of all that it may ever wait for,
         // and an idle connection would hold room for its handshake, and for TLS without having any.
         match &self.tls {
@@ -162,7 +166,7 @@ where
     }
 
     /// Whose connection it is: the peer's, or whom the proxy's header names. None: to be closed.
-    async fn client_of(&self, stream: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
+    async fn client_of(&self, stream: &mut Timed, peer: IpAddr) -> Option<IpAddr> {
         if !self.proxied {
             return Some(peer);
         }
@@ -179,8 +183,8 @@ where
     async fn shake_hands(
         &self,
         tls: &TlsAcceptor,
-        stream: TcpStream,
-    ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+        stream: Timed,
+    ) -> Option<tokio_rustls::server::TlsStream<Timed>> {
         let patience = Duration::from_millis(self.edge.listening.handshake_timeout_ms);
         let (stream, end) = match tokio::time::timeout(patience, tls.accept(stream)).await {
             Ok(Ok(stream)) => (Some(stream), Handshake::Ok),

@@ -131,6 +131,7 @@ where
             // It may have moved since the handshake.
             peer: self.quic.remote_address().ip().to_canonical(),
             scheme: Scheme::Https,
+            waited_ms: None,
         };
         let body = StreamBody::new(receive, length);
         let response = self

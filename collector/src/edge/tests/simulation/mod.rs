@@ -41,6 +41,7 @@ const ACTIONS: u32 = 250;
 const CHANNEL: Channel = Channel {
     peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
     scheme: Scheme::Http,
+    waited_ms: None,
 };
 
 /// With the `Host` that HTTP/1.1 asks for.
