@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::HOST;
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::bad_rows::BadRows;
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::core::{Accepted, Lookup, Refused, VisitorSegments};
 use crate::pipeline::enrich::GeoLookup;
 use crate::recent::RecentOutcomes;
@@ -119,12 +120,12 @@ impl FakeCore {
         let _before = self.durable.send_replace(durable);
     }
 
-    /// Refuses every hit from now on.
     /// How far the journal says it is.
     pub(super) fn set_progress(&self, next: u64, durable: u64) {
         self.state.lock().progress = Progress { next, durable };
     }
 
+    /// Refuses every hit from now on.
     pub(super) fn refuse(&self, refused: Option<Refused>) {
         self.state.lock().refuse = refused;
     }
@@ -223,6 +224,29 @@ pub(super) fn write_pair(dir: &Path, file: &str, name: &str) -> CertificateFiles
     files
 }
 
+/// The machine's clocks, the wall clock so far ahead as the test says.
+#[derive(Debug, Default)]
+pub(super) struct AheadClock {
+    system: SystemClock,
+    ahead_ms: AtomicI64,
+}
+
+impl AheadClock {
+    pub(super) fn set_ahead_ms(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for AheadClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(Clock::now(&self.system).0 + self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.system.monotonic_us()
+    }
+}
+
 /// A served edge. Stopped by [`Self::stop`], else with the test's runtime.
 pub(super) struct Served {
     pub(super) address: SocketAddr,
@@ -230,6 +254,7 @@ pub(super) struct Served {
     pub(super) secure: Option<SocketAddr>,
     pub(super) tls: Option<Tls>,
     pub(super) core: FakeCore,
+    pub(super) clock: Arc<AheadClock>,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) bad_rows: BadRows,
     pub(super) recent: RecentOutcomes,
@@ -265,7 +290,7 @@ impl Served {
         let address = sockets.http.local_addr().unwrap();
         let secure = sockets.https.as_ref().map(|tcp| tcp.local_addr().unwrap());
         let quic = sockets.quic.as_ref().map(|udp| udp.local_addr().unwrap());
-        let clock = Arc::new(SystemClock::default());
+        let clock = Arc::new(AheadClock::default());
         let tls = secure.map(|_| {
             let metrics = TlsMetrics::register(&mut registry);
             Tls::open(&settings.edge.tls, dir.path(), clock.clone(), metrics).unwrap()
@@ -276,7 +301,7 @@ impl Served {
             Arc::clone(&catalog),
             core.clone(),
             Nowhere,
-            clock,
+            clock.clone(),
             metrics,
             bad_rows.clone(),
         );
@@ -295,6 +320,7 @@ impl Served {
             secure,
             tls,
             core,
+            clock,
             outcomes,
             bad_rows,
             recent,

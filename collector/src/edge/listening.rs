@@ -16,7 +16,9 @@ pub(super) struct Listening {
     pub(super) h2_streams_max: u32,
     pub(super) h2_resets_max: usize,
     pub(super) h3: Http3,
-    /// How long work may wait before a share of the requests is refused.
+    /// What admission holds requests and records to.
+    pub(super) read_delay_target_ms: u64,
+    pub(super) read_delay_max_ms: u64,
     pub(super) delay_max_ms: u64,
 }
 
@@ -33,6 +35,8 @@ impl Listening {
             h2_streams_max: settings.h2_streams_max,
             h2_resets_max: settings.h2_resets_max,
             h3: settings.h3.clone(),
+            read_delay_target_ms: settings.read_delay_target_ms,
+            read_delay_max_ms: settings.read_delay_max_ms,
             delay_max_ms: settings.delay_max_ms,
         }
     }

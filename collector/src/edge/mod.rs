@@ -336,7 +336,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         route: Route,
         channel: Channel,
     ) -> Result<Taken<'t>, Refusal> {
-        let admitted = if route.carries_events() && !self.admission.admits() {
+        let admitted = if route.carries_events() && !self.admission.admits(channel.waited_ms) {
             Err(Refusal::Behind)
         } else {
             let client = terms.proxies.client(channel, parts);

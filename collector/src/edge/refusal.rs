@@ -21,7 +21,7 @@ pub(super) enum Refusal {
     /// More requests in work than `edge.in_flight_max`.
     #[error("too many requests are in work")]
     Busy,
-    /// Work waits longer than `edge.delay_max`.
+    /// It waited too long to be read, or records do for the disk.
     #[error("the gateway is behind with its work")]
     Behind,
     /// More requests of one address than `edge.address_rate_limit`.

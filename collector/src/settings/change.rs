@@ -147,6 +147,8 @@ pub const CHANGES: &[Change] = &[
     key!(Live "edge.address_rate_limit" edge.address_rate_limit),
     key!(Live "edge.in_flight_max" edge.in_flight_max),
     key!(Live "edge.buffered_bytes_max" edge.buffered_bytes_max),
+    key!(Restart "edge.read_delay_target" edge.read_delay_target_ms),
+    key!(Restart "edge.read_delay_max" edge.read_delay_max_ms),
     key!(Restart "edge.delay_max" edge.delay_max_ms),
     key!(Restart "edge.h2_streams_max" edge.h2_streams_max),
     key!(Restart "edge.h2_resets_max" edge.h2_resets_max),

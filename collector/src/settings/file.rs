@@ -135,6 +135,12 @@ fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
         &mut edge.buffered_bytes_max,
         2 * KIB..=1024 * GIB,
     );
+    section.duration(
+        "read_delay_target",
+        &mut edge.read_delay_target_ms,
+        2..=10_000,
+    );
+    section.duration("read_delay_max", &mut edge.read_delay_max_ms, 2..=10_000);
     section.duration("delay_max", &mut edge.delay_max_ms, 5..=10_000);
     section.number("h2_streams_max", &mut edge.h2_streams_max, 1..=10_000);
     section.number("h2_resets_max", &mut edge.h2_resets_max, 1..=10_000);

@@ -185,9 +185,19 @@ pub const KEYS: &[Key] = &[
         "All request bodies in memory together, as sent and as inflated; beyond it 503. At least twice `edge.body_bytes_max`.",
     ),
     set(
+        "edge.read_delay_target",
+        "\"20ms\"",
+        "How long requests may wait to be read. Where they wait longer for 50 ms on end, those that waited so long are answered 503 at once, the younger ones are let in.",
+    ),
+    set(
+        "edge.read_delay_max",
+        "\"150ms\"",
+        "Where so many come that refusing takes the whole processor, requests are let in that waited longer than `edge.read_delay_target`, but never longer than this.",
+    ),
+    set(
         "edge.delay_max",
         "\"1s\"",
-        "How long records may wait for the disk, and work for the processor. Where that lasts for a tenth of a second, a growing share of requests is answered 503 at once.",
+        "How long records may wait for the disk; beyond it every request is answered 503 at once.",
     ),
     set(
         "edge.h2_streams_max",

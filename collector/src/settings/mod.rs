@@ -146,7 +146,11 @@ pub struct Edge {
     pub in_flight_max: usize,
     /// Bytes of all request bodies in memory; beyond it 503.
     pub buffered_bytes_max: usize,
-    /// Delay beyond which a growing share of requests is refused.
+    /// Wait to be read that requests may have all the time.
+    pub read_delay_target_ms: u64,
+    /// Wait to be read beyond which no request is let in under overload.
+    pub read_delay_max_ms: u64,
+    /// Wait for the disk beyond which every request is refused.
     pub delay_max_ms: u64,
     /// HTTP/2 streams of one connection.
     pub h2_streams_max: u32,
@@ -500,6 +504,8 @@ impl Default for Settings {
                 address_rate_limit: None,
                 in_flight_max: 16_384,
                 buffered_bytes_max: 256 << 20,
+                read_delay_target_ms: 20,
+                read_delay_max_ms: 150,
                 delay_max_ms: 1_000,
                 h2_streams_max: 128,
                 h2_resets_max: 64,

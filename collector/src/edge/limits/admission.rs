@@ -1,30 +1,33 @@
-//! Admission by measured delay: how long records wait for the disk, and how late this process gets
-//! to its work. While the larger of both is above `edge.delay_max`, a growing share of the requests
-//! is refused at their head, before a body is read; below it the share shrinks again.
+//! Admission by measured delay. Two queues can stand in a gateway that is asked for more than it can
+//! do: requests that nobody has read yet, and records that wait for the disk.
+//!
+//! - **Requests.** A queue that drains is a burst and refuses nobody; one whose mean wait stays above
+//!   `edge.read_delay_target` for [`INTERVAL_MS`] is overload (CoDel, RFC 8289). From then on a
+//!   request that waited longer than the target is refused, at its head; the younger ones are let in.
+//!   So the queue stays as short as the target and the processor never idles (as in Maurer, "Fail
+//!   at Scale", ACM Queue 13:8). Where refusing alone takes the whole processor, nobody young enough
+//!   comes up: then the limit doubles, to at most `edge.read_delay_max`, so that some are served.
+//! - **Records.** While the oldest one waits longer than `edge.delay_max`, every request is refused.
 //!
 //! Not by guess: nothing here assumes how much the machine can do.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
 
-/// How often the delay is measured.
+/// How often the queues are looked at.
 const TICK_MS: u64 = 10;
-/// Ticks that the delay has to be above the limit before anything is refused: one late timer or one
-/// slow fdatasync is no overload (CoDel's interval, RFC 8289).
-const HOLD_TICKS: u32 = 10;
-/// Added to the refused share in each further tick, times how often the delay is the limit (at most
-/// 4 times): full refusal within 50 ms of a standstill, within 200 ms of a slight excess.
-const RISE: f64 = 0.05;
-/// Taken off in each tick below it: half a second from full refusal to none.
-const FALL: f64 = 0.02;
-/// Some are always let through: without them nothing would be measured.
-const SHARE_MAX: f64 = 0.98;
+/// How long a queue of requests has to stand before anything is refused.
+const INTERVAL_MS: u64 = 50;
+/// With fewer let in than one of so many, refusing takes the whole processor.
+const STARVED: u64 = 16;
 /// Samples of the journal's progress kept; the oldest one is what counts.
 const SAMPLES_MAX: usize = 1_024;
+/// A limit that refuses nobody.
+const NO_LIMIT: u32 = u32::MAX;
 
 /// How far the journal is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,53 +38,158 @@ pub struct Progress {
     pub durable: u64,
 }
 
-/// What requests ask: two atomics.
-#[derive(Debug, Default)]
+/// What requests note and ask: a few atomics.
+#[derive(Debug)]
 pub(in crate::edge) struct Admission {
-    /// The refused share, in 2^-32.
-    share: AtomicU32,
-    /// Carried from request to request; its overflow refuses one.
-    owed: AtomicU32,
+    /// Waits of the requests since the last look, together.
+    waited_ms: AtomicU64,
+    asked: AtomicU64,
+    admitted: AtomicU64,
+    /// The mean wait at the last look: that of a request whose own is not known.
+    mean_ms: AtomicU32,
+    /// A request that waited so long is refused.
+    limit_ms: AtomicU32,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            waited_ms: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            admitted: AtomicU64::new(0),
+            mean_ms: AtomicU32::new(0),
+            limit_ms: AtomicU32::new(NO_LIMIT),
+        }
+    }
+}
+
+/// The requests since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// Mean wait of those whose wait is known; None: there was none.
+    mean_ms: Option<u64>,
+    asked: u64,
+    admitted: u64,
 }
 
 impl Admission {
-    /// Whether one more request is let in: refusals are spread evenly.
-    pub(in crate::edge) fn admits(&self) -> bool {
-        let share = self.share.load(Ordering::Relaxed);
-        if share == 0 {
-            return true;
+    /// Whether a request is let in that waited so long to be read; None: it is not known.
+    pub(in crate::edge) fn admits(&self, waited_ms: Option<u32>) -> bool {
+        let known_ms = waited_ms.unwrap_or_else(|| self.mean_ms.load(Ordering::Relaxed));
+        let admits = known_ms < self.limit_ms.load(Ordering::Relaxed);
+        if let Some(waited_ms) = waited_ms {
+            self.waited_ms
+                .fetch_add(waited_ms.into(), Ordering::Relaxed);
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.admitted.fetch_add(admits.into(), Ordering::Relaxed);
         }
-        let owed = self.owed.fetch_add(share, Ordering::Relaxed);
-        owed.checked_add(share).is_some()
+        admits
     }
 
-    fn refuse(&self, share: f64) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share lies between 0 and SHARE_MAX"
-        )]
-        let share = (share * f64::from(u32::MAX)) as u32;
-        self.share.store(share, Ordering::Relaxed);
+    fn seen(&self) -> Seen {
+        let waited_ms = self.waited_ms.swap(0, Ordering::Relaxed);
+        let asked = self.asked.swap(0, Ordering::Relaxed);
+        Seen {
+            mean_ms: waited_ms.checked_div(asked),
+            asked,
+            admitted: self.admitted.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    fn set(&self, limit_ms: u32, mean_ms: u64) {
+        let mean_ms = u32::try_from(mean_ms).unwrap_or(NO_LIMIT - 1);
+        self.mean_ms.store(mean_ms, Ordering::Relaxed);
+        self.limit_ms.store(limit_ms, Ordering::Relaxed);
     }
 }
 
-/// Measures until dropped.
+/// What a look found and decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// Mean wait of requests.
+    pub(super) read_delay: Duration,
+    /// Age of the oldest record that is not durable.
+    pub(super) sync_delay: Duration,
+    /// Whether requests are refused.
+    pub(super) overloaded: bool,
+    /// Client addresses remembered.
+    pub(super) addresses: usize,
+}
+
+/// Looks until dropped.
 pub(in crate::edge) async fn watch<A: Accept, G>(edge: &Edge<A, G>) {
+    let settings = &edge.listening;
     let mut ages = Ages::default();
-    let mut controller = Controller::new(edge.listening.delay_max_ms * 1_000);
+    let mut queue = Queue::new(settings.read_delay_target_ms, settings.read_delay_max_ms);
+    let mut looked_us = edge.clock.monotonic_us();
     loop {
-        let slept_at = edge.clock.monotonic_us();
         tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
-        let now = edge.clock.monotonic_us();
-        // A timer is up to a millisecond late by itself.
-        let late = now.saturating_sub(slept_at + (TICK_MS + 1) * 1_000);
-        let delay = late.max(ages.observe(now, edge.core.progress()));
-        let share = controller.step(delay);
-        edge.admission.refuse(share);
-        let delay = Duration::from_micros(delay);
-        let addresses = edge.in_force.load().address_rate.addresses();
-        edge.metrics.limits.measured(delay, share, addresses);
+        let now_us = edge.clock.monotonic_us();
+        // A timer is up to a millisecond late by itself; for the rest it waited its turn.
+        let late_us = now_us.saturating_sub(looked_us + (TICK_MS + 1) * 1_000);
+        looked_us = now_us;
+        let seen = edge.admission.seen();
+        let mean_ms = seen.mean_ms.unwrap_or(late_us / 1_000);
+        let age_us = ages.observe(now_us, edge.core.progress());
+        let mut limit_ms = queue.limit_ms(now_us / 1_000, mean_ms, seen);
+        if age_us > settings.delay_max_ms * 1_000 {
+            limit_ms = 0;
+        }
+        edge.admission.set(limit_ms, mean_ms);
+        edge.metrics.limits.measured(&Measured {
+            read_delay: Duration::from_millis(mean_ms),
+            sync_delay: Duration::from_micros(age_us),
+            overloaded: limit_ms != NO_LIMIT,
+            addresses: edge.in_force.load().address_rate.addresses(),
+        });
+    }
+}
+
+/// From waits to the limit.
+#[derive(Debug)]
+struct Queue {
+    target_ms: u64,
+    max_ms: u64,
+    /// Since when the mean wait is above the target.
+    standing_since_ms: Option<u64>,
+    /// While the queue stands.
+    limit_ms: Option<u64>,
+}
+
+impl Queue {
+    fn new(target_ms: u64, max_ms: u64) -> Self {
+        Self {
+            target_ms,
+            max_ms: max_ms.max(target_ms),
+            standing_since_ms: None,
+            limit_ms: None,
+        }
+    }
+
+    fn limit_ms(&mut self, now_ms: u64, mean_ms: u64, seen: Seen) -> u32 {
+        if let Some(limit_ms) = self.limit_ms {
+            // Refused at the limit, requests wait about as long as it: gone is what is well below.
+            self.limit_ms = (mean_ms >= self.target_ms / 2).then(|| self.next(limit_ms, seen));
+            self.standing_since_ms = self.limit_ms.and(self.standing_since_ms);
+        } else if mean_ms > self.target_ms {
+            let since = *self.standing_since_ms.get_or_insert(now_ms);
+            if now_ms.saturating_sub(since) >= INTERVAL_MS {
+                self.limit_ms = Some(self.target_ms);
+            }
+        } else {
+            self.standing_since_ms = None;
+        }
+        self.limit_ms
+            .map_or(NO_LIMIT, |ms| u32::try_from(ms).unwrap_or(NO_LIMIT))
+    }
+
+    fn next(&self, limit_ms: u64, seen: Seen) -> u64 {
+        let next = if seen.admitted * STARVED < seen.asked {
+            limit_ms * 2
+        } else {
+            limit_ms - limit_ms / 8
+        };
+        next.clamp(self.target_ms, self.max_ms)
     }
 }
 
@@ -116,74 +224,70 @@ impl Ages {
     }
 }
 
-/// From delay to refused share. Additive both ways: it settles where the delay stays at the limit.
-#[derive(Debug)]
-struct Controller {
-    delay_max_us: u64,
-    /// Ticks in a row above the limit.
-    above: u32,
-    share: f64,
-}
-
-impl Controller {
-    const fn new(delay_max_us: u64) -> Self {
-        Self {
-            delay_max_us,
-            above: 0,
-            share: 0.0,
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a ratio of two delays")]
-    fn step(&mut self, delay_us: u64) -> f64 {
-        self.above = if delay_us > self.delay_max_us {
-            self.above.saturating_add(1)
-        } else {
-            0
-        };
-        self.share = if self.above > HOLD_TICKS {
-            let excess = delay_us as f64 / self.delay_max_us.max(1) as f64;
-            (self.share + RISE * excess.min(4.0)).min(SHARE_MAX)
-        } else if self.above > 0 {
-            self.share
-        } else {
-            (self.share - FALL).max(0.0)
-        };
-        self.share
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ALL: Seen = Seen {
+        mean_ms: None,
+        asked: 100,
+        admitted: 100,
+    };
+    const NONE: Seen = Seen { admitted: 0, ..ALL };
+
+    /// Limits of looks 10 ms apart.
+    fn limits(queue: &mut Queue, means_ms: &[u64], seen: Seen) -> Vec<u32> {
+        let looks = (1..).zip(means_ms);
+        looks
+            .map(|(tick, mean_ms)| queue.limit_ms(tick * TICK_MS, *mean_ms, seen))
+            .collect()
+    }
+
     #[test]
-    fn refusals_are_spread_evenly() {
+    fn a_request_that_waited_as_long_as_the_limit_is_refused_and_a_younger_one_is_not() {
         let admission = Admission::default();
-        admission.refuse(0.25);
-        let admitted: Vec<bool> = (0..1_000).map(|_| admission.admits()).collect();
-        let refused = admitted.iter().filter(|admitted| !**admitted).count();
-        assert!((249..=251).contains(&refused), "{refused}");
-        assert!(admitted.chunks(8).all(|eight| eight.iter().any(|a| !a)));
+        assert!(admission.admits(Some(NO_LIMIT - 1)), "no limit yet");
+        admission.set(20, 30);
+        assert!(admission.admits(Some(19)));
+        assert!(!admission.admits(Some(20)));
+        assert!(!admission.admits(None), "taken for the mean");
+        let _before = admission.seen();
+        admission.admits(Some(10));
+        admission.admits(Some(40));
+        let seen = Seen {
+            mean_ms: Some(25),
+            asked: 2,
+            admitted: 1,
+        };
+        assert_eq!(admission.seen(), seen);
+        assert_eq!(admission.seen(), Seen::default(), "each is seen once");
     }
 
     #[test]
-    fn one_stall_refuses_nobody() {
-        let mut controller = Controller::new(100_000);
-        for delay_us in [0, 900_000, 0, 150_000, 120_000, 0] {
-            assert_eq!(controller.step(delay_us), 0.0);
-        }
+    fn a_burst_that_drains_refuses_nobody_however_long_it_waited() {
+        let mut queue = Queue::new(20, 150);
+        let burst = [0, 900, 600, 300, 100, 10, 0, 400, 200, 50, 30, 21, 5];
+        let limits = limits(&mut queue, &burst, ALL);
+        assert!(limits.iter().all(|limit| *limit == NO_LIMIT), "{limits:?}");
     }
 
     #[test]
-    fn a_standstill_refuses_nearly_all_within_150_ms_and_lets_all_in_within_half_a_second_after() {
-        let mut controller = Controller::new(100_000);
-        let ticks = (1..)
-            .find(|_| controller.step(400_000) >= SHARE_MAX)
-            .unwrap();
-        assert!(ticks <= 15, "{ticks}");
-        let ticks = (1..).find(|_| controller.step(0) == 0.0).unwrap();
-        assert!(ticks <= 50, "{ticks}");
+    fn a_queue_that_stands_is_cut_to_the_target_until_it_is_gone() {
+        let mut queue = Queue::new(20, 150);
+        let standing = limits(&mut queue, &[30, 50, 70, 90, 110, 130, 150], ALL);
+        assert_eq!(standing[4], NO_LIMIT, "not yet");
+        assert_eq!(standing[5..], [20, 20], "after {INTERVAL_MS} ms");
+        assert_eq!(limits(&mut queue, &[19, 12, 21], ALL), [20, 20, 20]);
+        assert_eq!(limits(&mut queue, &[9], ALL), [NO_LIMIT]);
+    }
+
+    #[test]
+    fn where_refusing_takes_everything_older_requests_are_let_in_as_well() {
+        let mut queue = Queue::new(20, 150);
+        limits(&mut queue, &[90; 6], ALL);
+        assert_eq!(limits(&mut queue, &[90; 4], NONE), [40, 80, 150, 150]);
+        let back = limits(&mut queue, &[90; 30], ALL);
+        assert_eq!((back[0], back[29]), (132, 20));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What the limits did and measured.
 
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::admission::Measured;
 use crate::edge::metrics::{ReasonLabel, counter, counters, gauge};
 use crate::edge::refusal::Refusal;
 
@@ -19,8 +19,9 @@ pub(in crate::edge) struct LimitMetrics {
     /// Connections closed because they only waited.
     pub(in crate::edge) connections_idle: Counter,
     rate_addresses: Gauge,
+    read_delay_seconds: Gauge<f64, AtomicU64>,
     delay_seconds: Gauge<f64, AtomicU64>,
-    refused_share: Gauge<f64, AtomicU64>,
+    overloaded: Gauge,
 }
 
 impl LimitMetrics {
@@ -47,15 +48,20 @@ impl LimitMetrics {
                 "tidegate_edge_rate_addresses",
                 "Client addresses whose rate is remembered",
             ),
+            read_delay_seconds: real(
+                registry,
+                "tidegate_edge_read_delay_seconds",
+                "How long requests wait to be read, on average",
+            ),
             delay_seconds: real(
                 registry,
                 "tidegate_edge_delay_seconds",
-                "How long records wait for the disk or work for the processor",
+                "How long the oldest record waits for the disk",
             ),
-            refused_share: real(
+            overloaded: gauge(
                 registry,
-                "tidegate_edge_refused_share",
-                "Share of requests refused because of delay, from 0 to 1",
+                "tidegate_edge_overloaded",
+                "1 while requests are refused because of a delay",
             ),
         }
     }
@@ -72,11 +78,13 @@ impl LimitMetrics {
     }
 
     /// What admission measured, and does.
-    pub(super) fn measured(&self, delay: Duration, refused_share: f64, addresses: usize) {
-        self.delay_seconds.set(delay.as_secs_f64());
-        self.refused_share.set(refused_share);
+    pub(super) fn measured(&self, measured: &Measured) {
+        self.read_delay_seconds
+            .set(measured.read_delay.as_secs_f64());
+        self.delay_seconds.set(measured.sync_delay.as_secs_f64());
+        self.overloaded.set(i64::from(measured.overloaded));
         self.rate_addresses
-            .set(i64::try_from(addresses).unwrap_or(i64::MAX));
+            .set(i64::try_from(measured.addresses).unwrap_or(i64::MAX));
     }
 }
 

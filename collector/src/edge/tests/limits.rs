@@ -192,30 +192,56 @@ async fn a_connection_ends_in_order_after_its_last_request() {
 #[tokio::test]
 async fn while_the_journal_stands_still_requests_are_refused_at_once_and_after_it_no_more() {
     let served = Served::start_with(|settings| settings.edge.delay_max_ms = 200).await;
-    served.core.set_progress(10, 0);
-    let refuses = || {
-        served
-            .metrics()
-            .contains("tidegate_edge_refused_share 0.98")
+    let overloaded = |is: u8| {
+        let metrics = served.metrics();
+        metrics.contains(&format!("tidegate_edge_overloaded {is}\n"))
     };
-    eventually(refuses).await;
-    let mut refused = 0;
-    for _ in 0..20 {
-        let answer = ask(served.address, &events(EVENT)).await;
-        refused += u32::from((answer.status, answer.header("retry-after")) == (503, Some("1")));
-    }
-    assert!(refused >= 18, "{refused}");
+    served.core.set_progress(10, 0);
+    eventually(|| overloaded(1)).await;
+    let answer = ask(served.address, &events(EVENT)).await;
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("1"))
+    );
     assert_eq!(ask(served.address, &get("/healthz", &[])).await.status, 200);
     served.core.set_progress(10, 10);
-    eventually(|| {
-        served
-            .metrics()
-            .contains("tidegate_edge_refused_share 0.0\n")
-    })
-    .await;
+    eventually(|| overloaded(0)).await;
     assert_eq!(ask(served.address, &events(EVENT)).await.status, 200);
-    let (received, ended) = served.balance();
-    assert_eq!(received, ended);
+    assert_eq!(served.balance(), (2, 2));
+}
+
+#[tokio::test]
+async fn while_every_request_waits_too_long_they_are_refused_and_after_it_no_more() {
+    let served = Served::start().await;
+    let mut client = Client::to(served.address).await;
+    assert_eq!(client.ask(&events(EVENT)).await.status, 200);
+    // By this clock whatever is read arrived ten seconds ago.
+    served.clock.set_ahead_ms(10_000);
+    let mut asked = 1;
+    let refused = loop {
+        asked += 1;
+        let answer = client.ask(&events(EVENT)).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(refused.header("cache-control"), Some("no-store"));
+    assert_eq!(client.ask(&get("/healthz", &[])).await.status, 200);
+    served.clock.set_ahead_ms(0);
+    loop {
+        asked += 1;
+        if client.ask(&events(EVENT)).await.status == 200 {
+            break;
+        }
+    }
+    assert_eq!(served.balance(), (asked, asked));
+    let refused = served.outcomes.ended(Outcome::Overloaded);
+    let counted = format!("tidegate_edge_refused_requests_total{{reason=\"delay\"}} {refused}\n");
+    assert!(refused > 0 && served.metrics().contains(&counted));
 }
 
 #[tokio::test]
