@@ -228,8 +228,14 @@ async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<Option<Suc
     }
 }
 
+/// Under overload every queue of the runtime is full. A worker's own queue is refilled with what has
+/// just arrived before the shared one, with what is older, gets its turn. Looked at first each time,
+/// the order stays about that of arrival, and an answer does not wait behind new requests.
+const GLOBAL_QUEUE_INTERVAL: u32 = 1;
+
 fn runtime() -> Result<Runtime, CliError> {
     Builder::new_multi_thread()
+        .global_queue_interval(GLOBAL_QUEUE_INTERVAL)
         .enable_all()
         .build()
         .map_err(start)
