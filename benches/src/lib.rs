@@ -13,6 +13,7 @@ pub mod http2;
 pub mod http3;
 pub mod protocol;
 pub mod load;
+pub mod open;
 pub mod descriptors;
 pub mod process;
 pub mod nginx;

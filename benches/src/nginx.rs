@@ -48,7 +48,7 @@ fn text(dir: &Path, address: SocketAddr) -> String {
 worker_processes 1;
 pid {dir}/nginx.pid;
 error_log {dir}/error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 16384; }}
 http {{
     client_body_temp_path {dir}/body;
     proxy_temp_path {dir}/proxy;

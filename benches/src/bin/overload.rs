@@ -1,44 +1,66 @@
-//! `make bench-overload`: three times the load that the gateway can take, open loop. Each arrival
-//! takes a free connection or opens one; its time counts from when it was due (no coordinated
-//! omission). Then the load goes, and it is seen how soon all are accepted again.
+//! `make bench-overload`: more load than the gateway can take, in an open loop, and what becomes of
+//! it; the same with nginx, which has a quarter of its core. Capacity is what a closed loop gets
+//! through. Then the load goes, and it is seen how soon nobody is refused any more.
 
-use std::cell::{Cell, RefCell};
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{Write, stdout};
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::Duration;
+use std::path::Path;
 
-use clap::Parser;
-use tidegate_benches::arguments::Measured;
-use tidegate_benches::connection::Connection;
+use clap::{Parser, ValueEnum};
+use tidegate_benches::arguments::{Measured, Parts};
 use tidegate_benches::gateway::{Gateway, Options};
 use tidegate_benches::load::{self, CONNECTIONS, Plan, percentile_ms};
-use tidegate_benches::process::MIB;
+use tidegate_benches::nginx;
+use tidegate_benches::open::{self, Offer, Outcome};
+use tidegate_benches::process::{MIB, Server};
 use tidegate_benches::run::{Fallible, run};
 use tidegate_benches::segments::segments;
-use tidegate_benches::workload::{PREPARED, Request, Shape, batches, single};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tidegate_benches::workload::{PREPARED, Request, Shape, batches, gets, single};
 
-/// Connections that the open loop opens at most; an arrival beyond them is not sent and counted.
-const CONNECTIONS_MAX: usize = 8_000;
 /// Message ids of one round are apart from those of the others.
 const SERIALS_EACH: u64 = 1_000_000_000_000;
+/// Seconds after the load in which it is looked whether anybody is still refused.
+const CALM_MAX: u64 = 30;
+/// Busy loops beside nginx on its core: with the whole of it, it would take as much as one core can
+/// offer, and could not be overloaded.
+const BESIDE_NGINX: usize = 3;
+const BUSY_LOOP: [&str; 2] = ["-c", "while :; do :; done"];
 
 /// Goodput, latency and memory at several times the capacity.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     measured: Measured,
-    /// Events in a request.
+    #[command(flatten)]
+    parts: Parts<Part>,
+    /// Events in a request of the part `batch`.
     #[arg(long, default_value_t = 10)]
     batch: usize,
     /// Times the closed loop's rate.
-    #[arg(long, default_value_t = 3.0)]
-    times: f64,
-    /// Seconds of overload.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
+    #[arg(long, value_delimiter = ',', default_values_t = [0.5, 1.0, 3.0])]
+    times: Vec<f64>,
+    /// Seconds of each.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+}
+
+/// What is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The gateway, several events a request.
+    Batch,
+    /// The gateway, one event a request.
+    Single,
+    /// nginx, a GIF a request.
+    Nginx,
+}
+
+/// A running server and what it is sent.
+struct Subject {
+    server: Server,
+    address: SocketAddr,
+    requests: Vec<Request>,
+    beside: Vec<Server>,
 }
 
 fn main() -> Fallible<()> {
@@ -46,203 +68,132 @@ fn main() -> Fallible<()> {
 }
 
 async fn measure(arguments: &Arguments) -> Fallible<()> {
-    let options = Options {
-        program: arguments.measured.program.clone(),
-        segments: segments(100),
-        disk_budget: "24GiB",
-        ..Options::default()
-    };
-    let gateway = Gateway::start(&arguments.measured.fresh("overload")?, &options)?;
-    let requests = if arguments.batch == 1 {
-        single(Shape::default(), PREPARED)
-    } else {
-        batches(Shape::default(), PREPARED / 8, arguments.batch)
-    };
-    let plan = |round, requests| Plan {
-        address: gateway.edge,
-        connections: CONNECTIONS,
-        requests,
-        round,
-    };
-    let warm = load::closed(plan(0, 20_000), &requests).await?;
-    let count = (warm.rate() * 5.0) as usize / CONNECTIONS * CONNECTIONS;
-    let peak = load::closed(plan(1, count), &requests).await?.rate();
     let mut out = stdout().lock();
-    writeln!(out, "{} events a request", arguments.batch)?;
-    writeln!(out, "closed loop: {peak:.0} requests a second accepted")?;
-    let before = gateway.server.rss_bytes()? as f64 / MIB;
-    let offered = peak * arguments.times;
-    let over = open(&gateway, &requests, offered, arguments.seconds, 2).await;
-    over.print(&mut out, peak)?;
-    let during = gateway.server.rss_bytes()? as f64 / MIB;
-    writeln!(
-        out,
-        "memory {before:.0} MiB before, {during:.0} MiB at the end"
-    )?;
-    let mut calm = open(&gateway, &requests, peak / 2.0, 1, 3).await;
-    let mut seconds = 1;
-    while calm.refused > 0 && seconds < 30 {
-        calm = open(&gateway, &requests, peak / 2.0, 1, 3 + seconds).await;
-        seconds += 1;
+    for part in Part::value_variants() {
+        if arguments.parts.wants(part) {
+            let mut subject = subject(arguments, *part)?;
+            writeln!(out, "{part:?}")?;
+            subject.measure(arguments, &mut out).await?;
+            for busy_loop in subject.beside {
+                busy_loop.kill()?;
+            }
+            subject.server.stop()?;
+        }
     }
-    writeln!(
-        out,
-        "at half the rate nobody is refused in second {seconds} after"
-    )?;
-    gateway.server.stop()?;
     Ok(())
 }
 
-/// What became of the arrivals.
-#[derive(Debug, Default)]
-struct Outcome {
-    seconds: f64,
-    due: u64,
-    accepted_us: Vec<u64>,
-    refused_us: Vec<u64>,
-    refused: u64,
-    failed: u64,
-    unsent: u64,
+fn subject(arguments: &Arguments, part: Part) -> Fallible<Subject> {
+    let shape = Shape::default();
+    let requests = match part {
+        Part::Batch => batches(shape, PREPARED / 8, arguments.batch),
+        Part::Single => single(shape, PREPARED),
+        Part::Nginx => gets(shape, PREPARED, nginx::GIF),
+    };
+    let dir = &arguments.measured.dir;
+    let mut beside = Vec::new();
+    let (server, address) = if part == Part::Nginx {
+        for _ in 0..BESIDE_NGINX {
+            beside.push(Server::start(
+                Path::new("/bin/sh"),
+                &BUSY_LOOP,
+                &dir.join("busy.log"),
+            )?);
+        }
+        nginx::start(&dir.join("nginx"))?
+    } else {
+        let options = Options {
+            program: arguments.measured.program.clone(),
+            segments: segments(100),
+            disk_budget: "24GiB",
+            ..Options::default()
+        };
+        let gateway = Gateway::start(&arguments.measured.fresh("overload")?, &options)?;
+        (gateway.server, gateway.edge)
+    };
+    Ok(Subject {
+        server,
+        address,
+        requests,
+        beside,
+    })
 }
 
-impl Outcome {
-    fn print(&self, out: &mut impl Write, peak: f64) -> std::io::Result<()> {
-        let goodput = self.accepted_us.len() as f64 / self.seconds;
+impl Subject {
+    async fn measure(&mut self, arguments: &Arguments, out: &mut impl Write) -> Fallible<()> {
+        let plan = |round, requests| Plan {
+            address: self.address,
+            connections: CONNECTIONS,
+            requests,
+            round,
+        };
+        let warm = load::closed(plan(0, 20_000), &self.requests).await?;
+        let count = (warm.rate() * 5.0) as usize / CONNECTIONS * CONNECTIONS;
+        let peak = load::closed(plan(1, count), &self.requests).await?.rate();
         writeln!(
             out,
-            "offered {:.0} a second: accepted {goodput:.0} ({:.0} % of the closed loop), refused {:.0}, not sent {:.0}, failed {}",
-            self.due as f64 / self.seconds,
-            goodput / peak * 100.0,
-            self.refused as f64 / self.seconds,
-            self.unsent as f64 / self.seconds,
-            self.failed
+            "closed loop {peak:.0} requests a second, {:.1} MiB",
+            self.mib()?
         )?;
-        for (name, us) in [
-            ("accepted", &self.accepted_us),
-            ("refused", &self.refused_us),
-        ] {
-            writeln!(
-                out,
-                "{name:<9} p50 {:7.1}  p99 {:7.1}  max {:7.1} ms",
-                percentile_ms(us, 0.5),
-                percentile_ms(us, 0.99),
-                percentile_ms(us, 1.0)
-            )?;
+        writeln!(
+            out,
+            " offered      times  goodput  refused  not sent  failed   accepted p50      p99      max    refused p50      p99   sent late p99  connections     MiB"
+        )?;
+        let mut round = 2;
+        for times in &arguments.times {
+            let outcome = self.open(peak * times, arguments.seconds, &mut round)?;
+            self.row(out, *times, peak, &outcome)?;
         }
+        let mut seconds = 1;
+        while !self
+            .open(peak / 2.0, 1.0, &mut round)?
+            .refused_us
+            .is_empty()
+            && seconds < CALM_MAX
+        {
+            seconds += 1;
+        }
+        writeln!(
+            out,
+            "at half the rate nobody is refused in second {seconds} after\n"
+        )?;
         Ok(())
     }
-}
 
-/// What the arrivals share.
-#[derive(Default)]
-struct Pool {
-    free: RefCell<Vec<Connection>>,
-    open: Cell<usize>,
-    serial: Cell<u64>,
-    outcome: RefCell<Outcome>,
-}
-
-impl Pool {
-    /// A place to send by: a free connection, or leave to open one. None: there are enough.
-    fn place(&self) -> Option<Option<Connection>> {
-        let free = self.free.borrow_mut().pop();
-        if free.is_none() {
-            if self.open.get() >= CONNECTIONS_MAX {
-                return None;
-            }
-            self.open.set(self.open.get() + 1);
-        }
-        Some(free)
+    fn open(&mut self, rate: f64, seconds: f64, round: &mut u64) -> Fallible<Outcome> {
+        let offer = Offer {
+            address: self.address,
+            rate,
+            seconds,
+            serial: *round * SERIALS_EACH,
+        };
+        *round += 1;
+        Ok(open::run(offer, &mut self.requests)?)
     }
 
-    fn stamped(&self, request: &mut Request) -> Vec<u8> {
-        let mut serial = self.serial.get();
-        let bytes = request.stamped(&mut serial).to_vec();
-        self.serial.set(serial);
-        bytes
+    fn row(&self, out: &mut impl Write, times: f64, peak: f64, outcome: &Outcome) -> Fallible<()> {
+        let ms = |us: &[u64], part| percentile_ms(us, part);
+        writeln!(
+            out,
+            "{:8.0}/s {times:6.1} x {:6.1} % {:6.1} % {:7.1} % {:7} {:14.1} {:8.1} {:8.1} {:14.1} {:8.1} {:15.1} {:12} {:7.0}",
+            outcome.due as f64 / outcome.seconds,
+            outcome.goodput() / peak * 100.0,
+            outcome.percent(outcome.refused_us.len() as u64),
+            outcome.percent(outcome.unsent),
+            outcome.failed,
+            ms(&outcome.accepted_us, 0.5),
+            ms(&outcome.accepted_us, 0.99),
+            ms(&outcome.accepted_us, 1.0),
+            ms(&outcome.refused_us, 0.5),
+            ms(&outcome.refused_us, 0.99),
+            outcome.late_ms(),
+            outcome.opened,
+            self.mib()?,
+        )?;
+        Ok(())
     }
 
-    /// Sends one request that was due at `due`, and notes how it ended.
-    async fn send(
-        &self,
-        connection: Option<Connection>,
-        address: SocketAddr,
-        bytes: Vec<u8>,
-        due: Instant,
-    ) {
-        let answered = exchange(connection, address, &bytes).await;
-        let us = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let mut outcome = self.outcome.borrow_mut();
-        match answered {
-            Ok((connection, accepted)) => {
-                self.free.borrow_mut().push(connection);
-                if accepted {
-                    outcome.accepted_us.push(us);
-                } else {
-                    outcome.refused += 1;
-                    outcome.refused_us.push(us);
-                }
-            }
-            Err(_) => {
-                self.open.set(self.open.get() - 1);
-                outcome.failed += 1;
-            }
-        }
+    fn mib(&self) -> Fallible<f64> {
+        Ok(self.server.rss_bytes()? as f64 / MIB)
     }
-}
-
-/// True where the answer is a success.
-async fn exchange(
-    connection: Option<Connection>,
-    address: SocketAddr,
-    bytes: &[u8],
-) -> std::io::Result<(Connection, bool)> {
-    let mut connection = match connection {
-        Some(connection) => connection,
-        None => Connection::open(address).await?,
-    };
-    match connection.exchange(bytes).await.map(|_| ()) {
-        Ok(()) => Ok((connection, true)),
-        Err(error) if error.kind() == ErrorKind::InvalidData => Ok((connection, false)),
-        Err(error) => Err(error),
-    }
-}
-
-async fn open(
-    gateway: &Gateway,
-    requests: &[Request],
-    rate: f64,
-    seconds: u64,
-    round: u64,
-) -> Outcome {
-    let pool = Rc::new(Pool::default());
-    pool.serial.set(round * SERIALS_EACH);
-    let started = Instant::now();
-    let total = (rate * seconds as f64) as u64;
-    let mut kinds = requests.iter().cycle();
-    let mut tasks = JoinSet::new();
-    let mut at = 0;
-    while at < total {
-        let due_by_now = (started.elapsed().as_secs_f64() * rate) as u64;
-        while at < due_by_now.min(total) {
-            let due = started + Duration::from_secs_f64(at as f64 / rate);
-            at += 1;
-            pool.outcome.borrow_mut().due += 1;
-            let (Some(place), Some(request)) = (pool.place(), kinds.next()) else {
-                pool.outcome.borrow_mut().unsent += 1;
-                continue;
-            };
-            let bytes = pool.stamped(&mut request.clone());
-            let (pool, address) = (Rc::clone(&pool), gateway.edge);
-            tasks.spawn_local(async move { pool.send(place, address, bytes, due).await });
-        }
-        while tasks.try_join_next().is_some() {}
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    while tasks.join_next().await.is_some() {}
-    let mut outcome = pool.outcome.take();
-    outcome.seconds = started.elapsed().as_secs_f64();
-    outcome.accepted_us.sort_unstable();
-    outcome.refused_us.sort_unstable();
-    outcome
 }
