@@ -247,6 +247,13 @@ impl Clock for AheadClock {
     }
 }
 
+fn three_sources() -> RuntimeCatalog {
+    RuntimeCatalog::new(&Catalog {
+        sources: vec![web_source(), server_source(), strict_source()],
+        ..Catalog::default()
+    })
+}
+
 /// A served edge. Stopped by [`Self::stop`], else with the test's runtime.
 pub(super) struct Served {
     pub(super) address: SocketAddr,
@@ -281,10 +288,7 @@ impl Served {
         let bad_rows = BadRows::start(dir.path(), &settings.bad_rows, &mut registry).unwrap();
         let metrics = EdgeMetrics::register(&mut registry);
         let outcomes = Arc::clone(&metrics.outcomes);
-        let catalog = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&Catalog {
-            sources: vec![web_source(), server_source(), strict_source()],
-            ..Catalog::default()
-        })));
+        let catalog = Arc::new(ArcSwap::from_pointee(three_sources()));
         let core = FakeCore::new();
         let sockets = Sockets::bind(&settings.edge, Given::default()).unwrap();
         let address = sockets.http.local_addr().unwrap();
