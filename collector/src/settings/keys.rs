@@ -186,12 +186,12 @@ pub const KEYS: &[Key] = &[
     ),
     set(
         "edge.read_delay_target",
-        "\"70ms\"",
-        "How long requests may wait to be read. Where they wait longer for 50 ms on end, those that waited so long are answered 503 at once, the younger ones are let in.",
+        "\"120ms\"",
+        "How long requests may wait to be read. Where they wait longer for 100 ms on end, those that waited so long are answered 503 at once, the younger ones are let in.",
     ),
     set(
         "edge.read_delay_max",
-        "\"150ms\"",
+        "\"240ms\"",
         "Where so many come that refusing takes the whole processor, requests are let in that waited longer than `edge.read_delay_target`, but never longer than this.",
     ),
     set(

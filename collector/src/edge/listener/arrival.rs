@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use tidegate_event::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -50,14 +51,17 @@ pub(super) fn note_arrivals(listener: &impl AsFd) -> io::Result<()> {
 pub(super) struct Timed {
     stream: TcpStream,
     wait: Arc<Wait>,
+    /// What arrived before it waited for the process before, not for this one.
+    since: Timestamp,
     clock: Arc<dyn Clock>,
 }
 
 impl Timed {
-    pub(super) fn new(stream: TcpStream, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(stream: TcpStream, since: Timestamp, clock: Arc<dyn Clock>) -> Self {
         Self {
             stream,
             wait: Arc::default(),
+            since,
             clock,
         }
     }
@@ -84,7 +88,11 @@ impl Timed {
             let Some(read) = read else { return tried };
             buffer.put_slice(&scratch[..read.bytes]);
             if let Some(arrived_ms) = read.arrived_ms {
-                let waited_ms = self.clock.now().0.saturating_sub(arrived_ms).max(0);
+                let waited_ms = self
+                    .clock
+                    .now()
+                    .since(Timestamp(arrived_ms).max(self.since));
+                let waited_ms = waited_ms.max(0);
                 let waited_ms = u32::try_from(waited_ms).unwrap_or(u32::MAX);
                 self.wait.0.store(waited_ms, Ordering::Relaxed);
             }

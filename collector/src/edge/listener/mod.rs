@@ -70,12 +70,14 @@ impl Listeners {
     {
         let places = Arc::new(Semaphore::new(edge.listening.connections_max));
         let (stopper, stopping) = watch::channel(false);
+        let since = edge.clock.now();
         let plain = tcp::Tcp {
             scheme: Scheme::Http,
             proxied: edge.listening.proxy_protocol.http,
             tls: None,
             edge: Arc::clone(&edge),
             places: Arc::clone(&places),
+            since,
         };
         let http = tcp::serve(self.http, plain, stopping.clone());
         let https = self.https.map(|(listener, tls)| {
@@ -85,6 +87,7 @@ impl Listeners {
                 tls: Some(tls.acceptor()),
                 edge: Arc::clone(&edge),
                 places: Arc::clone(&places),
+                since,
             };
             tcp::serve(listener, secure, stopping.clone())
         });

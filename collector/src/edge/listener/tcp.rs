@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tidegate_event::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -38,6 +39,8 @@ pub(super) struct Tcp<A, G> {
     pub(super) edge: Arc<Edge<A, G>>,
     /// Shared by all listeners.
     pub(super) places: Arc<Semaphore>,
+    /// When this process began to serve: before it nothing could be read.
+    pub(super) since: Timestamp,
 }
 
 /// Accepts until told to stop; connections hold on to `stopping` until they have ended.
@@ -118,7 +121,7 @@ where
         mut stopping: watch::Receiver<bool>,
     ) {
         let _open = self.edge.metrics.open_connection();
-        let mut stream = Timed::new(stream, Arc::clone(&self.edge.clock));
+        let mut stream = Timed::new(stream, self.since, Arc::clone(&self.edge.clock));
         let wait = stream.wait();
         // Who says nothing must not hold up a stop.
         let named = tokio::select! {
