@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{
+    Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::sync::{mpsc, watch};
@@ -16,7 +18,7 @@ use crate::settings::Otlp;
 const BATCH_MAX: usize = 512;
 /// How long a batch that is not full waits for more.
 const BATCH_WAIT: Duration = Duration::from_secs(1);
-/// How long the last batches may take when the gateway stops.
+/// How long a batch on its way may still take when the gateway stops, and those after it together.
 const LAST_MAX: Duration = Duration::from_secs(2);
 
 /// The far end of the queue.
@@ -43,6 +45,8 @@ impl Export {
             .with_endpoint(endpoint)
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(timeout)
+            // Its pauses between tries would block the thread they happen on. A lost batch is counted.
+            .with_retry_policy(RetryPolicy::disabled())
             .build()?;
         // With OTEL_RESOURCE_ATTRIBUTES, by which an orchestrator names the instance.
         let resource = Resource::builder()
@@ -69,7 +73,14 @@ impl Export {
                 _ = stopping.wait_for(|stop| *stop) => break,
                 () = self.fill() => {}
             }
-            self.send().await;
+            let told = async {
+                let _ = stopping.wait_for(|stop| *stop).await;
+                tokio::time::sleep(LAST_MAX).await;
+            };
+            tokio::select! {
+                () = self.send() => {}
+                () = told => break,
+            }
         }
         // From now on spans are dropped where they are made.
         self.queued.close();
