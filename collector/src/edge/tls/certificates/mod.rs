@@ -302,7 +302,13 @@ fn read(
             error,
         })
     };
-    let (cert, key) = (read(&files.cert), read(&files.key));
+    let cert = read(&files.cert);
+    // One file may hold both, and be replaced between two looks at it.
+    if files.key == files.cert {
+        let both = cert?;
+        return pair(files, &both, &both);
+    }
+    let key = read(&files.key);
     pair(files, &cert?, &key?)
 }
 
