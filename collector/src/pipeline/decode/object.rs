@@ -1,4 +1,5 @@
-//! Objects of an event: text and parsed members together, nesting bounded before the parse.
+//! Objects of an event: text and parsed members together, nesting bounded: by the
+//! parser, and then as strictly as this protocol wants it.
 
 use std::borrow::Cow;
 
