@@ -186,12 +186,12 @@ pub const KEYS: &[Key] = &[
     ),
     set(
         "edge.read_delay_target",
-        "\"120ms\"",
+        "\"80ms\"",
         "How long requests may wait to be read. Where they wait longer for 100 ms on end, those that waited so long are answered 503 at once, the younger ones are let in.",
     ),
     set(
         "edge.read_delay_max",
-        "\"240ms\"",
+        "\"120ms\"",
         "Where so many come that refusing takes the whole processor, requests are let in that waited longer than `edge.read_delay_target`, but never longer than this.",
     ),
     set(
@@ -504,7 +504,7 @@ pub const KEYS: &[Key] = &[
     set(
         "telemetry.otlp.timeout",
         "\"10s\"",
-        "How long a batch of spans may take to be sent, retries included.",
+        "How long a batch of spans may take to be sent. One that was not is counted, and not sent again.",
     ),
 ];
 

@@ -23,6 +23,9 @@ const TICK_MS: u64 = 10;
 /// How long a queue of requests has to stand before anything is refused: longer than a busy disk or
 /// a neighbour holds this process up now and then.
 const INTERVAL_MS: u64 = 100;
+/// Longer waits count as this one in the mean: a single request that was held up for seconds, by
+/// its client or by ours, says nothing of the queue.
+const WAIT_MAX_MS: u32 = 1_000;
 /// With fewer let in than one of so many, refusing takes the whole processor.
 const STARVED: u64 = 16;
 /// Samples of the journal's progress kept; the oldest one is what counts.
@@ -80,7 +83,7 @@ impl Admission {
         let admits = known_ms < self.limit_ms.load(Ordering::Relaxed);
         if let Some(waited_ms) = waited_ms {
             self.waited_ms
-                .fetch_add(waited_ms.into(), Ordering::Relaxed);
+                .fetch_add(waited_ms.min(WAIT_MAX_MS).into(), Ordering::Relaxed);
             self.asked.fetch_add(1, Ordering::Relaxed);
             self.admitted.fetch_add(admits.into(), Ordering::Relaxed);
         }
@@ -130,9 +133,11 @@ pub(in crate::edge) async fn watch<A: Accept, G>(edge: &Edge<A, G>) {
         let late_us = now_us.saturating_sub(looked_us + (TICK_MS + 1) * 1_000);
         looked_us = now_us;
         let seen = edge.admission.seen();
-        let mean_ms = seen.mean_ms.unwrap_or(late_us / 1_000);
+        // A look between two requests finds no queue, and proves none: then the timer's own wait.
+        let known_ms = seen.mean_ms.filter(|_| seen.asked > 0);
+        let mean_ms = known_ms.unwrap_or(late_us / 1_000);
         let age_us = ages.observe(now_us, edge.core.progress());
-        let mut limit_ms = queue.limit_ms(now_us / 1_000, mean_ms, seen);
+        let mut limit_ms = queue.look(now_us / 1_000, known_ms, seen);
         if age_us > settings.delay_max_ms * 1_000 {
             limit_ms = 0;
         }
@@ -155,6 +160,8 @@ struct Queue {
     standing_since_ms: Option<u64>,
     /// While the queue stands.
     limit_ms: Option<u64>,
+    /// When a request's wait was last known.
+    known_at_ms: u64,
 }
 
 impl Queue {
@@ -164,7 +171,26 @@ impl Queue {
             max_ms: max_ms.max(target_ms),
             standing_since_ms: None,
             limit_ms: None,
+            known_at_ms: 0,
         }
+    }
+
+    /// The limit from now on. Large batches come less than once a look: only without any for an
+    /// interval the queue is gone.
+    fn look(&mut self, now_ms: u64, known_ms: Option<u64>, seen: Seen) -> u32 {
+        if known_ms.is_some() {
+            self.known_at_ms = now_ms;
+        }
+        let silent = now_ms.saturating_sub(self.known_at_ms) >= INTERVAL_MS;
+        match known_ms.or(silent.then_some(0)) {
+            Some(mean_ms) => self.limit_ms(now_ms, mean_ms, seen),
+            None => self.in_force(),
+        }
+    }
+
+    fn in_force(&self) -> u32 {
+        self.limit_ms
+            .map_or(NO_LIMIT, |ms| u32::try_from(ms).unwrap_or(NO_LIMIT))
     }
 
     fn limit_ms(&mut self, now_ms: u64, mean_ms: u64, seen: Seen) -> u32 {
@@ -180,8 +206,7 @@ impl Queue {
         } else {
             self.standing_since_ms = None;
         }
-        self.limit_ms
-            .map_or(NO_LIMIT, |ms| u32::try_from(ms).unwrap_or(NO_LIMIT))
+        self.in_force()
     }
 
     fn next(&self, limit_ms: u64, seen: Seen) -> u64 {
@@ -280,6 +305,21 @@ mod tests {
         assert_eq!(standing[10..], [20, 20], "after {INTERVAL_MS} ms");
         assert_eq!(limits(&mut queue, &[19, 12, 21], ALL), [20, 20, 20]);
         assert_eq!(limits(&mut queue, &[9], ALL), [NO_LIMIT]);
+    }
+
+    #[test]
+    fn a_look_between_two_requests_says_nothing_until_none_came_for_an_interval() {
+        let mut queue = Queue::new(20, 150);
+        let known = |tick: u64| tick.is_multiple_of(3).then_some(90);
+        let looks: Vec<_> = (1..=20)
+            .map(|tick| queue.look(tick * TICK_MS, known(tick), ALL))
+            .collect();
+        assert_eq!(looks[13], NO_LIMIT, "not yet");
+        assert_eq!(looks[14..], [20; 6]);
+        let silence: Vec<_> = (21..=28)
+            .map(|tick| queue.look(tick * TICK_MS, None, ALL))
+            .collect();
+        assert_eq!(silence[6..], [20, NO_LIMIT], "after {INTERVAL_MS} ms");
     }
 
     #[test]

@@ -7,15 +7,13 @@ use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use tidegate_event::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-
-use crate::clock::Clock;
 
 /// Bytes of one read, at most.
 const READ_BYTES_MAX: usize = 16 << 10;
@@ -27,23 +25,47 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES_MAX]);
 }
 
-/// The wait of what was read last on one connection.
-#[derive(Debug, Default)]
-pub(super) struct Wait(AtomicU32);
+/// Of a wait that is not known.
+const UNKNOWN: i64 = i64::MIN;
+
+/// When what was read last on one connection had arrived, and since when we could have read it.
+#[derive(Debug)]
+pub(super) struct Wait {
+    arrived_ms: AtomicI64,
+    since_ms: AtomicI64,
+}
 
 impl Wait {
-    /// Milliseconds.
-    pub(super) fn ms(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+    fn new(since: Timestamp) -> Self {
+        Self {
+            arrived_ms: AtomicI64::new(UNKNOWN),
+            since_ms: AtomicI64::new(since.0),
+        }
+    }
+
+    /// How long it waited for its turn by `now`, in milliseconds; None where the kernel did not say.
+    pub(super) fn ms(&self, now: Timestamp) -> Option<u32> {
+        let arrived_ms = self.arrived_ms.load(Ordering::Relaxed);
+        if arrived_ms == UNKNOWN {
+            return None;
+        }
+        let since_ms = self.since_ms.load(Ordering::Relaxed);
+        let waited_ms = now.0.saturating_sub(arrived_ms.max(since_ms));
+        Some(u32::try_from(waited_ms.max(0)).unwrap_or(u32::MAX))
+    }
+
+    /// An answer is made: what came before it on HTTP/1.1 waited for it, and not for its turn.
+    pub(super) fn answered(&self, now: Timestamp) {
+        self.since_ms.store(now.0, Ordering::Relaxed);
     }
 }
 
-/// Has the kernel note arrivals on the connections of a listener, which inherit it.
-///
-/// # Errors
-/// Those of the system.
-pub(super) fn note_arrivals(listener: &impl AsFd) -> io::Result<()> {
-    Ok(setsockopt(listener, sockopt::ReceiveTimestampns, &true)?)
+/// Has the kernel note arrivals on the connections of a listener, which inherit it. Where it cannot,
+/// waits are not known, and admission looks at the timer's lateness and the disk alone.
+pub(super) fn note_arrivals(listener: &impl AsFd) {
+    if let Err(error) = setsockopt(listener, sockopt::ReceiveTimestampns, &true) {
+        tracing::warn!(%error, "the kernel does not note when packets arrive: overload is seen late");
+    }
 }
 
 /// A connection that knows how long its bytes had waited.
@@ -51,18 +73,14 @@ pub(super) fn note_arrivals(listener: &impl AsFd) -> io::Result<()> {
 pub(super) struct Timed {
     stream: TcpStream,
     wait: Arc<Wait>,
-    /// What arrived before it waited for the process before, not for this one.
-    since: Timestamp,
-    clock: Arc<dyn Clock>,
 }
 
 impl Timed {
-    pub(super) fn new(stream: TcpStream, since: Timestamp, clock: Arc<dyn Clock>) -> Self {
+    /// What arrived before `since` waited for the process before, not for this one.
+    pub(super) fn new(stream: TcpStream, since: Timestamp) -> Self {
         Self {
             stream,
-            wait: Arc::default(),
-            since,
-            clock,
+            wait: Arc::new(Wait::new(since)),
         }
     }
 
@@ -87,15 +105,8 @@ impl Timed {
             });
             let Some(read) = read else { return tried };
             buffer.put_slice(&scratch[..read.bytes]);
-            if let Some(arrived_ms) = read.arrived_ms {
-                let waited_ms = self
-                    .clock
-                    .now()
-                    .since(Timestamp(arrived_ms).max(self.since));
-                let waited_ms = waited_ms.max(0);
-                let waited_ms = u32::try_from(waited_ms).unwrap_or(u32::MAX);
-                self.wait.0.store(waited_ms, Ordering::Relaxed);
-            }
+            let arrived_ms = read.arrived_ms.unwrap_or(UNKNOWN);
+            self.wait.arrived_ms.store(arrived_ms, Ordering::Relaxed);
             Ok(())
         })
     }

@@ -5,8 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Response, Version};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -108,6 +110,20 @@ where
         })
     }
 
+    /// One request, judged by how long it had waited.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let channel = Channel {
+            waited_ms: self.wait.ms(self.edge.clock.now()),
+            ..self.channel
+        };
+        let in_turn = request.version() < Version::HTTP_2;
+        let response = self.edge.handle(request, channel).await;
+        if in_turn {
+            self.wait.answered(self.edge.clock.now());
+        }
+        response
+    }
+
     pub(super) async fn run<S>(
         self: Arc<Self>,
         stream: S,
@@ -120,14 +136,10 @@ where
         let requests_max = self.edge.listening.requests_per_connection_max;
         let service = service_fn(|request: Request<Incoming>| {
             let connection = Arc::clone(&self);
-            let channel = Channel {
-                waited_ms: Some(connection.wait.ms()),
-                ..connection.channel
-            };
             // Boxed: hyper keeps room for it on every connection, which mostly has no request.
             Box::pin(async move {
                 let busy = connection.activity.request();
-                let mut response = connection.edge.handle(request, channel).await;
+                let mut response = connection.answer(request).await;
                 if connection.activity.requests() >= requests_max {
                     // HTTP/1.1 closes by it; HTTP/2 drops it, and is told to end at the next look.
                     response.headers_mut().insert(CONNECTION, CLOSE);

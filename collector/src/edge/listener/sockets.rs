@@ -118,6 +118,6 @@ fn both(
 pub(super) fn watched(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
     // One that was handed over may still block.
     listener.set_nonblocking(true)?;
-    super::arrival::note_arrivals(&listener)?;
+    super::arrival::note_arrivals(&listener);
     tokio::net::TcpListener::from_std(listener)
 }

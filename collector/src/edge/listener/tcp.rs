@@ -121,7 +121,7 @@ where
         mut stopping: watch::Receiver<bool>,
     ) {
         let _open = self.edge.metrics.open_connection();
-        let mut stream = Timed::new(stream, self.since, Arc::clone(&self.edge.clock));
+        let mut stream = Timed::new(stream, self.since);
         let wait = stream.wait();
         // Who says nothing must not hold up a stop.
         let named = tokio::select! {

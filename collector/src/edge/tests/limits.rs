@@ -213,14 +213,13 @@ async fn while_the_journal_stands_still_requests_are_refused_at_once_and_after_i
 #[tokio::test]
 async fn while_every_request_waits_too_long_they_are_refused_and_after_it_no_more() {
     let served = Served::start().await;
-    let mut client = Client::to(served.address).await;
-    assert_eq!(client.ask(&events(EVENT)).await.status, 200);
+    assert_eq!(ask(served.address, &events(EVENT)).await.status, 200);
     // By this clock whatever is read arrived ten seconds ago.
     served.clock.set_ahead_ms(10_000);
     let mut asked = 1;
     let refused = loop {
         asked += 1;
-        let answer = client.ask(&events(EVENT)).await;
+        let answer = ask(served.address, &events(EVENT)).await;
         if answer.status != 200 {
             break answer;
         }
@@ -230,11 +229,11 @@ async fn while_every_request_waits_too_long_they_are_refused_and_after_it_no_mor
         (503, Some("1"))
     );
     assert_eq!(refused.header("cache-control"), Some("no-store"));
-    assert_eq!(client.ask(&get("/healthz", &[])).await.status, 200);
+    assert_eq!(ask(served.address, &get("/healthz", &[])).await.status, 200);
     served.clock.set_ahead_ms(0);
     loop {
         asked += 1;
-        if client.ask(&events(EVENT)).await.status == 200 {
+        if ask(served.address, &events(EVENT)).await.status == 200 {
             break;
         }
     }
