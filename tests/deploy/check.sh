@@ -113,7 +113,7 @@ part_chart() {
   "${render[@]}" >/dev/null 2>&1 && { echo "a chart without a token renders"; return 1; }
   "${render[@]}" "${named[@]}" --set replicas=3 >/dev/null 2>&1 && { echo "unknown values are taken"; return 1; }
   grep -q 'kind: HorizontalPodAutoscaler' "$rendered"/*.yaml && { echo "there is an autoscaler"; return 1; }
-  chart_settings "$rendered/defaults.yaml" && chart_settings "$rendered/everything.yaml" || return 1
+  chart_settings "$rendered/defaults.yaml" catalog && chart_settings "$rendered/everything.yaml" || return 1
   grep -q 'protocol: UDP' "$rendered/everything.yaml" || { echo "no port for HTTP/3"; return 1; }
   grep -q '8443' "$rendered/defaults.yaml" && { echo "a port for HTTPS that nobody asked for"; return 1; }
   cp "$root/deploy/helm/examples/nginx-ingress.yaml" "$rendered/"
@@ -129,11 +129,13 @@ part_chart() {
     { echo "the schemas let a slip pass"; return 1; }
 }
 
-# The settings and the catalog that the chart writes, under the variables that it sets.
+# The settings that the chart writes to a ConfigMap, and the other files NAME.toml that it writes beside them,
+# under the variables that it sets.
+# Usage: chart_settings RENDERED [NAME...]
 chart_settings() {
   [ -x "$bin" ] || { skipped "the chart's settings: no $bin"; return 0; }
   local name
-  for name in tidegate catalog; do
+  for name in tidegate "${@:2}"; do
     awk -v name="  $name.toml: |" '$0 == name { on = 1; next } on && /^(  [^ ]|[^ ])/ { exit } on { sub(/^    /, ""); print }' \
       "$1" >"$work/$name.toml"
     [ -s "$work/$name.toml" ] || { echo "no $name.toml in the ConfigMap"; return 1; }
