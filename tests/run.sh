@@ -23,9 +23,10 @@ stage_unit() {
   cargo test --locked --workspace --exclude tidegate-tests &&
     cargo test --locked -p tidegate-tests --lib --test architecture
 }
+# The same packages as in stage_unit: with fewer, cargo would pick other features and build them anew.
 stage_simulation() {
   TIDEGATE_SIM_SEEDS=${TIDEGATE_SIM_SEEDS:-1000} \
-    cargo test --locked -p tidegate-journal -p tidegate-collector --lib -- simulation plain_fold
+    cargo test --locked --workspace --exclude tidegate-tests --lib -- simulation plain_fold
 }
 stage_readme() { cargo build --locked --bin tidegate && tests/readme.sh; }
 stage_deploy() { cargo build --locked --bin tidegate && tests/deploy/check.sh; }
