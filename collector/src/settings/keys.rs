@@ -191,8 +191,8 @@ pub const KEYS: &[Key] = &[
     ),
     set(
         "edge.read_delay_max",
-        "\"120ms\"",
-        "Where so many come that refusing takes the whole processor, requests are let in that waited longer than `edge.read_delay_target`, but never longer than this.",
+        "\"250ms\"",
+        "Where so many come that refusing takes most of the processor, requests are let in that waited longer than `edge.read_delay_target`, but never longer than this.",
     ),
     set(
         "edge.delay_max",

@@ -505,7 +505,7 @@ impl Default for Settings {
                 in_flight_max: 16_384,
                 buffered_bytes_max: 256 << 20,
                 read_delay_target_ms: 80,
-                read_delay_max_ms: 120,
+                read_delay_max_ms: 250,
                 delay_max_ms: 1_000,
                 h2_streams_max: 128,
                 h2_resets_max: 64,
