@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use tidegate_event::Timestamp;
@@ -53,6 +53,7 @@ pub(super) async fn serve<A, G>(
     G: GeoLookup + Send + Sync + 'static,
 {
     let protocols = Arc::new(Protocols::new(&tcp.edge.listening));
+    let mut since = tcp.since;
     let tcp = Arc::new(tcp);
     loop {
         let accepted = tokio::select! {
@@ -61,9 +62,19 @@ pub(super) async fn serve<A, G>(
             accepted = accept(&listener, &tcp.places) => accepted,
         };
         match accepted {
-            Ok((stream, peer, place)) => {
+            Ok(Accepted {
+                stream,
+                peer,
+                place,
+                had_to_wait,
+            }) => {
+                if had_to_wait {
+                    // Until now it waited for a place, and so did all that is queued behind it.
+                    since = tcp.edge.clock.now();
+                }
                 let (tcp, protocols) = (Arc::clone(&tcp), Arc::clone(&protocols));
                 let stopping = stopping.clone();
+                let stream = Timed::new(stream, since);
                 tokio::spawn(async move {
                     tcp.connection(stream, peer, &protocols, stopping).await;
                     drop(place);
@@ -77,19 +88,31 @@ pub(super) async fn serve<A, G>(
     }
 }
 
+/// A connection and its place.
+struct Accepted {
+    stream: TcpStream,
+    peer: IpAddr,
+    place: OwnedSemaphorePermit,
+    /// It may have stood in the kernel's queue because there was no place, not for its turn.
+    had_to_wait: bool,
+}
+
 /// The next connection, once there is a place for it: beyond the limit all wait in the kernel's
 /// queue, where they cost us nothing and a process that takes over finds them.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
     let mut place = Box::pin(Arc::clone(places).acquire_owned());
+    let mut had_to_wait = false;
     let (accepted, place) = poll_fn(|context| {
-        let held = ready!(place.as_mut().poll(context));
+        let Poll::Ready(held) = place.as_mut().poll(context) else {
+            // With places left it is only the runtime that lets other tasks have their turn.
+            had_to_wait |= places.available_permits() == 0;
+            return Poll::Pending;
+        };
         match listener.poll_accept(context) {
             Poll::Ready(accepted) => Poll::Ready((accepted, held)),
             // A listener that nobody comes to must not hold a place that another one needs.
             Poll::Pending => {
+                had_to_wait = false;
                 place.set(Arc::clone(places).acquire_owned());
                 Poll::Pending
             }
@@ -98,8 +121,12 @@ async fn accept(
     .await;
     let (stream, peer) = accepted?;
     stream.set_nodelay(true)?;
-    let place = place.map_err(io::Error::other)?;
-    Ok((stream, peer.ip().to_canonical(), place))
+    Ok(Accepted {
+        stream,
+        peer: peer.ip().to_canonical(),
+        place: place.map_err(io::Error::other)?,
+        had_to_wait,
+    })
 }
 
 /// Some time after the order to stop: enough for a client that is about to speak.
@@ -115,13 +142,12 @@ where
 {
     async fn connection(
         &self,
-        stream: TcpStream,
+        mut stream: Timed,
         peer: IpAddr,
         protocols: &Protocols,
         mut stopping: watch::Receiver<bool>,
     ) {
         let _open = self.edge.metrics.open_connection();
-        let mut stream = Timed::new(stream, self.since);
         let wait = stream.wait();
         // Who says nothing must not hold up a stop.
         let named = tokio::select! {
@@ -201,6 +227,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use super::*;
 
     fn listening() -> (std::net::TcpListener, TcpListener) {
@@ -223,6 +251,32 @@ mod tests {
         let successor = TcpListener::from_std(socket).unwrap();
         let (_, peer) = successor.accept().await.unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
+    }
+
+    async fn waits(mut future: Pin<&mut impl Future>) -> bool {
+        poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_place_is_told_from_who_waited_for_his_turn() {
+        let (socket, listener) = listening();
+        let address = socket.local_addr().unwrap();
+        let places = Arc::new(Semaphore::new(1));
+        let _first = TcpStream::connect(address).await.unwrap();
+        let first = accept(&listener, &places).await.unwrap();
+        assert!(!first.had_to_wait);
+        let _second = TcpStream::connect(address).await.unwrap();
+        let mut second = Box::pin(accept(&listener, &places));
+        assert!(waits(second.as_mut()).await);
+        drop(first);
+        let second = second.await.unwrap();
+        assert!(second.had_to_wait);
+        drop(second);
+        // Nobody was there when the place came back.
+        let mut third = Box::pin(accept(&listener, &places));
+        assert!(waits(third.as_mut()).await);
+        let _third = TcpStream::connect(address).await.unwrap();
+        assert!(!third.await.unwrap().had_to_wait);
     }
 
     #[tokio::test]
