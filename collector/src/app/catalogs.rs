@@ -37,7 +37,8 @@ pub(super) struct Catalogs {
 pub(super) struct Ready<'a> {
     prepared: Prepared,
     rules: Rules,
-    /// Whether it differs from the one in force.
+    /// Whether it differs from the one that the core runs by. The store may be ahead, where the
+    /// last change got no further than into it.
     changes: bool,
     _one: MutexGuard<'a, ()>,
 }
@@ -84,15 +85,22 @@ impl Catalogs {
         self.put(ready).await
     }
 
-    /// Checks and compiles the catalog of a file; None where it was the last one applied.
+    /// Checks and compiles the catalog of a file; None where it was the last one applied and is in
+    /// force.
     pub(super) async fn prepare_file(&self, path: &Path) -> Result<Option<Ready<'_>>, FileRefused> {
         let document = load::document(path)?;
         let last = self.store.is_last_applied(document.text());
-        if last.map_err(|error| failed(&error))? {
+        if last.map_err(|error| failed(&error))? && self.is_in_force()? {
             return Ok(None);
         }
         let ready = self.prepare(document.name(), document.text()).await?;
         Ok(Some(ready))
+    }
+
+    /// False where the last change got no further than into the store.
+    fn is_in_force(&self) -> Result<bool, ApplyRefused> {
+        let current = self.store.current().map_err(|error| failed(&error))?;
+        Ok(current.generation == self.core.generation())
     }
 
     async fn prepare(&self, name: &str, text: &str) -> Result<Ready<'_>, ApplyRefused> {
@@ -102,11 +110,6 @@ impl Catalogs {
             .store
             .prepare(&document, Some(&self.allow_private))
             .map_err(refused)?;
-        let before = self
-            .store
-            .current()
-            .map_err(|error| failed(&error))?
-            .generation;
         let (core, catalog) = (self.core.clone(), prepared.catalog.clone());
         let generation = prepared.applied.generation;
         let rules = tokio::task::spawn_blocking(move || core.prepare(&catalog, generation))
@@ -116,7 +119,7 @@ impl Catalogs {
         Ok(Ready {
             prepared,
             rules,
-            changes: generation != before,
+            changes: generation != self.core.generation(),
             _one: one,
         })
     }
@@ -171,5 +174,51 @@ fn refused(error: ApplyError) -> ApplyRefused {
 fn failed(error: &dyn std::fmt::Display) -> ApplyRefused {
     ApplyRefused::Failed {
         reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::app::{Gateway, Launch, Patience};
+    use crate::document::Document;
+    use crate::settings::Settings;
+
+    const CHANGED: &str = r#"
+[[source]]
+name = "later"
+write_key = "later-key"
+kind = "web"
+"#;
+
+    /// Whatever fails after the store has it: destinations that are refused, a journal that stops.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_change_that_got_no_further_than_the_store_is_put_in_force_when_applied_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings {
+            data_dir: dir.path().to_owned(),
+            ..Settings::default()
+        };
+        settings.edge.http.set_port(0);
+        settings.admin.listen.set_port(0);
+        let launch = Launch {
+            settings,
+            ..Launch::default()
+        };
+        let gateway = Gateway::start(launch).await.unwrap();
+        let catalogs = &gateway.catalogs;
+        let file = dir.path().join("catalog.toml");
+        std::fs::write(&file, CHANGED).unwrap();
+        let document = Document::parse("catalog", CHANGED);
+        let now = catalogs.clock.now();
+        let stored = catalogs.store.apply(&document, None, now).unwrap();
+        assert_ne!(catalogs.core.generation(), stored.generation);
+
+        assert!(catalogs.prepare_file(&file).await.unwrap().is_some());
+        let applied = catalogs.apply(CHANGED.to_owned(), false).await.unwrap();
+        assert_eq!(applied.generation, stored.generation);
+        assert_eq!(catalogs.core.generation(), stored.generation);
+        assert!(catalogs.prepare_file(&file).await.unwrap().is_none());
+        let patience = Patience::of(&gateway.settings().drain);
+        gateway.stop(patience).await;
     }
 }
