@@ -19,7 +19,19 @@ const NAME_BYTES_MAX: usize = 64;
 /// Far above what 64 cursors need.
 const FILE_BYTES_MAX: usize = 64 << 10;
 const FILE: &str = "CURSORS";
-const HEADING: &str = "tidegate cursors 1";
+/// Before the format version. A later format keeps this line and the checksum, so that it is told
+/// from damage.
+const HEADING: &str = "tidegate cursors ";
+/// The format this build writes, and the newest it reads.
+const FORMAT_VERSION: u32 = 1;
+
+/// Why a file's text cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Damaged,
+    /// Written by a later release, in this format version.
+    Newer(u32),
+}
 
 /// What a cursor may ask of retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +225,7 @@ impl CursorTable {
 
     /// The file's text, and the positions it tells.
     fn encode(&self) -> (String, Vec<(String, u64)>) {
-        let mut text = format!("{HEADING}\n");
+        let mut text = format!("{HEADING}{FORMAT_VERSION}\n");
         let mut positions = Vec::new();
         for (name, entry) in &self.entries {
             if entry.class == CursorClass::Ephemeral {
@@ -229,17 +241,20 @@ impl CursorTable {
         (text, positions)
     }
 
-    fn decode(text: &str) -> Option<Self> {
-        let (body, crc) = text.rsplit_once("crc ")?;
-        if u32::from_str_radix(crc.trim_end(), 16).ok()? != crc32fast::hash(body.as_bytes()) {
-            return None;
+    fn decode(text: &str) -> Result<Self, Fault> {
+        let lines = checked(text).ok_or(Fault::Damaged)?;
+        let (heading, entries) = lines.split_once('\n').ok_or(Fault::Damaged)?;
+        let version = heading.strip_prefix(HEADING);
+        match version.and_then(|version| version.parse().ok()) {
+            Some(FORMAT_VERSION) => Self::read(entries).ok_or(Fault::Damaged),
+            Some(version) if version > FORMAT_VERSION => Err(Fault::Newer(version)),
+            Some(_) | None => Err(Fault::Damaged),
         }
-        let mut lines = body.lines();
-        if lines.next()? != HEADING {
-            return None;
-        }
+    }
+
+    fn read(entries: &str) -> Option<Self> {
         let mut table = Self::default();
-        for line in lines.take(CURSORS_MAX) {
+        for line in entries.lines().take(CURSORS_MAX) {
             let mut words = line.split(' ');
             let class = CursorClass::parse(words.next()?)?;
             let saved: u64 = words.next()?.parse().ok()?;
@@ -261,7 +276,7 @@ impl CursorTable {
     /// The saved cursors; none when there is no file.
     ///
     /// # Errors
-    /// [`CursorError::Damaged`], or those of the storage.
+    /// [`CursorError::Damaged`], [`CursorError::NewerFormat`], or those of the storage.
     pub(crate) fn load(storage: &dyn Storage, data_dir: &Path) -> Result<Self, CursorError> {
         let path = data_dir.join(FILE);
         let file = match storage.open_read(&path) {
@@ -272,10 +287,15 @@ impl CursorTable {
         };
         let mut bytes = vec![0; FILE_BYTES_MAX];
         let read = read_full(file.as_ref(), &mut bytes, 0).at("read", &path)?;
-        let table = std::str::from_utf8(&bytes[..read])
-            .ok()
-            .and_then(Self::decode);
-        table.ok_or(CursorError::Damaged { path })
+        let text = std::str::from_utf8(&bytes[..read]).map_err(|_| Fault::Damaged);
+        text.and_then(Self::decode).map_err(|fault| match fault {
+            Fault::Damaged => CursorError::Damaged { path },
+            Fault::Newer(found) => CursorError::NewerFormat {
+                path,
+                found,
+                supported: FORMAT_VERSION,
+            },
+        })
     }
 
     /// Replaces the file, atomically and durably.
@@ -299,6 +319,13 @@ impl CursorTable {
     pub(crate) fn without(mut self, name: &str) -> Option<String> {
         self.remove(name).then(|| self.encode().0)
     }
+}
+
+/// The lines before the checksum, where it holds.
+fn checked(text: &str) -> Option<&str> {
+    let (lines, crc) = text.rsplit_once("crc ")?;
+    let crc = u32::from_str_radix(crc.trim_end(), 16).ok()?;
+    (crc == crc32fast::hash(lines.as_bytes())).then_some(lines)
 }
 
 impl Core {
@@ -393,8 +420,10 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
             let damaged = String::from_utf8(bytes).unwrap();
-            assert!(CursorTable::decode(&damaged).is_none(), "byte {at}");
-            assert!(CursorTable::decode(&text[..at]).is_none(), "cut at {at}");
+            let read = CursorTable::decode(&damaged);
+            assert!(matches!(read, Err(Fault::Damaged)), "byte {at}");
+            let cut = CursorTable::decode(&text[..at]);
+            assert!(matches!(cut, Err(Fault::Damaged)), "cut at {at}");
         }
     }
 

@@ -23,13 +23,13 @@ pub enum OpenError {
     /// Bytes that were durable are damaged.
     #[error(transparent)]
     Corrupt(#[from] Corruption),
-    /// A segment was written by a later release.
+    /// A segment or the cursor file was written by a later release.
     #[error(
         "{} has journal format {found}, this release reads up to {supported}: \
          run the release that wrote it, or a later one", path.display()
     )]
     NewerFormat {
-        /// The segment.
+        /// The file.
         path: PathBuf,
         /// Its format version.
         found: u32,
@@ -185,6 +185,19 @@ pub enum CursorError {
     Damaged {
         /// The file.
         path: PathBuf,
+    },
+    /// The cursor file was written by a later release.
+    #[error(
+        "{} is of a newer version of Tidegate (cursor format {found}, this release reads up to \
+         {supported}): run the release that wrote it, or a later one", path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The newest version this build reads.
+        supported: u32,
     },
     /// The file system refused something.
     #[error(transparent)]

@@ -96,10 +96,22 @@ pub(crate) fn recover(
     })
 }
 
-fn load_cursors(storage: &dyn Storage, data_dir: &Path) -> Result<CursorTable, OpenError> {
+pub(crate) fn load_cursors(
+    storage: &dyn Storage,
+    data_dir: &Path,
+) -> Result<CursorTable, OpenError> {
     CursorTable::load(storage, data_dir).map_err(|error| match error {
         CursorError::Io(error) => OpenError::Io(error),
         CursorError::Damaged { path } => corruption(&path, 0, 0).into(),
+        CursorError::NewerFormat {
+            path,
+            found,
+            supported,
+        } => OpenError::NewerFormat {
+            path,
+            found,
+            supported,
+        },
         CursorError::Name
         | CursorError::TooMany { .. }
         | CursorError::Unknown

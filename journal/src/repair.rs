@@ -12,7 +12,9 @@ use crate::error::{At, Corruption, CursorError, FileError, OpenError};
 use crate::frame::FRAME_HEADER_BYTES;
 use crate::journal::lock_dir;
 use crate::log::segment_path;
-use crate::recovery::{Found, begin, corruption, find_tail, read_segment, verify_sealed};
+use crate::recovery::{
+    Found, begin, corruption, find_tail, load_cursors, read_segment, verify_sealed,
+};
 use crate::segment::{SegmentHeader, base_of, mint_id};
 use crate::settings::Settings;
 use crate::storage::{Storage, StorageFile, read_full};
@@ -99,10 +101,9 @@ fn saved_positions(
     data_dir: &Path,
     aside: &mut Vec<PathBuf>,
 ) -> Result<(u64, Option<Corruption>), OpenError> {
-    match CursorTable::load(storage, data_dir) {
+    match load_cursors(storage, data_dir) {
         Ok(table) => Ok((table.highest_saved(), None)),
-        Err(CursorError::Io(error)) => Err(error.into()),
-        Err(_) => {
+        Err(OpenError::Corrupt(_)) => {
             let path = data_dir.join("CURSORS");
             let kept = data_dir.join("CURSORS.cut");
             storage.rename(&path, &kept).at("rename", &path)?;
@@ -110,6 +111,7 @@ fn saved_positions(
             aside.push(kept);
             Ok((0, Some(corruption(&path, 0, 0))))
         }
+        Err(error) => Err(error),
     }
 }
 

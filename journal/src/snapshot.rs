@@ -96,7 +96,7 @@ impl Snapshot {
     /// The cursors as they were last saved.
     ///
     /// # Errors
-    /// [`CursorError::Damaged`], or those of the storage.
+    /// [`CursorError::Damaged`], [`CursorError::NewerFormat`], or those of the storage.
     pub fn cursors(&self) -> Result<Vec<CursorInfo>, CursorError> {
         let table = CursorTable::load(self.storage.as_ref(), &self.data_dir)?;
         Ok(table.infos(self.view.durable))

@@ -7,6 +7,7 @@ use proptest::{prop_assert, proptest};
 use super::support::{
     NOW, commit_many, data_dir, fill, read_all, record, small, stepped, try_stepped,
 };
+use crate::cursor::CursorTable;
 use crate::storage::Storage;
 use crate::storage::simulated::SimulatedStorage;
 use crate::{CursorClass, Journal, OpenError, Snapshot, drop_saved_cursor, repair};
@@ -184,6 +185,25 @@ fn a_damaged_cursor_file_is_refused_and_set_aside_by_the_repair() {
     let repaired = repair(&data_dir(), &shared, &small()).unwrap();
     assert_eq!(repaired.aside, [data_dir().join("CURSORS.cut")]);
     assert_eq!(stepped(&storage, small()).durable(), 3);
+}
+
+#[test]
+fn a_cursor_file_of_a_later_release_is_no_damage_and_stays() {
+    let storage = SimulatedStorage::new(1);
+    drop(stepped(&storage, small()));
+    let lines = "tidegate cursors 2\nrequired 7 0 0 kafka and more\n";
+    let text = format!("{lines}crc {:08x}\n", crc32fast::hash(lines.as_bytes()));
+    CursorTable::write(&storage, &data_dir(), &text).unwrap();
+    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+    let newer = |error: &OpenError| matches!(error, OpenError::NewerFormat { found: 2, .. });
+    for _ in 0..2 {
+        assert!(try_stepped(&storage, small()).is_err_and(|error| newer(&error)));
+        let repaired = repair(&data_dir(), &shared, &small());
+        assert!(repaired.is_err_and(|error| newer(&error)));
+    }
+    let cursors = Snapshot::open(&data_dir(), shared).unwrap().cursors();
+    let told = cursors.unwrap_err().to_string();
+    assert!(told.contains("newer version of Tidegate"), "{told}");
 }
 
 #[test]
