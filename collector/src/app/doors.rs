@@ -1,6 +1,7 @@
 //! The doors: every listening socket, inherited or newly bound, and the certificates behind them.
 //! Opening them lets nobody in yet.
 
+use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -106,20 +107,25 @@ fn open_sockets(
     Ok((sockets, admin))
 }
 
-/// The listening sockets once more, for a process that takes over. One that cannot be had twice
-/// is bound anew there.
-pub(super) fn offered(sockets: &Sockets, admin: &net::TcpListener) -> Vec<(&'static str, OwnedFd)> {
-    let tcp = |socket: &net::TcpListener| socket.try_clone().ok().map(OwnedFd::from);
-    let udp = |socket: &net::UdpSocket| socket.try_clone().ok().map(OwnedFd::from);
-    let all = [
-        ("http", tcp(&sockets.http)),
-        ("https", sockets.https.as_ref().and_then(tcp)),
-        ("quic", sockets.quic.as_ref().and_then(udp)),
-        ("admin", tcp(admin)),
-    ];
-    all.into_iter()
-        .filter_map(|(name, socket)| Some((name, socket?)))
-        .collect()
+/// The listening sockets once more, for a process that takes over.
+///
+/// # Errors
+/// Where one cannot be had twice (no file descriptor is left). The process that takes over binds
+/// while this one still listens, so it could not start without it: then none is offered.
+pub(super) fn offered(
+    sockets: &Sockets,
+    admin: &net::TcpListener,
+) -> io::Result<Vec<(&'static str, OwnedFd)>> {
+    let tcp = |socket: &net::TcpListener| socket.try_clone().map(OwnedFd::from);
+    let udp = |socket: &net::UdpSocket| socket.try_clone().map(OwnedFd::from);
+    let mut all = vec![("http", tcp(&sockets.http)?), ("admin", tcp(admin)?)];
+    if let Some(https) = &sockets.https {
+        all.push(("https", tcp(https)?));
+    }
+    if let Some(quic) = &sockets.quic {
+        all.push(("quic", udp(quic)?));
+    }
+    Ok(all)
 }
 
 pub(super) fn watched(listener: net::TcpListener) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -539,13 +539,14 @@ fn open_traces(
     Ok(Some(Traces::new(otlp, endpoint, clock, metrics)?))
 }
 
-/// Offers the sockets; a gateway whose directory takes no unix socket goes without.
+/// Offers the sockets; a gateway that cannot have all of them twice, or whose directory takes no
+/// unix socket, goes without.
 fn offer(
     data_dir: &Path,
-    sockets: Vec<(&'static str, OwnedFd)>,
+    sockets: std::io::Result<Vec<(&'static str, OwnedFd)>>,
 ) -> (Option<JoinHandle<()>>, mpsc::Receiver<Successor>) {
     let (taken, successors) = mpsc::channel(1);
-    match Offer::new(data_dir, sockets) {
+    match sockets.and_then(|sockets| Offer::new(data_dir, sockets)) {
         Ok(offer) => (Some(tokio::spawn(offer.serve(taken))), successors),
         Err(error) => {
             tracing::warn!(%error, "no hand-over on the next restart: cannot offer the sockets");
