@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::doors::Doors;
-use super::hand_over::{Predecessor, TakeOverError};
+use super::hand_over::{Before, TakeOverError};
 use super::start::StartError;
 use crate::admin::Token;
 use crate::catalog::store::{Prepared, Store};
@@ -28,6 +28,8 @@ pub(super) struct Ahead {
     pub(super) doors: Option<Doors>,
     /// The rules of the catalog that will be in force, where there was time to compile them.
     pub(super) compiled: Option<Compiled>,
+    /// How long another process may still hold the directory's locks.
+    pub(super) lock_patience: Duration,
     /// When the process before was told to end, microseconds on the monotonic clock.
     pub(super) relieved_at_us: Option<u64>,
 }
@@ -37,27 +39,34 @@ impl Ahead {
     pub(super) async fn start(
         settings: &Settings,
         evaluators: usize,
-        predecessor: Option<Predecessor>,
+        before: Before,
         clock: &SystemClock,
         open_doors: impl FnOnce() -> Result<Doors, StartError>,
     ) -> Result<Self, StartError> {
         let token = super::start::token(settings)?;
         let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
-        let Some(predecessor) = predecessor else {
-            return Ok(Self {
-                token,
-                geo,
-                doors: None,
-                compiled: None,
-                relieved_at_us: None,
-            });
+        let alone = |lock_patience| Self {
+            token: token.clone(),
+            geo: Arc::clone(&geo),
+            doors: None,
+            compiled: None,
+            lock_patience,
+            relieved_at_us: None,
+        };
+        let patience = end_patience(settings);
+        let predecessor = match before {
+            Before::NotAsked => return Ok(alone(Duration::ZERO)),
+            Before::Silent => {
+                tracing::info!("no gateway to take over from; one that is ending is waited for");
+                return Ok(alone(patience));
+            }
+            Before::Runs(predecessor) => predecessor,
         };
         let doors = Some(open_doors()?);
         if let Some(settings) = &settings.kafka {
             kafka::check(settings).map_err(kafka::StartError::from)?;
         }
         let compiled = Some(compile(settings, evaluators)?);
-        let patience = end_patience(settings);
         tracing::info!("prepared; the process before may end");
         let relieved_at_us = Some(clock.monotonic_us());
         tokio::task::spawn_blocking(move || predecessor.relieve(patience))
@@ -68,13 +77,15 @@ impl Ahead {
             geo,
             doors,
             compiled,
+            // It may hold its locks a moment longer, and until its end where it was ending by itself.
+            lock_patience: patience,
             relieved_at_us,
         })
     }
 }
 
 /// How long the end of the process before may take.
-pub(super) const fn end_patience(settings: &Settings) -> Duration {
+const fn end_patience(settings: &Settings) -> Duration {
     Duration::from_millis(settings.drain.deadline_ms).saturating_add(END_MARGIN)
 }
 

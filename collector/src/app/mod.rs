@@ -25,7 +25,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch::Sender;
 use tokio::task::JoinHandle;
 
-pub use hand_over::{InheritError, Inherited, Predecessor, Successor, TakeOverError};
+pub use hand_over::{Before, InheritError, Inherited, Predecessor, Successor, TakeOverError};
 pub use start::{Launch, StartError};
 pub use stop::{Leftover, Patience};
 

@@ -24,12 +24,12 @@ use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
 
-use super::ahead::{Ahead, end_patience};
+use super::ahead::Ahead;
 use super::catalogs::Catalogs;
 use super::control::AppControl;
 use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
-use super::hand_over::{Inherited, Offer, Predecessor, Successor, TakeOverError};
+use super::hand_over::{Before, Inherited, Offer, Successor, TakeOverError};
 use super::reload::{self, Reloads};
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin, Token};
@@ -175,8 +175,8 @@ pub struct Launch {
     pub catalog: Option<Catalog>,
     /// Sockets that are open already.
     pub inherited: Inherited,
-    /// The process that has to end first.
-    pub predecessor: Option<Predecessor>,
+    /// The process before, which has to end first.
+    pub before: Before,
 }
 
 impl Gateway {
@@ -191,7 +191,7 @@ impl Gateway {
             origin,
             catalog,
             mut inherited,
-            predecessor,
+            before,
         } = launch;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
@@ -204,18 +204,17 @@ impl Gateway {
             geo,
             doors,
             compiled,
+            lock_patience,
             relieved_at_us,
-        } = Ahead::start(&settings, evaluators, predecessor, &clock, || {
+        } = Ahead::start(&settings, evaluators, before, &clock, || {
             Doors::open(&settings, &mut inherited, &clock, &mut registry)
         })
         .await?;
-        // It may hold its locks a moment longer, and until its end where it was ending by itself.
-        let patience = relieved_at_us.map_or(Duration::ZERO, |_| end_patience(&settings));
-        let journal = once_free(patience, || open_journal(&settings)).await?;
+        let journal = once_free(lock_patience, || open_journal(&settings)).await?;
         let store = Store::open(&settings.data_dir)?;
         first_catalog(&store, &settings, catalog.as_ref(), clock.now())?;
         let current = store.current()?;
-        let database = once_free(patience, || open_database(&settings.data_dir)).await?;
+        let database = once_free(lock_patience, || open_database(&settings.data_dir)).await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::configuration::Configuration;
 use super::{CliError, Process, notify};
-use crate::app::{Gateway, Inherited, Launch, Patience, Predecessor, Successor};
+use crate::app::{Before, Gateway, Inherited, Launch, Patience, Predecessor, Successor};
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
@@ -53,23 +53,21 @@ pub(super) fn run(
         let (key, danger, remedy) = (caution.key, caution.danger, caution.remedy);
         tracing::warn!(key, remedy, "{danger}");
     }
-    let taken = if arguments.take_over {
-        Predecessor::ask(&settings.data_dir).map_err(start)?
-    } else {
-        None
-    };
-    let (predecessor, inherited) = match taken {
-        Some((predecessor, inherited)) => (Some(predecessor), inherited),
-        None => {
-            let passed = Inherited::from_service_manager(&process.environment);
-            (None, passed.map_err(start)?)
+    let (before, taken) = if arguments.take_over {
+        match Predecessor::ask(&settings.data_dir).map_err(start)? {
+            Some((predecessor, inherited)) => (Before::Runs(predecessor), Some(inherited)),
+            None => (Before::Silent, None),
         }
+    } else {
+        (Before::NotAsked, None)
     };
+    let passed = || Inherited::from_service_manager(&process.environment).map_err(start);
+    let inherited = taken.map_or_else(passed, Ok)?;
     let launch = Launch {
         settings,
         origin: Some(origin),
         inherited,
-        predecessor,
+        before,
         ..Launch::default()
     };
     let runtime = runtime()?;

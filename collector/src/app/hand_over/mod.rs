@@ -14,7 +14,7 @@ mod take;
 
 pub use inherited::{InheritError, Inherited};
 pub use offer::Successor;
-pub use take::{Predecessor, TakeOverError};
+pub use take::{Before, Predecessor, TakeOverError};
 
 pub(super) use offer::Offer;
 

@@ -35,6 +35,18 @@ pub enum TakeOverError {
     },
 }
 
+/// What is known of the process before when a start begins.
+#[derive(Debug, Default)]
+pub enum Before {
+    /// Nobody asked it to make room: whoever holds the data directory keeps it.
+    #[default]
+    NotAsked,
+    /// It was asked and does not answer. It has ended, or is ending and still holds its locks.
+    Silent,
+    /// It runs.
+    Runs(Predecessor),
+}
+
 /// The process that runs now, which gave its sockets and waits for the word.
 #[derive(Debug)]
 pub struct Predecessor {
@@ -42,7 +54,8 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
-    /// Asks the gateway that runs in `data_dir` for its sockets; None where none runs any more.
+    /// Asks the gateway that runs in `data_dir` for its sockets; None where none answers any more:
+    /// one that stops by itself takes its offer back first.
     ///
     /// # Errors
     /// [`TakeOverError::Refused`]

@@ -3,9 +3,11 @@
 mod api_reference;
 mod metrics_reference;
 
+use std::time::Duration;
+
 use tidegate_event::record::{Fold, RecordView};
 
-use super::{Gateway, Launch, Patience};
+use super::{Before, Gateway, Launch, Patience};
 use crate::catalog::store::Store;
 use crate::document::Document;
 use crate::settings::Settings;
@@ -67,4 +69,24 @@ async fn a_catalog_that_was_applied_without_its_record_gets_it_at_start_once() {
     let both = [first[0].clone(), second];
     assert_eq!(catalog_records(dir.path()).await, both);
     assert_eq!(catalog_records(dir.path()).await, both, "not again");
+}
+
+/// It took its offer back and still holds its locks, as one that was told to end by a signal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_take_over_waits_for_a_process_that_is_ending_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let ending = Gateway::start(launch(settings(dir.path()))).await.unwrap();
+    let refused = Gateway::start(launch(settings(dir.path()))).await;
+    assert!(refused.is_err(), "nobody asked the one before to end");
+    let taking_over = Launch {
+        before: Before::Silent,
+        ..launch(settings(dir.path()))
+    };
+    let mut starting = Box::pin(Gateway::start(taking_over));
+    let a_while = tokio::time::timeout(Duration::from_millis(50), &mut starting);
+    assert!(a_while.await.is_err(), "it waits");
+    let patience = Patience::of(&ending.settings().drain);
+    ending.stop(patience).await;
+    let gateway = starting.await.unwrap();
+    gateway.stop(patience).await;
 }
