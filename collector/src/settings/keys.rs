@@ -132,7 +132,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.event_bytes_max",
         "\"32KiB\"",
-        "One event; beyond it that event is `too_large`.",
+        "One event together with its batch's `context`; beyond it that event is `too_large`.",
     ),
     set(
         "edge.batch_events_max",

@@ -66,6 +66,16 @@ pub enum DecodeError {
         /// The limit.
         max: usize,
     },
+    /// Over the event limit with what its batch lends it.
+    #[error(
+        "the event is {bytes} bytes long with the context of its batch, at most {max} are taken"
+    )]
+    TooLargeInBatch {
+        /// Of both.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// A value of another JSON type.
     #[error("{path} must be {expected}")]
     WrongType {
@@ -120,7 +130,7 @@ impl DecodeError {
     #[must_use]
     pub const fn path(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } => "$",
+            Self::TooLarge { .. } | Self::TooLargeInBatch { .. } => "$",
             Self::UnknownType => "type",
             Self::WrongType { path, .. }
             | Self::Missing { path }
@@ -135,7 +145,7 @@ impl DecodeError {
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::TooLarge { .. } => Outcome::TooLarge,
+            Self::TooLarge { .. } | Self::TooLargeInBatch { .. } => Outcome::TooLarge,
             Self::WrongType { .. }
             | Self::Missing { .. }
             | Self::TooLong { .. }

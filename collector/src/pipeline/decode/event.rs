@@ -15,7 +15,10 @@ use crate::pipeline::tag_consent::TagConsent;
 /// What a batch says for all its events; an event's own word wins.
 #[derive(Debug, Default)]
 pub(super) struct Shared<'a> {
+    /// None also where its text alone is over an event's limit.
     pub(super) context: Option<Object<'a>>,
+    /// Of the context's text; 0 where it is no object.
+    pub(super) context_bytes: usize,
     pub(super) sent_at: Option<Json<'a>>,
     pub(super) server_channel: bool,
 }
@@ -82,9 +85,14 @@ fn decode<'a>(
     let message_id = scalar::id(fields.message_id.clone(), "messageId", MESSAGE_ID_BYTES_MAX);
     let for_row = message_id.clone().unwrap_or_default();
     let max = limits.event_bytes_max;
+    // Before the two become one: a large context would be copied for each event of the batch.
+    let with_lent = raw.len().saturating_add(shared.context_bytes);
     let hit = if raw.len() > max {
         let bytes = raw.len();
         Err(DecodeError::TooLarge { bytes, max })
+    } else if with_lent > max {
+        let bytes = with_lent;
+        Err(DecodeError::TooLargeInBatch { bytes, max })
     } else {
         message_id.and_then(|message_id| hit(fields, message_id, shared))
     };

@@ -27,7 +27,7 @@ pub use error::{DecodeError, Unreadable};
 /// Bounds on what is read; both are settings of the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// One event's JSON text, in bytes.
+    /// One event's JSON text together with the context that its batch lends it, in bytes.
     pub event_bytes_max: usize,
     /// Events in one request.
     pub batch_events_max: usize,

@@ -43,7 +43,7 @@ pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Unreada
             vec![Sent::single(text, Ok(fields))],
             Shared::default(),
         ),
-        Some(batch) => (false, elements(batch, limits)?, lent(fields)),
+        Some(batch) => (false, elements(batch, limits)?, lent(fields, limits)),
     };
     Ok(Envelope {
         write_key,
@@ -66,12 +66,17 @@ fn elements<'a>(batch: Batch<'a>, limits: &Limits) -> Result<Vec<Sent<'a>>, Unre
 }
 
 /// What a batch says for all its events.
-fn lent(fields: Fields<'_>) -> Shared<'_> {
+fn lent<'a>(fields: Fields<'a>, limits: &Limits) -> Shared<'a> {
+    let context = fields.context.filter(|raw| raw.get().starts_with('{'));
+    let context_bytes = context.map_or(0, |raw| raw.get().len());
+    // No event can have a larger one, and what it becomes takes many times the memory of its text.
+    let context = context.filter(|_| context_bytes <= limits.event_bytes_max);
     Shared {
+        context_bytes,
         server_channel: event::is_server(&fields.channel),
         sent_at: Some(fields.sent_at),
         // A batch context that is no object says nothing; its events are not to blame.
-        context: object::read(fields.context, "context").unwrap_or_default(),
+        context: object::read(context, "context").unwrap_or_default(),
     }
 }
 

@@ -272,6 +272,40 @@ fn an_event_over_its_limit_keeps_its_id_and_its_neighbours() {
 }
 
 #[test]
+fn an_event_over_its_limit_only_with_its_batchs_context_is_refused_and_a_smaller_one_is_not() {
+    let text = |bytes: usize| "x".repeat(bytes);
+    let half = text(LIMITS.event_bytes_max / 2);
+    let with_context = |context: &str| {
+        let large = format!(
+            r#"{{"type":"page","messageId":"large","context":{{"own":1}},"properties":{{"a":"{half}"}}}}"#
+        );
+        let body = format!(r#"{{"batch":[{{"type":"page"}},{large}],"context":{context}}}"#);
+        let hits: Vec<_> = events(&body)
+            .into_iter()
+            .map(|event| event.hit.err())
+            .collect();
+        hits
+    };
+    let lent = format!(r#"{{"a":"{half}"}}"#);
+    let ends = with_context(&lent);
+    assert_eq!(ends[0], None);
+    let error = ends[1].as_ref().unwrap();
+    assert!(
+        matches!(error, DecodeError::TooLargeInBatch { .. }),
+        "{error}"
+    );
+    assert_eq!((error.outcome(), error.path()), (Outcome::TooLarge, "$"));
+    for larger in [LIMITS.event_bytes_max, 20 * LIMITS.event_bytes_max] {
+        let ends = with_context(&format!(r#"{{"a":"{}"}}"#, text(larger)));
+        assert!(ends.iter().all(|end| {
+            matches!(end, Some(DecodeError::TooLargeInBatch { bytes, .. }) if *bytes > larger)
+        }));
+    }
+    // It says nothing, and is no part of any event.
+    assert_eq!(with_context(&format!("\"{half}\"")), [None, None]);
+}
+
+#[test]
 fn a_batch_lends_its_context_time_and_channel() {
     let body = r#"{"batch":[
         {"type":"page"},
