@@ -16,6 +16,7 @@ pub struct TraceMetrics {
     pub(super) sent: Counter,
     pub(super) failed: Counter,
     pub(super) dropped: Counter,
+    pub(super) stopped: Counter,
 }
 
 impl TraceMetrics {
@@ -24,7 +25,7 @@ impl TraceMetrics {
         let spans = Family::<ResultLabel, Counter>::default();
         registry.register(
             "tidegate_otlp_spans",
-            "Spans of traces: sent, lost because the collector failed, or dropped because the queue was full",
+            "Spans of traces: sent, failed where the collector took none, dropped where the queue was full, stopped where the gateway ended first",
             spans.clone(),
         );
         let counter = |result| spans.get_or_create_owned(&ResultLabel { result });
@@ -32,6 +33,7 @@ impl TraceMetrics {
             sent: counter("sent"),
             failed: counter("failed"),
             dropped: counter("dropped"),
+            stopped: counter("stopped"),
         }
     }
 }

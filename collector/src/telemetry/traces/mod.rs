@@ -25,6 +25,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidegate_event::Timestamp;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 pub use client::ExportError;
 pub use metrics::TraceMetrics;
@@ -112,7 +113,7 @@ impl Traces {
         sample > 0 && RANDOM.with_borrow_mut(|random| random.random_ratio(1, sample))
     }
 
-    /// Queues a span; one that finds no room is counted and dropped.
+    /// Queues a span; one that finds no room, or a gateway that stops, is counted and dropped.
     fn finish(&self, context: SpanContext, parent: Option<&SpanContext>, draft: Draft) {
         let span = SpanData {
             span_context: context,
@@ -129,8 +130,14 @@ impl Traces {
             status: draft.status,
             instrumentation_scope: self.shared.scope.clone(),
         };
-        if self.shared.queue.try_send(span).is_err() {
-            self.shared.metrics.dropped.inc();
+        match self.shared.queue.try_send(span) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                self.shared.metrics.dropped.inc();
+            }
+            Err(TrySendError::Closed(_)) => {
+                self.shared.metrics.stopped.inc();
+            }
         }
     }
 }

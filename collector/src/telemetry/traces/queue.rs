@@ -27,6 +27,8 @@ pub struct Export {
     queued: mpsc::Receiver<SpanData>,
     /// Taken from the queue for the next batch.
     batch: Vec<SpanData>,
+    /// Spans of the batch that is on its way.
+    on_its_way: u64,
     exporter: SpanExporter,
     metrics: TraceMetrics,
 }
@@ -60,6 +62,7 @@ impl Export {
         Ok(Self {
             queued,
             batch: Vec::new(),
+            on_its_way: 0,
             exporter,
             metrics,
         })
@@ -79,10 +82,13 @@ impl Export {
             };
             tokio::select! {
                 () = self.send() => {}
-                () = told => break,
+                () = told => {
+                    self.give_up();
+                    break;
+                }
             }
         }
-        // From now on spans are dropped where they are made.
+        // From now on spans are counted as stopped where they are made.
         self.queued.close();
         let last = async {
             while self.take() {
@@ -90,7 +96,20 @@ impl Export {
             }
             self.send().await;
         };
-        let _ = tokio::time::timeout(LAST_MAX, last).await;
+        if tokio::time::timeout(LAST_MAX, last).await.is_err() {
+            self.give_up();
+            while self.take() {
+                self.give_up();
+            }
+            self.give_up();
+        }
+    }
+
+    /// The gateway ends before the collector has what is on its way and in the batch.
+    fn give_up(&mut self) {
+        let batched = std::mem::take(&mut self.batch).len() as u64;
+        let left = batched + std::mem::take(&mut self.on_its_way);
+        self.metrics.stopped.inc_by(left);
     }
 
     /// Returns with a full batch, or with what came within [`BATCH_WAIT`] of the first.
@@ -126,7 +145,10 @@ impl Export {
         if spans == 0 {
             return;
         }
-        if let Err(error) = self.exporter.export(batch).await {
+        self.on_its_way = spans;
+        let exported = self.exporter.export(batch).await;
+        self.on_its_way = 0;
+        if let Err(error) = exported {
             self.metrics.failed.inc_by(spans);
             tracing::warn!(
                 %error,

@@ -147,5 +147,36 @@ fn a_full_queue_drops_spans_and_counts_them() {
         answered(traces.begin(None).unwrap(), StatusCode::OK);
     }
     assert_eq!(spans(&mut queued).len(), 1);
-    assert_eq!(traces.shared.metrics.dropped.get(), 2);
+    let metrics = &traces.shared.metrics;
+    assert_eq!((metrics.dropped.get(), metrics.stopped.get()), (2, 0));
+}
+
+#[test]
+fn a_span_that_ends_after_the_stop_is_not_put_down_to_a_full_queue() {
+    let (traces, mut queued) = traces(1, 1);
+    queued.close();
+    answered(traces.begin(None).unwrap(), StatusCode::OK);
+    let metrics = &traces.shared.metrics;
+    assert_eq!((metrics.dropped.get(), metrics.stopped.get()), (0, 1));
+}
+
+/// It takes connections and says nothing.
+#[tokio::test]
+async fn what_the_collector_has_not_taken_by_the_stop_is_counted_as_stopped() {
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/v1/traces", deaf.local_addr().unwrap());
+    let settings = Otlp {
+        sample: 1,
+        ..crate::settings::Settings::default().telemetry.otlp
+    };
+    let metrics = TraceMetrics::register(&mut Registry::default());
+    let clock = Arc::new(SystemClock::default());
+    let (traces, export) = Traces::new(&settings, &endpoint, clock, metrics.clone()).unwrap();
+    for _ in 0..3 {
+        answered(traces.begin(None).unwrap(), StatusCode::OK);
+    }
+    tokio::time::pause();
+    let (_stop, stopping) = tokio::sync::watch::channel(true);
+    export.run(stopping).await;
+    assert_eq!((metrics.sent.get(), metrics.stopped.get()), (0, 3));
 }
