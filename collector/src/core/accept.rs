@@ -54,6 +54,13 @@ pub enum Refused {
         /// Seconds.
         retry_after_s: u32,
     },
+    /// Another copy of the event claimed it and did not come to an end while we looked; nothing was
+    /// touched.
+    #[error("another copy of the event is still being taken, retry in {retry_after_s} s")]
+    CopyPending {
+        /// Seconds.
+        retry_after_s: u32,
+    },
     /// The gateway stops, or its disk failed.
     #[error("the journal takes no more records")]
     Stopped,
@@ -89,7 +96,7 @@ impl Core {
                 Seen::Pending => tokio::task::yield_now().await,
             }
         }
-        Err(Refused::Full { retry_after_s: 1 })
+        Err(Refused::CopyPending { retry_after_s: 1 })
     }
 
     fn take(
@@ -145,7 +152,7 @@ impl Core {
 
     /// What makes two copies one event: the client's message id; without it, everything that
     /// names the event, where the client dated it.
-    fn dedup_key(&self, source: &Source, hit: &Enriched<'_>) -> Option<u128> {
+    pub(super) fn dedup_key(&self, source: &Source, hit: &Enriched<'_>) -> Option<u128> {
         let mut hasher = SipHasher13::new_with_key(&self.0.hash_key);
         let mut part = |text: &str| {
             hasher.write(text.as_bytes());

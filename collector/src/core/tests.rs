@@ -22,7 +22,7 @@ use tidegate_journal::storage::RealStorage;
 
 use super::checkpoint::Extent;
 use super::metrics::CoreMetrics;
-use super::{Core, CoreSettings, Lookup, Parts};
+use super::{Core, CoreSettings, Lookup, Parts, Refused};
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
 use crate::clock::Clock;
 use crate::profile::{Profile, fold, merge};
@@ -559,7 +559,7 @@ async fn who_waits_for_kafka_in_vain_is_told_so_and_the_second_copy_finds_the_fi
     world.core().acknowledge_by(acked);
     tokio::time::pause();
     let refused = world.core().durable(first.offset).await.unwrap_err();
-    assert_eq!(refused, super::Refused::Unacknowledged { retry_after_s: 5 });
+    assert_eq!(refused, Refused::Unacknowledged { retry_after_s: 5 });
     assert_eq!(
         refused.to_string(),
         "kafka did not acknowledge the event in time, retry in 5 s"
@@ -586,4 +586,20 @@ async fn decided_at_never_decreases_even_when_the_wall_clock_steps_back() {
         assert!(frame.decided_at >= last);
         last = frame.decided_at;
     }
+}
+
+#[tokio::test]
+async fn a_copy_that_meets_one_without_an_end_is_told_so_and_not_of_a_full_journal() {
+    let world = World::new(1);
+    let hit = TestHit {
+        message_id: Some("m-1".to_owned()),
+        ..TestHit::page("a-1", "/")
+    };
+    let enriched = hit.enriched(world.clock.now());
+    let core = world.core();
+    let key = core.dedup_key(&source(), &enriched).unwrap();
+    let _claim = core.0.dedup.begin(key);
+    let refused = core.accept(&source(), &enriched).await.unwrap_err();
+    assert_eq!(refused, Refused::CopyPending { retry_after_s: 1 });
+    assert!(!refused.to_string().contains("room"), "{refused}");
 }

@@ -264,7 +264,7 @@ const fn message(outcome: Outcome) -> &'static str {
         Outcome::TooLarge => "the request is too large",
         Outcome::Unauthorized => "the write key is missing or unknown",
         Outcome::RateLimited => "too many events, send them again later",
-        Outcome::Overloaded => "no room for more events now, send them again later",
+        Outcome::Overloaded => "no event can be taken now, send them again later",
         Outcome::Internal => "the gateway failed, send the events again",
     }
 }

@@ -117,9 +117,10 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
 /// How a refusal of the core ends the event.
 const fn outcome_of(refused: Refused) -> Outcome {
     match refused {
-        Refused::Full { .. } | Refused::Unacknowledged { .. } | Refused::Stopped => {
-            Outcome::Overloaded
-        }
+        Refused::Full { .. }
+        | Refused::Unacknowledged { .. }
+        | Refused::CopyPending { .. }
+        | Refused::Stopped => Outcome::Overloaded,
         Refused::TooLarge => Outcome::TooLarge,
         Refused::Store => Outcome::Internal,
     }
@@ -127,9 +128,9 @@ const fn outcome_of(refused: Refused) -> Outcome {
 
 const fn retry_after(refused: Refused) -> Option<u32> {
     match refused {
-        Refused::Full { retry_after_s } | Refused::Unacknowledged { retry_after_s } => {
-            Some(retry_after_s)
-        }
+        Refused::Full { retry_after_s }
+        | Refused::Unacknowledged { retry_after_s }
+        | Refused::CopyPending { retry_after_s } => Some(retry_after_s),
         Refused::Stopped | Refused::TooLarge | Refused::Store => None,
     }
 }
