@@ -10,6 +10,8 @@ mod kept;
 mod challenges;
 mod client;
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -202,10 +204,9 @@ impl Acme {
             return Err(AcmeError::Useless(why.to_owned()));
         }
         self.kept.keep_certificate(pem)?;
-        self.kept.keep_failures(Failures::default())?;
-        let taken = self.certificates.reload();
+        let taken = self.certificates.take_obtained();
         taken.map_err(|error| AcmeError::Useless(error.to_string()))?;
-        Ok(())
+        self.kept.keep_failures(Failures::default())
     }
 
     async fn failed(self: &Arc<Self>, error: &AcmeError) {

@@ -1,6 +1,7 @@
 //! The certificates in use: read from their files, found by the name a client asks for, replaced
 //! all at once when a file changes. A file that cannot be used changes nothing.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,9 +67,9 @@ pub enum CertificateError {
     },
 }
 
-/// What the files of all pairs hold.
+/// What each file of all pairs holds; zeros of one that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Digests(Vec<[u8; 32]>);
+struct Digests(BTreeMap<PathBuf, [u8; 32]>);
 
 /// Pairs that were read and can be used, each with where it stands; not in use yet.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ pub struct Certificates {
     further: Vec<CertificateFiles>,
     own: Own,
     /// The first one is for whoever names no host or an unknown one.
-    current: ArcSwap<Vec<Arc<CertifiedKey>>>,
+    current: ArcSwap<Vec<Pair>>,
     in_use: Mutex<Digests>,
     /// The bad files that [`Self::refresh`] told of last: it tells of them once.
     told: Mutex<Option<Digests>>,
@@ -155,17 +156,47 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`], however often it was told.
     pub fn prepare(&self) -> Result<Option<Fresh>, CertificateError> {
-        let (digests, pairs) = self.read_all();
+        let (digests, fresh) = self.read_all();
         if *self.in_use.lock() == digests {
             return Ok(None);
         }
-        pairs.map(|pairs| Some(Fresh { digests, pairs }))
+        fresh.map(Some)
     }
 
     /// Shows them to every new handshake.
     pub fn put(&self, fresh: Fresh) {
         let Fresh { digests, pairs } = fresh;
+        self.show(pairs, &mut self.in_use.lock(), digests);
+    }
+
+    /// Takes the obtained pair, which was just kept, and leaves all others as they are in use: one
+    /// of them that is broken by now is told of by whoever reads all files.
+    ///
+    /// # Errors
+    /// [`CertificateError`] of its own file; then what was in use stays in use.
+    pub(super) fn take_obtained(&self) -> Result<(), CertificateError> {
+        let Some(files) = &self.own.obtained else {
+            return Ok(());
+        };
+        let mut kept = Digests::default();
+        let pair = read(files, &mut kept)?;
         let mut in_use = self.in_use.lock();
+        let mut pairs = Vec::clone(&self.current.load());
+        let mut digests = in_use.clone();
+        pairs.retain(|(own, _)| own != files);
+        if let Some(self_signed) = &self.own.self_signed {
+            pairs.retain(|(own, _)| own != self_signed);
+            digests.0.remove(&self_signed.cert);
+            digests.0.remove(&self_signed.key);
+        }
+        let rank = usize::from(self.pair.is_some()).min(pairs.len());
+        pairs.insert(rank, (files.clone(), pair));
+        digests.0.append(&mut kept.0);
+        self.show(pairs, &mut in_use, digests);
+        Ok(())
+    }
+
+    fn show(&self, pairs: Vec<Pair>, in_use: &mut Digests, digests: Digests) {
         self.metrics.forget_certificates();
         for (files, pair) in &pairs {
             if let Some((_, ends_s)) = pair.cert.first().and_then(validity_s) {
@@ -179,25 +210,28 @@ impl Certificates {
             let acme = self.own.obtained.is_some();
             warn_of_self_signed(files, acme);
         }
-        let pairs = pairs.into_iter().map(|(_, pair)| pair).collect();
         self.current.store(Arc::new(pairs));
         *in_use = digests;
     }
 
     /// What all files hold, and the pairs where every one of them can be used.
-    fn read_all(&self) -> (Digests, Result<Vec<Pair>, CertificateError>) {
-        let mut digests = Vec::new();
+    fn read_all(&self) -> (Digests, Result<Fresh, CertificateError>) {
+        let mut digests = Digests::default();
         let loaded = self.load_all(&mut digests);
         let pairs = loaded.into_iter().map(|loaded| {
             let (files, pair) = loaded?;
             Ok((files.clone(), pair))
         });
-        let pairs = pairs.collect();
-        (Digests(digests), pairs)
+        let pairs: Result<_, _> = pairs.collect();
+        let fresh = pairs.map(|pairs| Fresh {
+            digests: digests.clone(),
+            pairs,
+        });
+        (digests, fresh)
     }
 
     /// Every pair in the order of its rank.
-    fn load_all(&self, digests: &mut Vec<[u8; 32]>) -> Vec<Loaded<'_>> {
+    fn load_all(&self, digests: &mut Digests) -> Vec<Loaded<'_>> {
         let mut all: Vec<Loaded<'_>> = Vec::new();
         all.extend(
             self.pair
@@ -221,13 +255,13 @@ impl Certificates {
 
     /// One look at the files, its end logged and counted.
     pub(super) fn refresh(&self) {
-        let (digests, pairs) = self.read_all();
+        let (digests, fresh) = self.read_all();
         let mut told = self.told.lock();
         let unchanged = *self.in_use.lock() == digests;
-        match pairs {
+        match fresh {
             Ok(_) if unchanged => *told = None,
-            Ok(pairs) => {
-                self.put(Fresh { digests, pairs });
+            Ok(fresh) => {
+                self.put(fresh);
                 *told = None;
                 self.metrics.reloaded();
                 tracing::info!("changed certificates are in use");
@@ -252,12 +286,13 @@ impl Certificates {
         let pairs = self.current.load();
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         let fitting = name.and_then(|name| {
-            pairs.iter().find(|pair| {
+            pairs.iter().find(|(_, pair)| {
                 let own = pair.cert.first().map(ParsedCertificate::try_from);
                 matches!(own, Some(Ok(own)) if verify_server_name(&own, &name).is_ok())
             })
         });
-        fitting.or_else(|| pairs.first()).cloned()
+        let found = fitting.or_else(|| pairs.first());
+        found.map(|(_, pair)| Arc::clone(pair))
     }
 }
 
@@ -283,20 +318,18 @@ fn warn_of_self_signed(files: &CertificateFiles, acme: bool) {
 
 /// Reads a pair.
 pub(super) fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateError> {
-    read(files, &mut Vec::new())
+    read(files, &mut Digests::default())
 }
 
 /// Adds what each file holds to `digests` also where it cannot be used.
 fn read(
     files: &CertificateFiles,
-    digests: &mut Vec<[u8; 32]>,
+    digests: &mut Digests,
 ) -> Result<Arc<CertifiedKey>, CertificateError> {
     let mut read = |path: &PathBuf| {
         let read = read_bounded(path);
-        digests.push(
-            read.as_ref()
-                .map_or([0; 32], |bytes| Sha256::digest(bytes).into()),
-        );
+        let digest = read.as_ref().map(|bytes| Sha256::digest(bytes).into());
+        digests.0.insert(path.clone(), digest.unwrap_or([0; 32]));
         read.map_err(|error| CertificateError::Unreadable {
             path: path.clone(),
             error,
