@@ -60,6 +60,17 @@ pub enum AcmeError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// A file of the data directory that is there. Whether an order is due is not known then.
+    #[error(
+        "cannot read {}: {error}; mend the disk or the file's permissions, or move it away: without it a new one is ordered",
+        path.display()
+    )]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// The answer to the authority's question cannot be made.
     #[error("cannot make the certificate that answers the authority: {0}")]
     Answer(#[from] rcgen::Error),
@@ -104,6 +115,7 @@ impl AcmeError {
             Self::Root { .. }
             | Self::Useless(_)
             | Self::NotKept { .. }
+            | Self::Unreadable { .. }
             | Self::Answer(_)
             | Self::Serving(_)
             | Self::Exchange(_) => "failed",

@@ -3,12 +3,15 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use instant_acme::AccountCredentials;
+use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::AcmeError;
+use crate::edge::tls::certificates::{self, CertificateError};
 use crate::edge::tls::private_file;
 use crate::settings::CertificateFiles;
 
@@ -48,18 +51,24 @@ impl Kept {
         }
     }
 
+    /// What it holds; None where there is none, or no pair in it: then a new one is as good.
+    pub(super) fn pair(&self) -> Result<Option<Arc<CertifiedKey>>, AcmeError> {
+        match certificates::load(&self.certificate()) {
+            Ok(pair) => Ok(Some(pair)),
+            Err(CertificateError::Unreadable { path, error }) => {
+                absent(error).map_err(|error| AcmeError::Unreadable { path, error })
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
     pub(super) fn keep_certificate(&self, pem: &str) -> Result<(), AcmeError> {
         keep(&self.certificate().cert, pem)
     }
 
     /// The account; None where there is none, or its file is broken: then a new one is as good.
     pub(super) fn account(&self) -> Result<Option<AccountCredentials>, AcmeError> {
-        let path = self.account_path();
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(AcmeError::NotKept { path, error }),
-        }
+        Ok(read(self.account_path())?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     pub(super) fn keep_account(&self, account: &AccountCredentials) -> Result<(), AcmeError> {
@@ -81,10 +90,10 @@ impl Kept {
         self.dir.join("failures.json")
     }
 
-    pub(super) fn failures(&self) -> Failures {
-        let bytes = std::fs::read(self.failures_path());
-        let bytes = bytes.unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+    /// None in a row where there is no file, or none that says.
+    pub(super) fn failures(&self) -> Result<Failures, AcmeError> {
+        let bytes = read(self.failures_path())?.unwrap_or_default();
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     pub(super) fn keep_failures(&self, failures: Failures) -> Result<(), AcmeError> {
@@ -106,6 +115,22 @@ impl Kept {
     }
 }
 
+fn read(path: PathBuf) -> Result<Option<Vec<u8>>, AcmeError> {
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) => absent(error).map_err(|error| AcmeError::Unreadable { path, error }),
+    }
+}
+
+/// None of a file that is not there. Any other error says nothing of what it holds.
+fn absent<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
+    if error.kind() == ErrorKind::NotFound {
+        Ok(None)
+    } else {
+        Err(error)
+    }
+}
+
 fn keep(path: &Path, text: &str) -> Result<(), AcmeError> {
     private_file::write(path, text).map_err(|error| AcmeError::NotKept {
         path: path.to_owned(),
@@ -121,18 +146,18 @@ mod tests {
     fn failures_outlast_a_restart_and_a_success_forgets_them() {
         let dir = tempfile::tempdir().unwrap();
         let kept = || Kept::of(dir.path(), "https://ca.example.com/directory");
-        assert_eq!(kept().failures(), Failures::default());
+        assert_eq!(kept().failures().unwrap(), Failures::default());
         let failures = Failures {
             count: 3,
             wait_until_ms: 7,
         };
         kept().keep_failures(failures).unwrap();
-        assert_eq!(kept().failures(), failures);
+        assert_eq!(kept().failures().unwrap(), failures);
         let other = Kept::of(dir.path(), "https://ca.example.com/staging");
-        assert_eq!(other.failures(), Failures::default());
+        assert_eq!(other.failures().unwrap(), Failures::default());
         for _ in 0..2 {
             kept().keep_failures(Failures::default()).unwrap();
-            assert_eq!(kept().failures(), Failures::default());
+            assert_eq!(kept().failures().unwrap(), Failures::default());
         }
     }
 }

@@ -101,7 +101,15 @@ impl Acme {
     pub async fn run(self: Arc<Self>) {
         loop {
             let this = Arc::clone(&self);
-            let due_ms = blocking(move || this.due_ms()).await.unwrap_or(i64::MAX);
+            let due_ms = match blocking(move || this.due_ms()).await {
+                Some(Ok(due_ms)) => due_ms,
+                Some(Err(error)) => {
+                    self.metrics.ordered(error.result());
+                    tracing::error!(%error, "whether to order a certificate is not known, so none is");
+                    self.clock.now().0.saturating_add(SLEEP_MAX_MS)
+                }
+                None => i64::MAX,
+            };
             self.metrics.next_order(due_ms / 1_000);
             let wait_ms = due_ms.saturating_sub(self.clock.now().0);
             match u64::try_from(wait_ms.min(SLEEP_MAX_MS)) {
@@ -111,14 +119,12 @@ impl Acme {
         }
     }
 
-    /// When to order next.
-    fn due_ms(&self) -> i64 {
-        let kept = certificates::load(&self.kept.certificate());
-        let renewal_ms = match kept.map(|pair| self.judge(&pair)) {
-            Ok(Ok(validity_s)) => schedule::renewal_ms(validity_s, self.jitter),
-            Ok(Err(_)) | Err(_) => 0,
-        };
-        renewal_ms.max(self.kept.failures().wait_until_ms)
+    /// When to order next; an error where what is kept cannot be read.
+    fn due_ms(&self) -> Result<i64, AcmeError> {
+        let kept = self.kept.pair()?;
+        let validity_s = kept.and_then(|pair| self.judge(&pair).ok());
+        let renewal_ms = validity_s.map_or(0, |held| schedule::renewal_ms(held, self.jitter));
+        Ok(renewal_ms.max(self.kept.failures()?.wait_until_ms))
     }
 
     /// From when to when `pair` holds; an error where it is not for what is configured.
@@ -211,7 +217,8 @@ impl Acme {
 
     async fn failed(self: &Arc<Self>, error: &AcmeError) {
         self.metrics.ordered(error.result());
-        let count = self.kept.failures().count.saturating_add(1);
+        let before = self.kept.failures().unwrap_or_default();
+        let count = before.count.saturating_add(1);
         let asked_ms = self.client.take_asked_ms();
         let wait_ms = schedule::wait_ms(count, asked_ms, self.jitter);
         let failures = Failures {

@@ -57,9 +57,37 @@ fn a_renewal_is_taken_although_another_certificate_file_is_broken() {
         let told = certificates.reload().unwrap_err().to_string();
         assert!(told.contains(&other.cert.display().to_string()), "{told}");
     }
-    assert!(acme.due_ms() > acme.clock.now().0);
+    assert!(acme.due_ms().unwrap() > acme.clock.now().0);
     let mended = write_pair(dir.path(), "other", "b.example");
     assert!(certificates.reload().unwrap());
     assert_eq!(own(&certificates, "b.example"), file_of(&mended));
     assert!(!certificates.reload().unwrap(), "all is in use");
+}
+
+/// A folder in its place is a file that even root cannot read.
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_orders_nothing_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (acme, certificates) = acme(&dir, Vec::new());
+    assert_eq!(acme.due_ms().unwrap(), 0, "there is none");
+    let (pem, first) = signed(&dir);
+    acme.put(&pem).unwrap();
+    let path = acme.kept.certificate().cert;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    certificates.refresh();
+    assert_eq!(own(&certificates, "a.example"), first, "it stays in use");
+    let told = acme.due_ms().unwrap_err().to_string();
+    assert!(told.contains(&path.display().to_string()), "{told}");
+    let (again, started) = self::acme(&dir, Vec::new());
+    assert!(again.due_ms().is_err());
+    assert_ne!(own(&started, "a.example"), first, "a start goes on without");
+
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::write(&path, "broken").unwrap();
+    certificates.refresh();
+    assert_eq!(own(&certificates, "a.example"), first);
+    assert_eq!(acme.due_ms().unwrap(), 0, "an order replaces it");
+    std::fs::create_dir(acme.kept.failures_path()).unwrap();
+    assert!(acme.due_ms().is_err(), "how long to wait is not known");
 }

@@ -2,7 +2,7 @@
 //! all at once when a file changes. A file that cannot be used changes nothing.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,6 +76,8 @@ struct Digests(BTreeMap<PathBuf, [u8; 32]>);
 pub struct Fresh {
     digests: Digests,
     pairs: Vec<Pair>,
+    /// Why the file of the obtained pair cannot be used, where there is one that cannot.
+    obtained: Option<CertificateError>,
 }
 
 /// A pair and where it stands.
@@ -105,6 +107,13 @@ pub struct Certificates {
     told: Mutex<Option<Digests>>,
     clock: Arc<dyn Clock>,
     metrics: TlsMetrics,
+}
+
+impl CertificateError {
+    /// True where there is no such file, which says nothing of one that cannot be read.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Unreadable { error, .. } if error.kind() == ErrorKind::NotFound)
+    }
 }
 
 impl Certificates {
@@ -165,7 +174,18 @@ impl Certificates {
 
     /// Shows them to every new handshake.
     pub fn put(&self, fresh: Fresh) {
-        let Fresh { digests, pairs } = fresh;
+        let Fresh {
+            digests,
+            pairs,
+            obtained,
+        } = fresh;
+        if let Some(error) = obtained {
+            // Once: it is read again every few seconds.
+            tracing::error!(
+                %error,
+                "the certificate from the authority cannot be used; where it was in use it stays"
+            );
+        }
         self.show(pairs, &mut self.in_use.lock(), digests);
     }
 
@@ -217,7 +237,8 @@ impl Certificates {
     /// What all files hold, and the pairs where every one of them can be used.
     fn read_all(&self) -> (Digests, Result<Fresh, CertificateError>) {
         let mut digests = Digests::default();
-        let loaded = self.load_all(&mut digests);
+        let mut obtained = None;
+        let loaded = self.load_all(&mut digests, &mut obtained);
         let pairs = loaded.into_iter().map(|loaded| {
             let (files, pair) = loaded?;
             Ok((files.clone(), pair))
@@ -226,21 +247,30 @@ impl Certificates {
         let fresh = pairs.map(|pairs| Fresh {
             digests: digests.clone(),
             pairs,
+            obtained,
         });
         (digests, fresh)
     }
 
-    /// Every pair in the order of its rank.
-    fn load_all(&self, digests: &mut Digests) -> Vec<Loaded<'_>> {
+    /// Every pair in the order of its rank; `refused` says why the obtained one cannot be used.
+    fn load_all(
+        &self,
+        digests: &mut Digests,
+        refused: &mut Option<CertificateError>,
+    ) -> Vec<Loaded<'_>> {
         let mut all: Vec<Loaded<'_>> = Vec::new();
         all.extend(
             self.pair
                 .iter()
                 .map(|files| with(files, read(files, digests))),
         );
-        // One that is missing or broken is obtained anew, and must not stop a start.
-        let obtained = self.own.obtained.iter();
-        all.extend(obtained.filter_map(|files| Some(Ok((files, read(files, digests).ok()?)))));
+        if let Some(files) = &self.own.obtained {
+            let pair = self.load_obtained(files, digests).unwrap_or_else(|error| {
+                *refused = Some(error);
+                self.in_use_of(files)
+            });
+            all.extend(pair.map(|pair| Ok((files, pair))));
+        }
         if let (true, Some(files)) = (all.is_empty(), &self.own.self_signed) {
             let made = self.renew_self_signed(files);
             all.push(with(files, made.and_then(|()| read(files, digests))));
@@ -253,6 +283,28 @@ impl Certificates {
         all
     }
 
+    /// None where there is none yet. One that cannot be used must not stop a start, nor take the
+    /// place of the one that is in use.
+    fn load_obtained(
+        &self,
+        files: &CertificateFiles,
+        digests: &mut Digests,
+    ) -> Result<Option<Arc<CertifiedKey>>, CertificateError> {
+        match read(files, digests) {
+            Err(error) if error.is_absence() => {
+                digests.0.remove(&files.cert);
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
+    fn in_use_of(&self, files: &CertificateFiles) -> Option<Arc<CertifiedKey>> {
+        let pairs = self.current.load();
+        let found = pairs.iter().find(|(own, _)| own == files);
+        found.map(|(_, pair)| Arc::clone(pair))
+    }
+
     /// One look at the files, its end logged and counted.
     pub(super) fn refresh(&self) {
         let (digests, fresh) = self.read_all();
@@ -260,6 +312,11 @@ impl Certificates {
         let unchanged = *self.in_use.lock() == digests;
         match fresh {
             Ok(_) if unchanged => *told = None,
+            Ok(fresh) if fresh.obtained.is_some() => {
+                self.put(fresh);
+                *told = None;
+                self.metrics.refused();
+            }
             Ok(fresh) => {
                 self.put(fresh);
                 *told = None;
@@ -380,7 +437,7 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if read as u64 > FILE_BYTES_MAX {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
+        return Err(ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
 }
