@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use h3::error::{Code, StreamError};
 use http::{Request, Version};
 use http_body_util::Full;
 use tidegate_event::Outcome;
@@ -208,5 +209,33 @@ async fn shutdown_says_goaway_and_answers_what_is_in_work() {
     assert_eq!(answer.status(), 200);
     let ended = busy.driver.await.unwrap();
     assert!(ended.is_h3_no_error(), "{ended}");
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_that_cross_the_goaway_are_rejected_by_name() {
+    let served = Served::secure(|_| {}).await;
+    let mut hearing = Http3::to(&served).await;
+    assert_eq!(hearing.ask(get("/healthz"), b"").await.status(), 200);
+    let mut deaf = Http3::to(&served).await;
+    assert_eq!(deaf.ask(get("/healthz"), b"").await.status(), 200);
+    // Not polled any more, but kept: a connection ends with its driver.
+    deaf.hold.notify_one();
+    let task = served.stop();
+    while !matches!(
+        hearing.try_ask(get("/healthz"), b"").await,
+        Err(StreamError::RemoteClosing { .. })
+    ) {}
+    // The first one after the last is still taken.
+    assert_eq!(deaf.ask(get("/healthz"), b"").await.status(), 200);
+    for _ in 0..3 {
+        let rejected = deaf.try_ask(get("/healthz"), b"").await.unwrap_err();
+        assert!(
+            matches!(&rejected, StreamError::RemoteTerminate { code, .. }
+                if *code == Code::H3_REQUEST_REJECTED),
+            "{rejected}"
+        );
+    }
+    drop((hearing, deaf));
     task.await.unwrap();
 }

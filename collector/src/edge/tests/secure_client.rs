@@ -15,6 +15,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -134,6 +135,8 @@ pub(super) struct Http3 {
     pub(super) requests: SendRequest<h3_quinn::OpenStreams, Bytes>,
     /// Ends with the connection.
     pub(super) driver: JoinHandle<ConnectionError>,
+    /// Once told so, it keeps the connection and hears nothing more that concerns all of it.
+    pub(super) hold: Arc<Notify>,
 }
 
 impl Http3 {
@@ -155,14 +158,21 @@ impl Http3 {
         let (mut connection, requests) = h3::client::new(h3_quinn::Connection::new(quic.clone()))
             .await
             .unwrap();
+        let hold = Arc::new(Notify::new());
+        let held = Arc::clone(&hold);
         let driver = tokio::spawn(async move {
-            std::future::poll_fn(|context| connection.poll_close(context)).await
+            tokio::select! {
+                biased;
+                () = held.notified() => std::future::pending().await,
+                ended = std::future::poll_fn(|context| connection.poll_close(context)) => ended,
+            }
         });
         Ok(Self {
             endpoint,
             quic,
             requests,
             driver,
+            hold,
         })
     }
 

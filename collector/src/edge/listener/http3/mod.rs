@@ -32,6 +32,8 @@ use body::{Length, StreamBody};
 /// After GOAWAY a connection without work is kept for so long: requests under way arrive, and the
 /// last answers are acknowledged, within a few round trips.
 const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
+/// Before the next look at a connection that is ending and has no work.
+const REJECTED_PAUSE: Duration = Duration::from_millis(10);
 /// Headers that belong to a connection, which HTTP/3 has none of (RFC 9114, section 4.2).
 const CONNECTION_HEADERS: [HeaderName; 5] = [
     CONNECTION,
@@ -95,6 +97,9 @@ pub(super) async fn serve<A, G>(
                 Ok(Some(resolver)) => {
                     tokio::spawn(Arc::clone(&connection).request(resolver));
                 }
+                // After GOAWAY h3 says so each time it rejects a request while none is in work; closed at
+                // once, the client would hear of the end and not of the rejection.
+                Ok(None) if told_to_end => tokio::time::sleep(REJECTED_PAUSE).await,
                 Ok(None) | Err(_) => return,
             },
             _ = tick.tick() => {
