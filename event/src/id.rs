@@ -8,6 +8,9 @@ use uuid::Uuid;
 /// One person as far as Tidegate knows: 128 random bits, minted by the collector.
 ///
 /// "Older" profile in the merge rule means smaller creation time, then smaller id.
+// Aligned like an offset or a pointer, beside which it stands in every index: a u128's own
+// alignment would add eight empty bytes to each entry.
+#[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProfileId(pub u128);
 

@@ -41,6 +41,8 @@ pub struct Live {
 pub type Shared = Arc<Mutex<Live>>;
 
 /// 128-bit keyed hash of an identifier: exact for all purposes, and 16 bytes whatever its length.
+// Aligned as a `ProfileId`, and for the same reason.
+#[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IdentityKey(u128);
 
