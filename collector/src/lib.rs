@@ -15,6 +15,7 @@ pub mod bad_rows;
 pub mod edge;
 pub mod pipeline;
 pub mod geo;
+pub mod list;
 pub mod session;
 pub mod profile;
 pub mod core;

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use tidegate_event::{AggregateHit, AggregateKind, AggregateSpec, HitValue, Timestamp};
 
+use crate::list::List;
+
 /// Distinct values are exact up to here; a further one then takes the oldest one's place.
 const DISTINCT_MAX: usize = 64;
 /// `Then` and `Absent`: the newest A.
@@ -57,7 +59,7 @@ struct Cell {
 
 /// All aggregates of one profile, ordered by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cells(Vec<Cell>);
+pub struct Cells(List<Cell>);
 
 /// What an aggregate is worth now.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,7 +123,7 @@ impl Cells {
         now: Timestamp,
         mut each: impl FnMut(Reading),
     ) {
-        let mut rest = self.0.as_slice();
+        let mut rest = &*self.0;
         for (key, spec) in specs {
             let skip = rest.iter().take_while(|cell| cell.key < *key).count();
             rest = &rest[skip..];
@@ -134,7 +136,7 @@ impl Cells {
     /// Joins another profile's aggregates in: bucket by bucket, first = min, last = max,
     /// distinct = union up to its cap.
     pub fn merge(&mut self, other: &Self) {
-        for cell in &other.0 {
+        for cell in other.0.iter() {
             match cell.key.kind() {
                 AggregateKind::Count => self.join(*cell, |a, b| a.saturating_add(b)),
                 AggregateKind::Sum => {
@@ -179,8 +181,6 @@ impl Cells {
 
     fn insert(&mut self, cell: Cell) {
         let at = self.range(cell.key).end;
-        // Doubling would waste half of a million visitors' cells.
-        self.0.reserve_exact(1);
         self.0.insert(at, cell);
     }
 

@@ -65,7 +65,6 @@ pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) 
     if profile.visitors.len() >= VISITORS_MAX {
         profile.visitors.remove(0);
     }
-    profile.visitors.reserve_exact(1);
     profile.visitors.push((session.visitor, session.index));
 }
 

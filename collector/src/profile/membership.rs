@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tidegate_event::{Change, SegmentId};
 
+use crate::list::List;
+
 /// One segment the profile was ever in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Membership {
@@ -13,7 +15,7 @@ struct Membership {
 
 /// A profile's memberships, ordered by segment key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memberships(Vec<Membership>);
+pub struct Memberships(List<Membership>);
 
 /// The state of one membership.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +47,6 @@ impl Memberships {
         match self.0.binary_search_by_key(&segment, |m| m.segment) {
             Ok(found) => self.0[found].epoch_and_member = epoch_and_member,
             Err(at) => {
-                self.0.reserve_exact(1);
                 self.0.insert(
                     at,
                     Membership {

@@ -17,6 +17,7 @@ use tidegate_event::{ProfileId, Timestamp, VisitorId};
 pub use aggregate::Cells;
 pub use membership::Memberships;
 
+use crate::list::List;
 use crate::session::Session;
 
 /// One identifier tied to a profile.
@@ -45,9 +46,9 @@ pub struct Profile {
     /// Newest last.
     pub identifiers: Vec<Identifier>,
     /// Each visitor's latest session index.
-    pub visitors: Vec<(VisitorId, u32)>,
+    pub visitors: List<(VisitorId, u32)>,
     /// The visitors' kept sessions.
-    pub sessions: Vec<Session>,
+    pub sessions: List<Session>,
     /// Aggregates.
     pub cells: Cells,
     /// Segments it was ever in.
@@ -85,8 +86,8 @@ impl Profile {
             applied_offset: 0,
             alias_of: None,
             identifiers: Vec::new(),
-            visitors: Vec::new(),
-            sessions: Vec::new(),
+            visitors: List::default(),
+            sessions: List::default(),
             cells: Cells::default(),
             memberships: Memberships::default(),
             wake_up: None,

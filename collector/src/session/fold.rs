@@ -3,6 +3,8 @@
 use tidegate_event::Timestamp;
 use tidegate_event::record::{SessionEnd, SessionMerged, SessionRef};
 
+use crate::list::List;
+
 use super::{BURST_EVENTS, BURST_MS, KEPT_MAX, LATENESS_MAX_MS, Session, SessionEvent};
 
 impl Session {
@@ -91,16 +93,15 @@ pub fn surplus(sessions: &[Session], session: SessionRef) -> Option<usize> {
 }
 
 /// `session_start`: opens it; the visitor's surplus session goes.
-pub fn start(sessions: &mut Vec<Session>, session: SessionRef, at: Timestamp) {
+pub fn start(sessions: &mut List<Session>, session: SessionRef, at: Timestamp) {
     if let Some(gone) = surplus(sessions, session) {
         sessions.remove(gone);
     }
-    sessions.reserve_exact(1);
     sessions.push(Session::opened(session, at));
 }
 
 /// An event of `session`; ended sessions that no event can reach any more are let go.
-pub fn event(sessions: &mut Vec<Session>, session: SessionRef, event: &SessionEvent) {
+pub fn event(sessions: &mut List<Session>, session: SessionRef, event: &SessionEvent) {
     if let Some(found) = position(sessions, session) {
         sessions[found].take(event);
     }
@@ -119,7 +120,7 @@ pub fn end(sessions: &mut [Session], end: &SessionEnd) {
 }
 
 /// `session_merged`: `from` goes into `into`.
-pub fn merged(sessions: &mut Vec<Session>, merged: &SessionMerged) {
+pub fn merged(sessions: &mut List<Session>, merged: &SessionMerged) {
     let from = SessionRef {
         index: merged.from_index,
         ..merged.into

@@ -5,6 +5,7 @@ use tidegate_event::record::{SessionEnd, SessionMerged, SessionRef};
 use tidegate_event::{Timestamp, VisitorId};
 
 use super::{Assignment, Caps, Session, SessionEvent, assign, fold};
+use crate::list::List;
 
 const GAP_MS: u32 = 1_800_000;
 const VISITOR: VisitorId = VisitorId(7);
@@ -15,7 +16,7 @@ const NO_CAPS: Caps = Caps {
 
 #[derive(Default)]
 struct Visits {
-    sessions: Vec<Session>,
+    sessions: List<Session>,
     opened: u32,
     caps: Option<Caps>,
 }
