@@ -224,7 +224,7 @@ impl Core {
         self.with_replayed(merged.loser, offset, |live| {
             merge::retire(&mut live.profile, merged.winner, offset);
         })?;
-        for identifier in &before.identifiers {
+        for identifier in before.identifiers.iter() {
             let key = self.0.profiles.key(identifier.namespace, &identifier.value);
             self.0.profiles.point(key, merged.winner);
         }

@@ -3,6 +3,8 @@
 //! Profiles are loaded before any lock; then the candidates are locked in ascending id, and it is
 //! checked that nothing changed meanwhile.
 
+use std::borrow::Cow;
+
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 use tidegate_event::identity::Identifiers;
@@ -266,7 +268,7 @@ impl<'w> Group<'w> {
         let alone = self.members.is_empty() && self.new.is_empty();
         let devices = devices_this_week(profile, now);
         let theirs = profile.user_id();
-        let one_user = match (self.user_id.as_deref(), theirs) {
+        let one_user = match (self.user_id.as_deref(), theirs.as_deref()) {
             (Some(own), Some(theirs)) => own == theirs,
             _ => true,
         };
@@ -283,7 +285,7 @@ impl<'w> Group<'w> {
         self.identifiers += profile.identifiers.len();
         self.devices += devices;
         if self.user_id.is_none() {
-            self.user_id = theirs.map(str::to_owned);
+            self.user_id = theirs.map(Cow::into_owned);
         }
     }
 
@@ -307,7 +309,9 @@ impl<'w> Group<'w> {
 fn devices_this_week(profile: &Profile, now: Timestamp) -> usize {
     profile
         .identifiers
-        .iter()
-        .filter(|id| id.namespace == Namespace::AnonymousId && now.since(id.added_at) < WEEK_MS)
+        .ties()
+        .filter(|(namespace, added_at)| {
+            *namespace == Namespace::AnonymousId && now.since(*added_at) < WEEK_MS
+        })
         .count()
 }

@@ -213,7 +213,7 @@ impl<'a> Step<'a> {
         fold::begin(&mut winner.profile, decided_at);
         merge::absorb(&mut winner.profile, &loser.profile, decided_at);
         merge::retire(&mut loser.profile, winner.profile.id, ticket.offset());
-        for identifier in &loser.profile.identifiers {
+        for identifier in loser.profile.identifiers.iter() {
             let key = self
                 .core
                 .0
@@ -362,12 +362,13 @@ impl<'a> Step<'a> {
     ) {
         self.settle(live, &ticket);
         let message_id = uuid::Uuid::from_u128(self.core.mint()).to_string();
+        let (anonymous_id, user_id) = (live.profile.anonymous_id(), live.profile.user_id());
         let record = Record {
             generation: self.rules.generation,
             decided_at: ticket.decided_at(),
             profile: Some(live.profile.id),
-            anonymous_id: live.profile.anonymous_id(),
-            user_id: live.profile.user_id(),
+            anonymous_id: anonymous_id.as_deref(),
+            user_id: user_id.as_deref(),
             source: self.source,
             kind: "system",
             event,

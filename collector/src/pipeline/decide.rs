@@ -209,7 +209,7 @@ fn fill_profile(record: &mut RecordBuffer, slot: usize, field: ProfileField, pro
         ProfileField::Identified => record.set_bool(slot, profile.user_id().is_some()),
         ProfileField::UserId => {
             if let Some(user_id) = profile.user_id() {
-                record.set_str(slot, user_id);
+                record.set_str(slot, &user_id);
             }
         }
         ProfileField::FirstSeen => record.set_timestamp(slot, profile.first_seen),

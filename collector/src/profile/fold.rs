@@ -7,7 +7,7 @@
 use tidegate_event::Timestamp;
 use tidegate_event::record::{EventFold, Fold, Record, SessionRef, TransitionRef};
 
-use super::{Identifier, Profile, merge, traits};
+use super::{Profile, merge, traits};
 use crate::session::{self, SessionEvent};
 
 /// Visitors whose session index is kept; beyond it the one that came first goes.
@@ -71,12 +71,7 @@ pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) 
 /// A received event: identifiers, counters, session, aggregates, traits. Not its transitions.
 pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Timestamp) {
     for (namespace, value) in &fold.edges {
-        profile.identifiers.reserve_exact(1);
-        profile.identifiers.push(Identifier {
-            namespace: *namespace,
-            added_at: now,
-            value: (*value).into(),
-        });
+        profile.identifiers.push(*namespace, now, value);
     }
     profile.first_seen = profile.first_seen.min(at);
     profile.last_seen = profile.last_seen.max(at);

@@ -93,23 +93,18 @@ impl Live {
         };
         let stays = indexed.filter(|indexed| due.is_some_and(|due| *indexed <= due));
         let due = stays.or(due);
-        let unsaved = self
-            .profile
-            .identifiers
-            .get(self.edges_saved..)
-            .unwrap_or_default();
         // A retired profile's identifiers are the winner's now.
-        let unsaved = if self.profile.alias_of.is_some() {
-            &[]
-        } else {
-            unsaved
-        };
+        let theirs = self.profile.alias_of.is_some();
+        let saved = if theirs { usize::MAX } else { self.edges_saved };
         Ok(ProfileWrite {
             id: self.profile.id,
             row: row(&self.profile, due)?,
-            edges: unsaved
+            edges: self
+                .profile
+                .identifiers
                 .iter()
-                .map(|id| (id.namespace, id.value.clone()))
+                .skip(saved)
+                .map(|id| (id.namespace, id.value.into()))
                 .collect(),
             due_before: self.due_indexed,
             due,
@@ -209,7 +204,7 @@ impl Profiles {
         };
         let profile = &stored.profile;
         if profile.alias_of.is_none() {
-            for identifier in &profile.identifiers {
+            for identifier in profile.identifiers.iter() {
                 let key = self.key(identifier.namespace, &identifier.value);
                 self.index.entry(key).or_insert(id);
             }
@@ -282,7 +277,7 @@ impl Profiles {
             return false;
         };
         let live = shared.lock();
-        for identifier in &live.profile.identifiers {
+        for identifier in live.profile.identifiers.iter() {
             let key = self.key(identifier.namespace, &identifier.value);
             self.index.remove_if(&key, |_, tied| *tied == id);
         }

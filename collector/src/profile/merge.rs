@@ -17,7 +17,7 @@ pub fn is_older(a: &Profile, b: &Profile) -> bool {
 
 /// Takes the loser's state into the winner. The loser is only read.
 pub fn absorb(winner: &mut Profile, loser: &Profile, now: Timestamp) {
-    winner.identifiers.extend(loser.identifiers.iter().cloned());
+    winner.identifiers.extend(&loser.identifiers);
     for (visitor, index) in loser.visitors.iter() {
         if let Some((_, own)) = winner.visitors.iter_mut().find(|(v, _)| v == visitor) {
             *own = (*own).max(*index);

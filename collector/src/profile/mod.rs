@@ -2,6 +2,7 @@
 //!
 //! Changed only by [`fold`], which reads journal records; knows neither rules nor storage.
 
+pub mod identifiers;
 pub mod aggregate;
 pub mod membership;
 pub mod traits;
@@ -10,26 +11,18 @@ pub mod merge;
 pub mod store;
 pub mod live;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp, VisitorId};
 
 pub use aggregate::Cells;
+pub use identifiers::Identifiers;
 pub use membership::Memberships;
 
 use crate::list::List;
 use crate::session::Session;
-
-/// One identifier tied to a profile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identifier {
-    /// Its kind.
-    pub namespace: Namespace,
-    /// When it was tied.
-    pub added_at: Timestamp,
-    /// Its value.
-    pub value: Box<str>,
-}
 
 /// The state of one person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,8 +36,8 @@ pub struct Profile {
     /// The profile it was merged into. Its own state then stays as it was at the merge: a replay
     /// that reaches the merge again needs it. Boxed: few profiles have one, all pay for its room.
     pub alias_of: Option<Box<ProfileId>>,
-    /// Newest last.
-    pub identifiers: Vec<Identifier>,
+    /// What it is known by.
+    pub identifiers: Identifiers,
     /// Each visitor's latest session index.
     pub visitors: List<(VisitorId, u32)>,
     /// The visitors' kept sessions.
@@ -85,7 +78,7 @@ impl Profile {
             created_at: Self::UNBORN,
             applied_offset: 0,
             alias_of: None,
-            identifiers: Vec::new(),
+            identifiers: Identifiers::default(),
             visitors: List::default(),
             sessions: List::default(),
             cells: Cells::default(),
@@ -104,29 +97,14 @@ impl Profile {
 
     /// The person's id.
     #[must_use]
-    pub fn user_id(&self) -> Option<&str> {
-        self.identifiers
-            .iter()
-            .find(|id| id.namespace == Namespace::UserId)
-            .map(|id| id.value.as_ref())
+    pub fn user_id(&self) -> Option<Cow<'_, str>> {
+        self.identifiers.first(Namespace::UserId)
     }
 
     /// The newest of its devices' ids.
     #[must_use]
-    pub fn anonymous_id(&self) -> Option<&str> {
-        self.identifiers
-            .iter()
-            .rev()
-            .find(|id| id.namespace == Namespace::AnonymousId)
-            .map(|id| id.value.as_ref())
-    }
-
-    /// True where this identifier is tied to it.
-    #[must_use]
-    pub fn has(&self, namespace: Namespace, value: &str) -> bool {
-        self.identifiers
-            .iter()
-            .any(|id| id.namespace == namespace && id.value.as_ref() == value)
+    pub fn anonymous_id(&self) -> Option<Cow<'_, str>> {
+        self.identifiers.last(Namespace::AnonymousId)
     }
 
     /// Index of the visitor's latest session; 0 before its first.

@@ -330,7 +330,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::profile::{Identifier, fold};
+    use crate::profile::fold;
 
     fn open(directory: &tempfile::TempDir) -> (Database, Result<Store, StoreError>) {
         let database = Database::builder(directory.path()).open().unwrap();
@@ -382,11 +382,7 @@ mod tests {
         let value = HitValue::Matched;
         profile.cells.add(&AggregateHit { spec, value }, at, at);
         profile.memberships.set(SegmentId(4), 1, true);
-        profile.identifiers.push(Identifier {
-            namespace: Namespace::UserId,
-            added_at: at,
-            value: "ada".into(),
-        });
+        profile.identifiers.push(Namespace::UserId, at, "ada");
         profile.traits = Some("{}".into());
         profile.wake_up = Some(at);
         profile.alias_of = Some(Box::new(ProfileId(5)));
