@@ -5,6 +5,7 @@ use tidegate_event::{ProfileId, Timestamp};
 
 use super::step::Step;
 use super::{Core, Refused};
+use crate::profile::OptionalTime;
 use crate::profile::live::{Live, Shared};
 
 /// How far ahead the store's due index is read into memory.
@@ -58,7 +59,7 @@ impl Core {
         let Some(shared) = self.0.profiles.get(id).map_err(|_| Refused::Store)? else {
             return Ok(());
         };
-        shared.lock().scheduled = Timestamp(i64::MAX);
+        shared.lock().scheduled = OptionalTime::NONE;
         for _ in 0..PER_PROFILE_MAX {
             if !self.fire_one(&shared).await? {
                 break;
@@ -106,7 +107,7 @@ fn due(live: &Live, now: Timestamp) -> Option<Due> {
         .enumerate()
         .filter(|(_, session)| !session.ended && session.due <= now)
         .min_by_key(|(_, session)| session.due);
-    match (session, profile.wake_up.filter(|at| *at <= now)) {
+    match (session, profile.wake_up.get().filter(|at| *at <= now)) {
         (Some((position, session)), Some(wake_up)) if session.due <= wake_up => {
             Some(Due::SessionEnd(position))
         }

@@ -363,9 +363,9 @@ impl Core {
     /// Puts the profile's next due time into the timers, unless they look earlier anyway.
     fn schedule(&self, live: &mut Live) {
         if let Some(due) = live.profile.due()
-            && due < live.scheduled
+            && live.scheduled.is_after(due)
         {
-            live.scheduled = due;
+            live.scheduled = Some(due).into();
             self.0.timers.schedule(live.profile.id, due);
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use fjall::Database;
 use parking_lot::Mutex;
+use tidegate_event::ProfileId;
 use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordView};
-use tidegate_event::{ProfileId, Timestamp};
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
 use tidegate_rules_wasm::{Engine, Limits, RuleError};
 
@@ -20,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::profile::live::{CLEAN, Live, Profiles};
 use crate::profile::store::{Store, StoreError};
-use crate::profile::{fold, merge};
+use crate::profile::{OptionalTime, fold, merge};
 
 /// Why the state could not be brought back.
 #[derive(Debug, thiserror::Error)]
@@ -251,7 +251,7 @@ impl Core {
             self.0.dirty.lock().insert((offset, id));
         }
         change(&mut live);
-        live.scheduled = Timestamp(i64::MAX);
+        live.scheduled = OptionalTime::NONE;
         Ok(())
     }
 }

@@ -104,7 +104,7 @@ impl<'a> Step<'a> {
             .metrics
             .decided(self.core.0.clock.monotonic_us() - started, late);
         fold.wake_up = decided.wake_up;
-        live.profile.wake_up = decided.wake_up;
+        live.profile.wake_up = decided.wake_up.into();
         fold::transitions(&mut live.profile, &decided.transitions);
         let mut record = self.head(&ticket, hit, message_id, Fold::Event(fold));
         record.profile = Some(live.profile.id);
@@ -163,7 +163,7 @@ impl<'a> Step<'a> {
             session: session.reference(),
             revision: session.revision.saturating_add(1),
             // An overdue wake-up has yet to be evaluated.
-            wake_up: live.profile.wake_up,
+            wake_up: live.profile.wake_up.get(),
         };
         session::fold::end(&mut live.profile.sessions, &end);
         let transitions = decide::session_exits(self.rules, &live.profile);
@@ -197,7 +197,7 @@ impl<'a> Step<'a> {
             transition.overdue =
                 segment.is_some_and(|s| decided_at.since(due) > s.wake_up_max_delay_ms);
         }
-        live.profile.wake_up = wake_up;
+        live.profile.wake_up = wake_up.into();
         fold::transitions(&mut live.profile, &transitions);
         self.core.0.metrics.wake_ups.inc();
         let fold = Fold::WakeUp(WakeUpFold { due, wake_up });
@@ -231,7 +231,7 @@ impl<'a> Step<'a> {
         let transitions = net(&inherited, &decided.transitions, exits);
         winner.profile.memberships = merged_state;
         fold::transitions(&mut winner.profile, &transitions);
-        winner.profile.wake_up = decided.wake_up;
+        winner.profile.wake_up = decided.wake_up.into();
         let merged = ProfileMerged {
             winner: winner.profile.id,
             loser: loser.profile.id,

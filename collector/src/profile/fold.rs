@@ -21,21 +21,21 @@ pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_
         Fold::Event(fold) => {
             profile.shares = record.dispatch;
             event(profile, fold, record.event_time, record.decided_at);
-            profile.wake_up = fold.wake_up;
+            profile.wake_up = fold.wake_up.into();
         }
         Fold::SessionStart(session) => session_start(profile, *session, record.event_time),
         Fold::SessionEnd(end) => {
             session::fold::end(&mut profile.sessions, end);
-            profile.wake_up = end.wake_up;
+            profile.wake_up = end.wake_up.into();
         }
         Fold::SessionMerged(merged) => session::fold::merged(&mut profile.sessions, merged),
         Fold::ProfileMerged(merged) => {
             if let Some(loser) = loser {
                 merge::absorb(profile, loser, record.decided_at);
             }
-            profile.wake_up = merged.wake_up;
+            profile.wake_up = merged.wake_up.into();
         }
-        Fold::WakeUp(wake_up) => profile.wake_up = wake_up.wake_up,
+        Fold::WakeUp(wake_up) => profile.wake_up = wake_up.wake_up.into(),
         Fold::Catalog(_) => {}
         Fold::Erased => *profile = Profile::new(profile.id),
     }

@@ -11,7 +11,7 @@ use std::hash::Hasher;
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::Profile;
+use super::{OptionalTime, Profile};
 use super::store::{ProfileWrite, Store, StoreError, Stored, row};
 
 /// Loads and evictions of one id are serialised by its stripe; nothing else takes it.
@@ -32,9 +32,9 @@ pub struct Live {
     /// So many of its identifiers are in the store's index.
     edges_saved: usize,
     /// The due time in the store's index; what is due is never earlier.
-    due_indexed: Option<Timestamp>,
-    /// The earliest time the timers will look at it; `i64::MAX` where they will not.
-    pub scheduled: Timestamp,
+    due_indexed: OptionalTime,
+    /// The earliest time the timers will look at it.
+    pub scheduled: OptionalTime,
 }
 
 /// A profile that can be locked. The lock is never held across an await.
@@ -65,19 +65,19 @@ impl Live {
         Self {
             profile: Profile::new(id),
             edges_saved: 0,
-            due_indexed: None,
+            due_indexed: OptionalTime::NONE,
             first_dirty: CLEAN,
-            scheduled: Timestamp(i64::MAX),
+            scheduled: OptionalTime::NONE,
         }
     }
 
     fn loaded(stored: Stored) -> Self {
         Self {
             edges_saved: stored.profile.identifiers.len(),
-            due_indexed: stored.due_indexed,
+            due_indexed: stored.due_indexed.into(),
             profile: stored.profile,
             first_dirty: CLEAN,
-            scheduled: Timestamp(i64::MAX),
+            scheduled: OptionalTime::NONE,
         }
     }
 
@@ -86,9 +86,9 @@ impl Live {
     /// # Errors
     /// [`StoreError::Row`] cannot happen for a state that the fold made.
     pub fn write(&self, index: DueIndex) -> Result<ProfileWrite, StoreError> {
-        let due = self.profile.due();
+        let (due, due_before) = (self.profile.due(), self.due_indexed.get());
         let indexed = match index {
-            DueIndex::Lazy { until } => self.due_indexed.filter(|indexed| *indexed > until),
+            DueIndex::Lazy { until } => due_before.filter(|indexed| *indexed > until),
             DueIndex::Exact => None,
         };
         let stays = indexed.filter(|indexed| due.is_some_and(|due| *indexed <= due));
@@ -106,7 +106,7 @@ impl Live {
                 .skip(saved)
                 .map(|id| (id.namespace, id.value.into()))
                 .collect(),
-            due_before: self.due_indexed,
+            due_before,
             due,
         })
     }
@@ -115,7 +115,7 @@ impl Live {
     /// taken. Changes since then stay dirty. True where it is clean now.
     pub fn written(&mut self, applied: u64, identifiers: usize, due: Option<Timestamp>) -> bool {
         self.edges_saved = identifiers;
-        self.due_indexed = due;
+        self.due_indexed = due.into();
         self.first_dirty = if self.profile.applied_offset == applied {
             CLEAN
         } else {
@@ -339,8 +339,8 @@ mod tests {
 
     fn live(due: i64, indexed: Option<i64>) -> Live {
         let mut live = Live::new(ProfileId(1));
-        live.profile.wake_up = Some(Timestamp(due));
-        live.due_indexed = indexed.map(Timestamp);
+        live.profile.wake_up = Some(Timestamp(due)).into();
+        live.due_indexed = indexed.map(Timestamp).into();
         live
     }
 
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_profile_with_nothing_due_leaves_the_index() {
         let mut live = live(9, Some(5));
-        live.profile.wake_up = None;
+        live.profile.wake_up = OptionalTime::NONE;
         assert_eq!(written(&live, LAZY), None);
     }
 }

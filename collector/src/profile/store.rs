@@ -384,7 +384,7 @@ mod tests {
         profile.memberships.set(SegmentId(4), 1, true);
         profile.identifiers.push(Namespace::UserId, at, "ada");
         profile.traits = Some("{}".into());
-        profile.wake_up = Some(at);
+        profile.wake_up = Some(at).into();
         profile.alias_of = Some(Box::new(ProfileId(5)));
         profile
     }
