@@ -154,4 +154,9 @@ mod tests {
             size_of::<live::Live>()
         );
     }
+
+    #[test]
+    fn a_session_takes_80_bytes() {
+        assert_eq!(size_of::<Session>(), 80);
+    }
 }

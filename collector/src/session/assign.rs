@@ -10,7 +10,7 @@ pub struct Caps {
     /// Longest span of one session, milliseconds.
     pub span_ms: i64,
     /// Most events of one session.
-    pub events: u32,
+    pub events: u16,
 }
 
 impl Default for Caps {

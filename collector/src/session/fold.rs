@@ -37,8 +37,8 @@ impl Session {
             .max(self.last_at.plus_ms(i64::from(self.gap_ms)))
             .max(event.received_at);
         self.events = self.events.saturating_add(1);
-        self.page_views = self.page_views.saturating_add(u32::from(event.page_view));
-        self.conversions = self.conversions.saturating_add(u32::from(event.conversion));
+        self.page_views = self.page_views.saturating_add(u16::from(event.page_view));
+        self.conversions = self.conversions.saturating_add(u16::from(event.conversion));
         self.visible_ms = self.visible_ms.saturating_add(event.visible_ms);
         self.ended = false;
         self.count_burst(event.received_at);

@@ -44,12 +44,12 @@ pub struct Session {
     pub index: u32,
     /// The gap in force when it opened.
     pub gap_ms: u32,
-    /// Events in it.
-    pub events: u32,
+    /// Events in it; sixteen bits hold the most that [`Caps`] lets in.
+    pub events: u16,
     /// Page and screen views in it.
-    pub page_views: u32,
+    pub page_views: u16,
     /// Conversions in it.
-    pub conversions: u32,
+    pub conversions: u16,
     /// Milliseconds a page was visible.
     pub visible_ms: u32,
     /// Ends and merges so far.

@@ -11,7 +11,7 @@ const GAP_MS: u32 = 1_800_000;
 const VISITOR: VisitorId = VisitorId(7);
 const NO_CAPS: Caps = Caps {
     span_ms: i64::MAX,
-    events: u32::MAX,
+    events: u16::MAX,
 };
 
 #[derive(Default)]
@@ -165,9 +165,9 @@ fn an_ended_session_is_let_go_once_no_event_can_reach_it() {
 }
 
 /// Sorts by time and cuts wherever the silence is longer than the gap.
-fn clusters(mut times: Vec<i64>) -> Vec<(i64, i64, u32)> {
+fn clusters(mut times: Vec<i64>) -> Vec<(i64, i64, u16)> {
     times.sort_unstable();
-    let mut found: Vec<(i64, i64, u32)> = Vec::new();
+    let mut found: Vec<(i64, i64, u16)> = Vec::new();
     for at in times {
         match found.last_mut() {
             Some((_, last, events)) if at - *last <= i64::from(GAP_MS) => {
