@@ -89,7 +89,7 @@ impl Candidates {
                 .map(|id| core.0.profiles.canonical(id))
                 .transpose()?
                 .flatten();
-            let id = shared.as_ref().map(|shared| shared.lock().profile.id);
+            let id = shared.as_ref().map(Shared::id);
             if let (Some(id), Some(shared)) = (id, shared)
                 && !candidates.shared.iter().any(|(known, _)| *known == id)
             {
@@ -193,7 +193,7 @@ fn create<'w, R>(
 /// Ties the group's new identifiers to `id`; undone where another hit was faster.
 fn claim(core: &Core, id: ProfileId, group: &Group<'_>) -> Option<()> {
     for (position, (_, _, key)) in group.new.iter().enumerate() {
-        if core.0.profiles.claim(*key, id) != id {
+        if !core.0.profiles.claim(*key, id) {
             for (_, _, key) in &group.new[..position] {
                 core.0.profiles.unclaim(*key, id);
             }

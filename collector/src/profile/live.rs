@@ -1,21 +1,25 @@
 //! The profiles in memory and the identity index over them, with the store behind: found by id or
 //! by identifier, loaded once, evicted only while clean and held by nobody.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::{OptionalTime, Profile};
 use super::store::{ProfileWrite, Store, StoreError, Stored, row};
+use super::{OptionalTime, Profile};
 
 /// Loads and evictions of one id are serialised by its stripe; nothing else takes it.
 const STRIPES: usize = 256;
+/// Shards of each map. While one grows, its visitors wait: so many keep that well below a
+/// millisecond for a million.
+const SHARDS: usize = 256;
 /// Merges chain; a chain this long cannot arise under the merge rate and size caps.
 const ALIAS_HOPS_MAX: usize = 64;
 
@@ -38,7 +42,78 @@ pub struct Live {
 }
 
 /// A profile that can be locked. The lock is never held across an await.
-pub type Shared = Arc<Mutex<Live>>;
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Place>);
+
+/// Where a profile stands in memory: its id can be read without the lock.
+#[derive(Debug)]
+struct Place {
+    id: ProfileId,
+    live: Mutex<Live>,
+}
+
+impl Shared {
+    fn new(live: Live) -> Self {
+        Self(Arc::new(Place {
+            id: live.profile.id,
+            live: Mutex::new(live),
+        }))
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> MutexGuard<'_, Live> {
+        self.0.live.lock()
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn id(&self) -> ProfileId {
+        self.0.id
+    }
+
+    /// True where it is unlocked and its row is up to date.
+    fn is_clean(&self) -> bool {
+        let live = self.0.live.try_lock();
+        live.is_some_and(|live| live.first_dirty == CLEAN)
+    }
+}
+
+/// Found by its id, which so takes no room in the map.
+impl Borrow<ProfileId> for Shared {
+    fn borrow(&self) -> &ProfileId {
+        &self.0.id
+    }
+}
+
+impl Hash for Shared {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Shared {}
+
+/// What an identifier is tied to: a profile in memory, by half the bytes of its id. Does not keep
+/// it there, and only its id is read: whether it still is in memory the map alone knows.
+#[derive(Debug)]
+struct Tie(Weak<Place>);
+
+impl Tie {
+    fn to(shared: &Shared) -> Self {
+        Self(Arc::downgrade(&shared.0))
+    }
+
+    /// None where the profile has left memory.
+    fn id(&self) -> Option<ProfileId> {
+        self.0.upgrade().map(|place| place.id)
+    }
+}
 
 /// 128-bit keyed hash of an identifier: exact for all purposes, and 16 bytes whatever its length.
 // Aligned as a `ProfileId`, and for the same reason.
@@ -128,8 +203,8 @@ impl Live {
 /// All profiles, in memory and at rest.
 #[derive(Debug)]
 pub struct Profiles {
-    live: DashMap<ProfileId, Shared, ahash::RandomState>,
-    index: DashMap<IdentityKey, ProfileId, ahash::RandomState>,
+    live: DashMap<Shared, (), ahash::RandomState>,
+    index: DashMap<IdentityKey, Tie, ahash::RandomState>,
     stripes: Box<[Mutex<()>]>,
     store: Store,
     hash_key: [u8; 16],
@@ -140,8 +215,8 @@ impl Profiles {
     #[must_use]
     pub fn new(store: Store, hash_key: [u8; 16]) -> Self {
         Self {
-            live: DashMap::default(),
-            index: DashMap::default(),
+            live: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
+            index: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             store,
             hash_key,
@@ -173,8 +248,8 @@ impl Profiles {
         namespace: Namespace,
         value: &str,
     ) -> Result<Option<ProfileId>, StoreError> {
-        if let Some(found) = self.index.get(&key) {
-            return Ok(Some(*found));
+        if let Some(found) = self.indexed(key) {
+            return Ok(Some(found));
         }
         self.store.identity(namespace, value)
     }
@@ -182,7 +257,7 @@ impl Profiles {
     /// What the index in memory says; None also where only the store knows.
     #[must_use]
     pub fn indexed(&self, key: IdentityKey) -> Option<ProfileId> {
-        self.index.get(&key).map(|found| *found)
+        self.index.get(&key).and_then(|tie| tie.id())
     }
 
     /// The profile, loaded where it is only at rest.
@@ -190,27 +265,28 @@ impl Profiles {
     /// # Errors
     /// [`StoreError`]
     pub fn get(&self, id: ProfileId) -> Result<Option<Shared>, StoreError> {
-        if let Some(found) = self.live.get(&id) {
-            return Ok(Some(Arc::clone(&found)));
+        if let Some(found) = self.find(id) {
+            return Ok(Some(found));
         }
         // Without the stripe an eviction between reading and inserting the row could bring an old
         // state back.
         let _loading = self.stripe(id).lock();
-        if let Some(found) = self.live.get(&id) {
-            return Ok(Some(Arc::clone(&found)));
+        if let Some(found) = self.find(id) {
+            return Ok(Some(found));
         }
         let Some(stored) = self.store.profile(id)? else {
             return Ok(None);
         };
-        let profile = &stored.profile;
-        if profile.alias_of.is_none() {
-            for identifier in profile.identifiers.iter() {
+        let shared = Shared::new(Live::loaded(stored));
+        let live = shared.lock();
+        if live.profile.alias_of.is_none() {
+            for identifier in live.profile.identifiers.iter() {
                 let key = self.key(identifier.namespace, &identifier.value);
-                self.index.entry(key).or_insert(id);
+                self.tie(key, &shared);
             }
         }
-        let shared = Arc::new(Mutex::new(Live::loaded(stored)));
-        self.live.insert(id, Arc::clone(&shared));
+        drop(live);
+        self.live.insert(shared.clone(), ());
         Ok(Some(shared))
     }
 
@@ -235,8 +311,8 @@ impl Profiles {
     /// Adds a profile that nobody knows yet.
     #[must_use]
     pub fn create(&self, id: ProfileId) -> Shared {
-        let shared = Arc::new(Mutex::new(Live::new(id)));
-        self.live.insert(id, Arc::clone(&shared));
+        let shared = Shared::new(Live::new(id));
+        self.live.insert(shared.clone(), ());
         shared
     }
 
@@ -245,41 +321,40 @@ impl Profiles {
         self.live.remove(&id);
     }
 
-    /// Ties an identifier to `id` unless it is tied already; says to which profile it is.
+    /// Ties an identifier to the profile `id`, which is in memory, unless it is tied already; true
+    /// where it is tied to it now.
     #[must_use]
-    pub fn claim(&self, key: IdentityKey, id: ProfileId) -> ProfileId {
-        match self.index.entry(key) {
-            Entry::Occupied(taken) => *taken.get(),
-            Entry::Vacant(free) => *free.insert(id),
-        }
+    pub fn claim(&self, key: IdentityKey, id: ProfileId) -> bool {
+        let shared = self.find(id);
+        shared.is_some_and(|shared| self.tie(key, &shared) == id)
     }
 
     /// Takes a [`Profiles::claim`] back.
     pub fn unclaim(&self, key: IdentityKey, id: ProfileId) {
-        self.index.remove_if(&key, |_, tied| *tied == id);
+        self.index.remove_if(&key, |_, tie| tie.id() == Some(id));
     }
 
-    /// Ties an identifier to `id`, whatever it was tied to: a merge, or a replay.
+    /// Ties an identifier to the profile `id`, which is in memory, whatever it was tied to: a
+    /// merge, or a replay.
     pub fn point(&self, key: IdentityKey, id: ProfileId) {
-        self.index.insert(key, id);
+        if let Some(shared) = self.find(id) {
+            self.index.insert(key, Tie::to(&shared));
+        }
     }
 
     /// Lets a profile go from memory where it is clean and nobody holds or waits for it.
     pub fn evict(&self, id: ProfileId) -> bool {
         let _evicting = self.stripe(id).lock();
-        let gone = self.live.remove_if(&id, |_, shared| {
-            Arc::strong_count(shared) == 1
-                && shared
-                    .try_lock()
-                    .is_some_and(|live| live.first_dirty == CLEAN)
+        let gone = self.live.remove_if(&id, |shared, ()| {
+            Arc::strong_count(&shared.0) == 1 && shared.is_clean()
         });
-        let Some((_, shared)) = gone else {
+        let Some((shared, ())) = gone else {
             return false;
         };
         let live = shared.lock();
         for identifier in live.profile.identifiers.iter() {
             let key = self.key(identifier.namespace, &identifier.value);
-            self.index.remove_if(&key, |_, tied| *tied == id);
+            self.unclaim(key, id);
         }
         true
     }
@@ -308,17 +383,33 @@ impl Profiles {
         self.live
             .iter()
             .take(max)
-            .map(|entry| *entry.key())
+            .map(|entry| entry.key().id())
             .collect()
     }
 
     /// Every profile in memory, one after another; none is held while `each` runs.
     pub fn each(&self, mut each: impl FnMut(ProfileId, &Shared)) {
-        let ids: Vec<ProfileId> = self.live.iter().map(|entry| *entry.key()).collect();
-        for id in ids {
-            let found = self.live.get(&id).map(|shared| Arc::clone(&shared));
-            if let Some(shared) = found {
+        for id in self.sample(usize::MAX) {
+            if let Some(shared) = self.find(id) {
                 each(id, &shared);
+            }
+        }
+    }
+
+    fn find(&self, id: ProfileId) -> Option<Shared> {
+        self.live.get(&id).map(|found| found.key().clone())
+    }
+
+    /// The profile to which the identifier is tied, which is this one where it was to none.
+    fn tie(&self, key: IdentityKey, shared: &Shared) -> ProfileId {
+        match self.index.entry(key) {
+            Entry::Occupied(mut taken) => taken.get().id().unwrap_or_else(|| {
+                taken.insert(Tie::to(shared));
+                shared.id()
+            }),
+            Entry::Vacant(free) => {
+                free.insert(Tie::to(shared));
+                shared.id()
             }
         }
     }
