@@ -2,45 +2,39 @@
 //! of the copy that counts.
 //!
 //! A key is claimed before its event is folded and settled with the offset at once after; a second
-//! copy that meets a claim waits for it. The oldest offsets go first when the window or the bound
-//! is passed.
+//! copy that meets a claim waits for it. Keys stand in the order in which they came, which but for
+//! what is folded at the same moment is that of their offsets: the oldest go first when the window
+//! or the bound is passed.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 const SHARDS: usize = 64;
 /// The offset of a claim that is not settled.
 const CLAIMED: u64 = u64::MAX;
+/// The offset of a claim that was dropped, until its entry goes.
+const FREED: u64 = u64::MAX - 1;
 
-/// The keys are hashes already; hashing them again would buy nothing.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, value: u64) {
-        self.0 ^= value.rotate_left(32);
-    }
+// A u128's own alignment would make it 32 bytes.
+#[repr(Rust, packed(8))]
+#[derive(Clone, Copy)]
+struct Entry {
+    key: u128,
+    offset: u64,
 }
 
-/// Two u64 rather than a u128: 24 bytes an entry instead of 32.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key([u64; 2]);
-
-impl std::hash::Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0[1]);
-    }
-}
-
+/// A busy gateway remembers more keys than anything else: 24 bytes each without spare room, and
+/// five for the table, which doubles when it grows.
 #[derive(Default)]
 struct Shard {
-    offsets: HashMap<Key, u64, BuildHasherDefault<AsIs>>,
+    entries: VecDeque<Entry>,
+    /// The numbers of the first entry and of the next one.
+    first: u32,
+    next: u32,
+    /// Numbers of entries by their key.
+    numbers: HashTable<u32>,
     /// Settled since the last checkpoint.
     unsaved: Vec<(u128, u64)>,
 }
@@ -87,11 +81,7 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.dedup
-                .shard(self.key)
-                .lock()
-                .offsets
-                .remove(&key(self.key));
+            self.dedup.shard(self.key).lock().free(self.key);
         }
     }
 }
@@ -109,11 +99,11 @@ impl Dedup {
     /// Looks `key` up and claims it where it is new.
     pub fn begin(&self, wanted: u128) -> Seen<'_> {
         let mut shard = self.shard(wanted).lock();
-        match shard.offsets.get(&key(wanted)) {
-            Some(&CLAIMED) => Seen::Pending,
-            Some(offset) => Seen::Before(*offset),
+        match shard.find(wanted).map(|entry| entry.offset) {
+            Some(CLAIMED) => Seen::Pending,
+            Some(offset) => Seen::Before(offset),
             None => {
-                shard.offsets.insert(key(wanted), CLAIMED);
+                shard.push(wanted, CLAIMED, self.per_shard_max);
                 Seen::First(Claim {
                     dedup: self,
                     key: wanted,
@@ -127,10 +117,10 @@ impl Dedup {
     /// know it yet.
     pub fn remember(&self, wanted: u128, offset: u64, unsaved: bool) {
         let mut shard = self.shard(wanted).lock();
-        if shard.offsets.len() >= self.per_shard_max {
-            shard.forget_oldest_eighth();
+        match shard.find(wanted) {
+            Some(entry) => entry.offset = offset,
+            None => shard.push(wanted, offset, self.per_shard_max),
         }
-        shard.offsets.insert(key(wanted), offset);
         if unsaved {
             shard.unsaved.push((wanted, offset));
         }
@@ -156,7 +146,7 @@ impl Dedup {
     /// Forgets every key of an offset below `offset`.
     pub fn forget_below(&self, offset: u64) {
         for shard in &self.shards {
-            shard.lock().offsets.retain(|_, at| *at >= offset);
+            shard.lock().forget_while(|oldest| oldest.offset < offset);
         }
     }
 
@@ -166,13 +156,9 @@ impl Dedup {
         self.shards
             .iter()
             .filter_map(|shard| {
-                shard
-                    .lock()
-                    .offsets
-                    .values()
-                    .copied()
-                    .filter(|o| *o != CLAIMED)
-                    .min()
+                let shard = shard.lock();
+                let mut offsets = shard.entries.iter().map(|entry| entry.offset);
+                offsets.find(|offset| *offset < FREED)
             })
             .min()
     }
@@ -182,7 +168,7 @@ impl Dedup {
     pub fn len(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.lock().offsets.len())
+            .map(|shard| shard.lock().numbers.len())
             .sum()
     }
 
@@ -199,34 +185,72 @@ impl Dedup {
 }
 
 impl Shard {
-    /// In eighths, so that finding the oldest costs little per insertion.
-    fn forget_oldest_eighth(&mut self) {
-        let mut offsets: Vec<u64> = self
-            .offsets
-            .values()
-            .copied()
-            .filter(|offset| *offset != CLAIMED)
-            .collect();
-        if offsets.is_empty() {
-            return;
+    fn find(&mut self, key: u128) -> Option<&mut Entry> {
+        let (entries, first) = (&self.entries, self.first);
+        let is_its = |number: &u32| entries[position(first, *number)].key == key;
+        let number = *self.numbers.find(hash(key), is_its)?;
+        self.entries.get_mut(position(first, number))
+    }
+
+    fn push(&mut self, key: u128, offset: u64, max: usize) {
+        if self.entries.len() >= max {
+            let mut one = true;
+            self.forget_while(|_| std::mem::take(&mut one));
         }
-        let eighth = offsets.len() / 8;
-        let (_, threshold, _) = offsets.select_nth_unstable(eighth);
-        let threshold = *threshold;
-        self.offsets.retain(|_, offset| *offset >= threshold);
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(self.entries.len() / 8 + 8);
+        }
+        self.entries.push_back(Entry { key, offset });
+        let (entries, first) = (&self.entries, self.first);
+        let hash_of = |number: &u32| hash(entries[position(first, *number)].key);
+        self.numbers.insert_unique(hash(key), self.next, hash_of);
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// Lets a claim go that came to nothing. Refused hits may be many, so they leave no entries
+    /// behind; only where a later key was settled meanwhile one stays until its turn to go.
+    fn free(&mut self, key: u128) {
+        let Some(entry) = self.find(key) else { return };
+        entry.offset = FREED;
+        let (entries, first) = (&self.entries, self.first);
+        let is_its = |number: &u32| entries[position(first, *number)].key == key;
+        if let Ok(found) = self.numbers.find_entry(hash(key), is_its) {
+            found.remove();
+        }
+        while self
+            .entries
+            .pop_back_if(|last| last.offset == FREED)
+            .is_some()
+        {
+            self.next = self.next.wrapping_sub(1);
+        }
+    }
+
+    /// Forgets the oldest keys; never a claim, which is new.
+    fn forget_while(&mut self, mut goes: impl FnMut(&Entry) -> bool) {
+        let mut may_go = |oldest: &mut Entry| match oldest.offset {
+            CLAIMED => false,
+            FREED => true,
+            _ => goes(oldest),
+        };
+        while let Some(oldest) = self.entries.pop_front_if(&mut may_go) {
+            let number = self.first;
+            if let Ok(found) = self.numbers.find_entry(hash(oldest.key), |n| *n == number) {
+                found.remove();
+            }
+            self.first = number.wrapping_add(1);
+        }
     }
 }
 
-fn key(wanted: u128) -> Key {
-    let bytes = wanted.to_le_bytes();
-    let (low, high) = bytes.split_at(8);
-    let half = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |n, byte| n << 8 | u64::from(*byte))
-    };
-    Key([half(low), half(high)])
+const fn position(first: u32, number: u32) -> usize {
+    number.wrapping_sub(first) as usize
+}
+
+/// The keys are hashes already; hashing them again would buy nothing. The lowest bits chose the
+/// shard.
+const fn hash(key: u128) -> u64 {
+    (key >> 64) as u64
 }
 
 #[cfg(test)]
@@ -252,6 +276,33 @@ mod tests {
         let dedup = Dedup::new(1_000);
         drop(dedup.begin(7));
         assert!(matches!(dedup.begin(7), Seen::First(_)));
+    }
+
+    #[test]
+    fn refused_hits_push_no_key_out() {
+        let dedup = Dedup::new(SHARDS * 8);
+        let in_one_shard = |n: u64| u128::from(n) << 64;
+        dedup.remember(in_one_shard(0), 0, false);
+        for n in 1..1_000 {
+            drop(dedup.begin(in_one_shard(n)));
+        }
+        assert!(matches!(dedup.begin(in_one_shard(0)), Seen::Before(0)));
+        assert_eq!(dedup.len(), 1);
+    }
+
+    #[test]
+    fn a_claim_dropped_between_two_settled_ones_goes_with_the_older() {
+        let dedup = Dedup::new(SHARDS * 8);
+        let in_one_shard = |n: u64| u128::from(n) << 64;
+        dedup.remember(in_one_shard(0), 0, false);
+        let dropped = dedup.begin(in_one_shard(1));
+        dedup.remember(in_one_shard(2), 2, false);
+        drop(dropped);
+        assert!(matches!(dedup.begin(in_one_shard(1)), Seen::First(_)));
+        dedup.forget_below(1);
+        assert_eq!(dedup.oldest(), Some(2));
+        assert_eq!(dedup.len(), 1);
+        assert!(matches!(dedup.begin(in_one_shard(2)), Seen::Before(2)));
     }
 
     #[test]
