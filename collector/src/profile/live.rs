@@ -457,6 +457,33 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_leads_to_its_profile_again_after_that_left_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = fjall::Database::builder(directory.path()).open().unwrap();
+        let profiles = Profiles::new(Store::open(database).unwrap(), [7; 16]);
+        let (id, namespace) = (ProfileId(1), Namespace::UserId);
+        let key = profiles.key(namespace, "ada");
+        let shared = profiles.create(id);
+        assert!(profiles.claim(key, id));
+        let mut live = shared.lock();
+        live.profile
+            .identifiers
+            .push(namespace, Timestamp(0), "ada");
+        let row = live.write(DueIndex::Exact).unwrap();
+        drop(live);
+        profiles.store().write(vec![row], &[]).unwrap();
+        assert!(!profiles.evict(id), "it is held");
+        drop(shared);
+        assert!(profiles.evict(id));
+        assert_eq!(profiles.indexed(key), None);
+        assert_eq!(profiles.resolve(key, namespace, "ada").unwrap(), Some(id));
+        let _loaded = profiles.get(id).unwrap().unwrap();
+        assert_eq!(profiles.indexed(key), Some(id));
+        let other = profiles.create(ProfileId(2));
+        assert!(!profiles.claim(key, other.id()), "it is tied already");
+    }
+
+    #[test]
     fn a_profile_with_nothing_due_leaves_the_index() {
         let mut live = live(9, Some(5));
         live.profile.wake_up = OptionalTime::NONE;
