@@ -186,7 +186,7 @@ pub const KEYS: &[Key] = &[
     ),
     set(
         "edge.read_delay_target",
-        "\"80ms\"",
+        "\"150ms\"",
         "How long requests may wait to be read. Where they wait longer for 100 ms on end, those that waited so long are answered 503 at once, the younger ones are let in.",
     ),
     set(

@@ -504,7 +504,7 @@ impl Default for Settings {
                 address_rate_limit: None,
                 in_flight_max: 16_384,
                 buffered_bytes_max: 256 << 20,
-                read_delay_target_ms: 80,
+                read_delay_target_ms: 150,
                 read_delay_max_ms: 250,
                 delay_max_ms: 1_000,
                 h2_streams_max: 128,
