@@ -20,6 +20,8 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+#[cfg(test)]
+pub(in crate::edge) use http3::GOAWAY_PATIENCE;
 pub(in crate::edge) use proxy_protocol::Refused;
 pub use sockets::{BindError, Given, Sockets};
 

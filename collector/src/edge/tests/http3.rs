@@ -8,10 +8,12 @@ use h3::error::{Code, StreamError};
 use http::{Request, Version};
 use http_body_util::Full;
 use tidegate_event::Outcome;
+use tokio::time::Instant;
 
 use super::client::eventually;
 use super::secure_client::{Http3, ask_tls};
 use crate::edge::fake::Served;
+use crate::edge::listener::GOAWAY_PATIENCE;
 
 const EVENT: &str = r#"{"type":"track","event":"Seen"}"#;
 
@@ -212,8 +214,9 @@ async fn shutdown_says_goaway_and_answers_what_is_in_work() {
     task.await.unwrap();
 }
 
-#[tokio::test]
-async fn requests_that_cross_the_goaway_are_rejected_by_name() {
+/// Asks after a GOAWAY that its client has not heard of; false where that took so long that the
+/// connection may have ended meanwhile.
+async fn cross_the_goaway() -> bool {
     let served = Served::secure(|_| {}).await;
     let mut hearing = Http3::to(&served).await;
     assert_eq!(hearing.ask(get("/healthz"), b"").await.status(), 200);
@@ -221,21 +224,37 @@ async fn requests_that_cross_the_goaway_are_rejected_by_name() {
     assert_eq!(deaf.ask(get("/healthz"), b"").await.status(), 200);
     // Not polled any more, but kept: a connection ends with its driver.
     deaf.hold.notify_one();
+    let stopped = Instant::now();
     let task = served.stop();
-    while !matches!(
-        hearing.try_ask(get("/healthz"), b"").await,
-        Err(StreamError::RemoteClosing { .. })
-    ) {}
-    // The first one after the last is still taken.
-    assert_eq!(deaf.ask(get("/healthz"), b"").await.status(), 200);
-    for _ in 0..3 {
-        let rejected = deaf.try_ask(get("/healthz"), b"").await.unwrap_err();
-        assert!(
-            matches!(&rejected, StreamError::RemoteTerminate { code, .. }
-                if *code == Code::H3_REQUEST_REJECTED),
-            "{rejected}"
-        );
+    while hearing.try_ask(get("/healthz"), b"").await.is_ok() {}
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(deaf.try_ask(get("/healthz"), b"").await);
+    }
+    let in_time = stopped.elapsed() < GOAWAY_PATIENCE;
+    if in_time {
+        // The first one after the last is still taken.
+        assert_eq!(answers.remove(0).unwrap().status(), 200);
+        for answer in answers {
+            let rejected = answer.unwrap_err();
+            assert!(
+                matches!(&rejected, StreamError::RemoteTerminate { code, .. }
+                    if *code == Code::H3_REQUEST_REJECTED),
+                "{rejected}"
+            );
+        }
     }
     drop((hearing, deaf));
     task.await.unwrap();
+    in_time
+}
+
+#[tokio::test]
+async fn requests_that_cross_the_goaway_are_rejected_by_name() {
+    for _ in 0..20 {
+        if cross_the_goaway().await {
+            return;
+        }
+    }
+    panic!("this machine was never fast enough");
 }

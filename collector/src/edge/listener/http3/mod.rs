@@ -31,7 +31,7 @@ use body::{Length, StreamBody};
 
 /// After GOAWAY a connection without work is kept for so long: requests under way arrive, and the
 /// last answers are acknowledged, within a few round trips.
-const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
+pub(in crate::edge) const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
 /// Before the next look at a connection that is ending and has no work.
 const REJECTED_PAUSE: Duration = Duration::from_millis(10);
 /// Headers that belong to a connection, which HTTP/3 has none of (RFC 9114, section 4.2).
@@ -93,6 +93,12 @@ pub(super) async fn serve<A, G>(
                 patience = GOAWAY_PATIENCE;
                 tick = tokio::time::interval_at(tokio::time::Instant::now() + patience, patience);
             }
+            // Before what is accepted: a client that said GOAWAY too makes that ready all the time.
+            _ = tick.tick() => {
+                if connection.activity.is_over(&mut seen, 1, 1) {
+                    return;
+                }
+            }
             accepted = h3.accept() => match accepted {
                 Ok(Some(resolver)) => {
                     tokio::spawn(Arc::clone(&connection).request(resolver));
@@ -102,11 +108,6 @@ pub(super) async fn serve<A, G>(
                 Ok(None) if told_to_end => tokio::time::sleep(REJECTED_PAUSE).await,
                 Ok(None) | Err(_) => return,
             },
-            _ = tick.tick() => {
-                if connection.activity.is_over(&mut seen, 1, 1) {
-                    return;
-                }
-            }
         }
     }
 }
