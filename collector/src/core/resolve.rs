@@ -128,6 +128,11 @@ impl Candidates {
             .iter()
             .map(|(_, shared)| shared.lock())
             .collect();
+        // Whoever is left out below may just have been loaded, and what is live is no longer looked
+        // for at rest.
+        for guard in &mut guards {
+            core.schedule(guard);
+        }
         if !self.still_holds(core, wanted, &guards) {
             return None;
         }

@@ -496,6 +496,26 @@ async fn a_timer_survives_eviction_and_restart() {
 }
 
 #[tokio::test]
+async fn a_timer_survives_that_another_person_logs_in_on_the_device_after_a_restart() {
+    let mut world = World::new(10);
+    world.lag_records = 0;
+    world.crash().await;
+    world.hit(&TestHit::identify("shared", "bob")).await;
+    world.hit(&TestHit::track("shared", "Cart")).await;
+    let end = world.core().journal().next_offset();
+    world.core().durable(end - 1).await.unwrap();
+    world.core().checkpoint(Extent::All).unwrap();
+    world.crash().await;
+    world.hit(&TestHit::identify("shared", "ada")).await;
+    world.advance(21 * MINUTE);
+    world.core().look_ahead().unwrap();
+    world.core().fire_due(10).await.unwrap();
+    let bob = world.core().segments(Lookup::User("bob")).await.unwrap();
+    let entered: Vec<_> = bob.segments.iter().map(|name| &**name).collect();
+    assert_eq!(entered, ["abandoned", "named"]);
+}
+
+#[tokio::test]
 async fn identify_merges_the_device_into_the_person_and_keeps_memberships() {
     let world = World::new(5);
     world.hit(&TestHit::identify("phone", "ada")).await;
