@@ -123,9 +123,7 @@ impl Core {
                 arrival.known(reservation, &wanted, candidates)?
             }
         };
-        if let Some(claim) = claim {
-            claim.settle(offset);
-        }
+        drop(claim);
         Ok(offset)
     }
 

@@ -50,7 +50,10 @@ impl Core {
         };
         loop {
             let ids = self.next_batch(extent, durable);
-            let wrote = self.write_batch(&ids, durable, &std::mem::take(&mut dedup), index)?;
+            let wrote = self
+                .write_batch(&ids, durable, &dedup, index)
+                .inspect_err(|_| self.0.dedup.not_saved(dedup.drain(..).flatten()))?;
+            dedup.clear();
             written += wrote;
             if wrote == 0 || ids.len() < BATCH {
                 break;

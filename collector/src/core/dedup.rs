@@ -25,8 +25,8 @@ struct Entry {
     offset: u64,
 }
 
-/// A busy gateway remembers more keys than anything else: 24 bytes each without spare room, and
-/// five for the table, which doubles when it grows.
+/// A busy gateway remembers more keys than anything else: 24 bytes each, up to an eighth of spare
+/// room, and 6 to 11 for the table, which doubles when it grows.
 #[derive(Default)]
 struct Shard {
     entries: VecDeque<Entry>,
@@ -62,26 +62,21 @@ pub enum Seen<'a> {
     Pending,
 }
 
-/// A key claimed by this copy. Dropped unsettled, the key is free again.
+/// A key claimed by this copy. Dropped before its event was remembered, the key is free again.
 #[derive(Debug)]
 pub struct Claim<'a> {
     dedup: &'a Dedup,
     key: u128,
-    settled: bool,
-}
-
-impl Claim<'_> {
-    /// The event stands at `offset`.
-    pub fn settle(mut self, offset: u64) {
-        self.settled = true;
-        self.dedup.remember(self.key, offset, true);
-    }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        if !self.settled {
-            self.dedup.shard(self.key).lock().free(self.key);
+        let mut shard = self.dedup.shard(self.key).lock();
+        if shard
+            .find(self.key)
+            .is_some_and(|entry| entry.offset == CLAIMED)
+        {
+            shard.free(self.key);
         }
     }
 }
@@ -107,19 +102,24 @@ impl Dedup {
                 Seen::First(Claim {
                     dedup: self,
                     key: wanted,
-                    settled: false,
                 })
             }
         }
     }
 
     /// Remembers that the copy of `wanted` at `offset` counts; `unsaved` where the store does not
-    /// know it yet.
+    /// know it yet. Before that copy can be durable: a checkpoint saves what it finds here.
     pub fn remember(&self, wanted: u128, offset: u64, unsaved: bool) {
         let mut shard = self.shard(wanted).lock();
         match shard.find(wanted) {
-            Some(entry) => entry.offset = offset,
-            None => shard.push(wanted, offset, self.per_shard_max),
+            Some(entry) if [CLAIMED, offset].contains(&entry.offset) => entry.offset = offset,
+            known => {
+                // Forgotten once and taken again: the order is that of the offsets.
+                if known.is_some() {
+                    shard.free(wanted);
+                }
+                shard.push(wanted, offset, self.per_shard_max);
+            }
         }
         if unsaved {
             shard.unsaved.push((wanted, offset));
@@ -141,6 +141,13 @@ impl Dedup {
         }
         rows.sort_unstable_by_key(|(_, offset)| *offset);
         rows
+    }
+
+    /// Takes back what could not be saved.
+    pub fn not_saved(&self, rows: impl IntoIterator<Item = (u128, u64)>) {
+        for (key, offset) in rows {
+            self.shard(key).lock().unsaved.push((key, offset));
+        }
     }
 
     /// Forgets every key of an offset below `offset`.
@@ -264,11 +271,27 @@ mod tests {
             panic!("new")
         };
         assert!(matches!(dedup.begin(7), Seen::Pending));
-        claim.settle(42);
+        dedup.remember(7, 42, true);
+        drop(claim);
         assert!(matches!(dedup.begin(7), Seen::Before(42)));
         assert_eq!(dedup.unsaved(42), []);
         assert_eq!(dedup.unsaved(43), [(7, 42)]);
         assert_eq!(dedup.unsaved(43), [], "each key is handed over once");
+        dedup.not_saved([(7, 42)]);
+        assert_eq!(dedup.unsaved(43), [(7, 42)], "until it is saved");
+    }
+
+    #[test]
+    fn a_key_that_was_forgotten_and_came_again_goes_by_its_new_offset() {
+        let dedup = Dedup::new(1_000);
+        let in_one_shard = |n: u64| u128::from(n) << 64;
+        for (n, offset) in [(0, 5), (1, 6), (0, 500)] {
+            dedup.remember(in_one_shard(n), offset, false);
+        }
+        assert_eq!(dedup.oldest(), Some(6));
+        dedup.forget_below(7);
+        assert_eq!(dedup.len(), 1);
+        assert!(matches!(dedup.begin(in_one_shard(0)), Seen::Before(500)));
     }
 
     #[test]

@@ -347,6 +347,12 @@ impl<'a> Step<'a> {
                 record_json::write_event(out, record, hit, late);
             })
             .expect("a head is smaller than 4 GiB: its parts were bounded when it was reserved");
+        if let Fold::Event(EventFold {
+            dedup: Some(key), ..
+        }) = record.fold
+        {
+            self.core.0.dedup.remember(key, offset, true);
+        }
         ticket.fill(payload);
         offset
     }
