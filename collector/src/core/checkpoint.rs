@@ -186,7 +186,7 @@ impl Core {
         self.0.profiles.store().forget_dedup(*offset)
     }
 
-    /// Lets profiles beyond the bound go, the longest unseen of a sample first.
+    /// Lets profiles beyond the bound go: of a few in turn the longest unseen.
     fn evict(&self) -> Result<usize, StoreError> {
         let surplus = self
             .0
@@ -198,7 +198,7 @@ impl Core {
         }
         let surplus = surplus.min(BATCH);
         let mut seen: Vec<(Timestamp, ProfileId)> = Vec::new();
-        for id in self.0.profiles.sample(surplus * 4) {
+        for id in self.0.profiles.next_of_all(surplus * 4) {
             if let Some(shared) = self.0.profiles.get(id)? {
                 seen.push((shared.lock().profile.last_seen, id));
             }

@@ -3,6 +3,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
@@ -206,6 +207,8 @@ pub struct Profiles {
     live: DashMap<Shared, (), ahash::RandomState>,
     index: DashMap<IdentityKey, Tie, ahash::RandomState>,
     stripes: Box<[Mutex<()>]>,
+    /// Where [`Profiles::next_of_all`] goes on.
+    hand: AtomicUsize,
     store: Store,
     hash_key: [u8; 16],
 }
@@ -218,6 +221,7 @@ impl Profiles {
             live: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
             index: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            hand: AtomicUsize::new(0),
             store,
             hash_key,
         }
@@ -377,23 +381,29 @@ impl Profiles {
         self.live.is_empty()
     }
 
-    /// Ids of up to `max` profiles in memory, in no order.
+    /// Ids of up to `max` profiles in memory, another stretch of them with each call, so that all
+    /// have their turn. Goes over the map up to there, about 10 ns a profile.
     #[must_use]
-    pub fn sample(&self, max: usize) -> Vec<ProfileId> {
-        self.live
-            .iter()
-            .take(max)
-            .map(|entry| entry.key().id())
-            .collect()
+    pub fn next_of_all(&self, max: usize) -> Vec<ProfileId> {
+        let len = self.len().max(1);
+        let begin = self.hand.fetch_add(max, Ordering::Relaxed) % len;
+        let mut found = self.ids(begin, max);
+        found.extend(self.ids(0, begin.min(max - found.len())));
+        found
     }
 
     /// Every profile in memory, one after another; none is held while `each` runs.
     pub fn each(&self, mut each: impl FnMut(ProfileId, &Shared)) {
-        for id in self.sample(usize::MAX) {
+        for id in self.ids(0, usize::MAX) {
             if let Some(shared) = self.find(id) {
                 each(id, &shared);
             }
         }
+    }
+
+    fn ids(&self, skip: usize, max: usize) -> Vec<ProfileId> {
+        let entries = self.live.iter().skip(skip).take(max);
+        entries.map(|entry| entry.key().id()).collect()
     }
 
     fn find(&self, id: ProfileId) -> Option<Shared> {
@@ -422,6 +432,8 @@ impl Profiles {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const LAZY: DueIndex = DueIndex::Lazy {
@@ -481,6 +493,22 @@ mod tests {
         assert_eq!(profiles.indexed(key), Some(id));
         let other = profiles.create(ProfileId(2));
         assert!(!profiles.claim(key, other.id()), "it is tied already");
+    }
+
+    #[test]
+    fn all_profiles_have_their_turn_to_be_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = fjall::Database::builder(directory.path()).open().unwrap();
+        let profiles = Profiles::new(Store::open(database).unwrap(), [7; 16]);
+        let all: BTreeSet<_> = (0..10).map(ProfileId).collect();
+        for id in &all {
+            let _ = profiles.create(*id);
+        }
+        let some = |_| profiles.next_of_all(4);
+        let seen: Vec<_> = (0..5).flat_map(some).collect();
+        assert_eq!(seen.len(), 20);
+        assert_eq!(all, seen.into_iter().collect());
+        assert_eq!(profiles.next_of_all(40).len(), 10);
     }
 
     #[test]
