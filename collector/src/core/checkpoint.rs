@@ -119,8 +119,9 @@ impl Core {
             let mut live = shared.lock();
             // It may just have been loaded, and what is live is no longer looked for at rest.
             self.schedule(&mut live);
-            // A row may hold only what is durable; the rest of it comes with the next batch.
-            if live.profile.applied_offset > durable {
+            // A row may hold only what is durable; the rest of it comes with the next batch. One
+            // that nothing was folded into is not born yet, and may never be.
+            if !(1..=durable).contains(&live.profile.applied_offset) {
                 continue;
             }
             let row = live.write(index)?;
@@ -169,21 +170,23 @@ impl Core {
         self.0.cursor.lock().advance(position);
     }
 
+    /// Lets keys go that are older than the window, and from the store those that memory, which is
+    /// bounded, let go.
     fn forget_old_keys(&self) -> Result<(), StoreError> {
+        let store = self.0.profiles.store();
         let now = self.0.clock.now();
         let window = i64::try_from(self.0.settings.dedup_window_ms).unwrap_or(i64::MAX);
-        let mut progress = self.0.progress.lock();
-        let minute = Timestamp(now.0.div_euclid(60_000) * 60_000);
-        progress
-            .entry(minute)
-            .or_insert_with(|| self.0.journal.durable());
-        let kept = progress.split_off(&Timestamp(now.0.saturating_sub(window)));
-        let expired = std::mem::replace(&mut *progress, kept);
-        let Some((_, offset)) = expired.last_key_value() else {
-            return Ok(());
-        };
-        self.0.dedup.forget_below(*offset);
-        self.0.profiles.store().forget_dedup(*offset)
+        let begins = Timestamp(now.0.saturating_sub(window));
+        let mut reached = self.0.reached.lock();
+        let durable = self.0.journal.durable();
+        if let Some(minute) = reached.note(now, durable) {
+            store.note_reached(minute, durable)?;
+        }
+        if let Some(offset) = reached.take_before(begins) {
+            self.0.dedup.forget_below(offset);
+            store.forget_reached(begins)?;
+        }
+        store.forget_dedup(self.0.dedup.oldest().unwrap_or(durable))
     }
 
     /// Lets profiles beyond the bound go: of a few in turn the longest unseen.

@@ -3,6 +3,7 @@
 
 pub mod rules;
 pub mod dedup;
+mod reached;
 mod resolve;
 mod step;
 pub mod accept;
@@ -14,7 +15,7 @@ pub mod metrics;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use crate::profile::live::{Live, Profiles};
 use crate::profile::store::StoreError;
 use dedup::Dedup;
 use metrics::CoreMetrics;
+use reached::Reached;
 use rules::{Rules, RulesError};
 use timers::Timers;
 
@@ -85,8 +87,7 @@ struct Inner {
     dirty: Mutex<BTreeSet<(u64, ProfileId)>>,
     /// Profiles whose session ended: to be written soon.
     ended: Mutex<Vec<ProfileId>>,
-    /// When the journal was how far, for turning the deduplication window into an offset.
-    progress: Mutex<BTreeMap<Timestamp, u64>>,
+    reached: Mutex<Reached>,
     cursor: Mutex<Cursor>,
     settings: CoreSettings,
     clock: Arc<dyn Clock>,

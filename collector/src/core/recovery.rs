@@ -1,6 +1,6 @@
 //! From disk to live state: checkpoint plus tail is exactly the state before the crash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -13,6 +13,7 @@ use tidegate_rules_wasm::{Engine, Limits, RuleError};
 
 use super::dedup::Dedup;
 use super::metrics::CoreMetrics;
+use super::reached::Reached;
 use super::rules::{Rules, RulesError};
 use super::timers::Timers;
 use super::{Core, CoreSettings, Inner, Mint};
@@ -129,6 +130,7 @@ impl Core {
         } = parts;
         let store = Store::open(database)?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
+        let reached = Reached::new(store.reached()?);
         let fits = |compiled: &Compiled| compiled.rules.generation == generation;
         let Compiled { engine, rules } = match compiled.filter(fits) {
             Some(compiled) => compiled,
@@ -143,7 +145,7 @@ impl Core {
             engine,
             dirty: Mutex::new(BTreeSet::new()),
             ended: Mutex::new(Vec::new()),
-            progress: Mutex::new(BTreeMap::new()),
+            reached: Mutex::new(reached),
             cursor: Mutex::new(cursor),
             settings,
             clock,

@@ -567,6 +567,32 @@ async fn a_second_copy_answers_duplicate_also_after_a_crash() {
 }
 
 #[tokio::test]
+async fn keys_older_than_the_window_leave_the_store_also_where_restarts_come_more_often() {
+    let mut world = World::new(11);
+    let with_id = |number: u32| TestHit {
+        message_id: Some(format!("m-{number}")),
+        ..TestHit::page("a", "/")
+    };
+    let hours = 60;
+    for hour in 0..hours {
+        let first = world.hit(&with_id(hour)).await;
+        assert!(!first.duplicate, "hour {hour}");
+        world.core().durable(first.offset).await.unwrap();
+        world.core().checkpoint(Extent::All).unwrap();
+        world.crash().await;
+        world.advance(60 * MINUTE);
+    }
+    world.core().checkpoint(Extent::All).unwrap();
+    let mut at_rest = 0;
+    let store = world.core().0.profiles.store();
+    store.dedup(|_, _| at_rest += 1).unwrap();
+    assert!((24..=26).contains(&at_rest), "{at_rest} keys are left");
+    assert!(store.reached().unwrap().len() <= 25, "the notes go as well");
+    assert!(world.hit(&with_id(hours - 23)).await.duplicate);
+    assert!(!world.hit(&with_id(hours - 27)).await.duplicate);
+}
+
+#[tokio::test]
 async fn who_waits_for_kafka_in_vain_is_told_so_and_the_second_copy_finds_the_first() {
     let world = World::new(9);
     let (acknowledge, acked) = tokio::sync::watch::channel(0);

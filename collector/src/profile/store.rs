@@ -1,6 +1,8 @@
 //! Profiles at rest in fjall: rows, the identity index, due timers, deduplication keys. Written
 //! behind in large batches by the checkpoint, each batch atomic and synced before it counts.
 
+use std::collections::BTreeMap;
+
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
@@ -266,14 +268,55 @@ impl Store {
         Ok(())
     }
 
-    /// Drops deduplication rows that begin below `offset`.
+    /// Drops deduplication rows whose keys are all of offsets below `offset`.
     ///
     /// # Errors
     /// [`StoreError::Database`]
     pub fn forget_dedup(&self, offset: u64) -> Result<(), StoreError> {
         let mut batch = self.database.batch();
-        for row in self.dedup.range(..offset.to_be_bytes()) {
-            batch.remove(&self.dedup, row.key()?);
+        let mut before = None;
+        // A row reaches to where the next one begins: the last of these may hold more.
+        for row in self.dedup.range(..=offset.to_be_bytes()) {
+            if let Some(key) = before.replace(row.key()?) {
+                batch.remove(&self.dedup, key);
+            }
+        }
+        batch.commit()?;
+        Ok(())
+    }
+
+    /// Notes that the journal was durable up to `offset` at `at`; may be lost in a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn note_reached(&self, at: Timestamp, offset: u64) -> Result<(), StoreError> {
+        Ok(self.meta.insert(reached_key(at), offset.to_be_bytes())?)
+    }
+
+    /// What [`Store::note_reached`] noted and [`Store::forget_reached`] left, by time.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn reached(&self) -> Result<BTreeMap<Timestamp, u64>, StoreError> {
+        let noted = self.meta.prefix(REACHED).map(|row| {
+            let (key, offset) = row.into_inner()?;
+            let at = key.strip_prefix(REACHED).ok_or(StoreError::Row)?;
+            let at = u64::from_be_bytes(at.try_into().map_err(|_| StoreError::Row)?);
+            let offset = offset.as_ref().try_into().map_err(|_| StoreError::Row)?;
+            let at = Timestamp(i64::try_from(at).unwrap_or(i64::MAX));
+            Ok((at, u64::from_be_bytes(offset)))
+        });
+        noted.collect()
+    }
+
+    /// Drops the notes of before `at`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn forget_reached(&self, at: Timestamp) -> Result<(), StoreError> {
+        let mut batch = self.database.batch();
+        for row in self.meta.range(reached_key(Timestamp(0))..reached_key(at)) {
+            batch.remove(&self.meta, row.key()?);
         }
         batch.commit()?;
         Ok(())
@@ -313,6 +356,14 @@ fn identity_key(namespace: Namespace, value: &str) -> Vec<u8> {
     });
     key.extend_from_slice(value.as_bytes());
     key
+}
+
+/// Where in `meta` it stands how far the journal was when.
+const REACHED: &[u8] = b"reached/";
+
+fn reached_key(at: Timestamp) -> Vec<u8> {
+    let at = at.0.max(0).unsigned_abs().to_be_bytes();
+    [REACHED, &at].concat()
 }
 
 fn due_key(at: Timestamp, id: ProfileId) -> [u8; 24] {
