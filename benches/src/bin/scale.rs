@@ -26,9 +26,10 @@ struct Arguments {
     /// Live visitors.
     #[arg(long, default_value_t = 1_000_000)]
     visitors: usize,
-    /// Records in the journal's tail at the kill; the checkpoint's default lag.
+    /// How many records a profile's row may be behind, which is also how many there are between
+    /// two writes of a profile that is always busy, and in the tail at the kill.
     #[arg(long, default_value_t = 5_000_000)]
-    tail_records: usize,
+    lag_records: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,6 +72,7 @@ impl Arguments {
         Options {
             program: self.measured.program.clone(),
             segments: aggregate_segments(),
+            lag_records: Some(self.lag_records as u64),
             disk_budget: "24GiB",
             ..Options::default()
         }
@@ -91,29 +93,31 @@ fn idle(out: &mut impl Write, arguments: &Arguments) -> Fallible<()> {
     Ok(())
 }
 
-/// Brings the visitors to life, then measures one more event of each (of few: as many events) in
-/// a run that writes every profile once. Gives the CPU microseconds per event.
+/// Brings the visitors to life, and goes on until their rows begin to be due; then measures as many
+/// events as it takes until every row was due again. Gives the CPU microseconds per event.
 async fn visitors(out: &mut impl Write, arguments: &Arguments, count: usize) -> Fallible<f64> {
     let shape = Shape {
         visitors: count,
         ..Shape::default()
     };
-    let options = Options {
-        lag_records: Some(arguments.visitors as u64 / 2),
-        ..arguments.options()
-    };
-    let gateway = Gateway::start(&arguments.measured.fresh("visitors")?, &options)?;
+    let gateway = Gateway::start(&arguments.measured.fresh("visitors")?, &arguments.options())?;
     let idle = gateway.server.rss_bytes()?;
     let requests = single(shape, count.max(8 * FEW_VISITORS));
-    let events = arguments.visitors;
-    let born = round(&gateway, &requests, events, 0).await?;
+    let (events, cycle) = (arguments.visitors, arguments.lag_records);
+    let first = round(&gateway, &requests, events, 0).await?;
     memory(out, &gateway, idle, count, "one event each")?;
-    let cost = round(&gateway, &requests, events, 1).await?;
+    let second = round(&gateway, &requests, events, 1).await?;
     memory(out, &gateway, idle, count, "two events each")?;
-    let written = gateway.metric("tidegate_checkpoint_rows_total")?;
+    let until_due = cycle.saturating_sub(2 * events);
+    round(&gateway, &requests, until_due, 2).await?;
+    let before = gateway.metric("tidegate_checkpoint_rows_total")?;
+    let cost = round(&gateway, &requests, cycle, 3).await?;
+    let written = gateway.metric("tidegate_checkpoint_rows_total")? - before;
+    memory(out, &gateway, idle, count, "after the cycle")?;
     writeln!(
         out,
-        "{count} visitors: {born:.2} us CPU for a first event, {cost:.2} us for a further one, {written} profiles written"
+        "{count} visitors: {first:.2} us CPU for the first event, {second:.2} us for the second, \
+         {cost:.2} us over a cycle of {cycle}, which wrote {written} profiles"
     )?;
     gateway.server.stop()?;
     Ok(cost)
@@ -125,6 +129,9 @@ async fn round(
     events: usize,
     round: u64,
 ) -> Fallible<f64> {
+    if events == 0 {
+        return Ok(0.0);
+    }
     let plan = Plan {
         address: gateway.edge,
         connections: CONNECTIONS,
@@ -157,14 +164,14 @@ fn memory(
 async fn restart(out: &mut impl Write, arguments: &Arguments) -> Fallible<()> {
     let dir = arguments.measured.fresh("restart")?;
     let gateway = Gateway::start(&dir, &arguments.options())?;
-    let visitors = (arguments.tail_records / BATCH).min(arguments.visitors);
+    let visitors = (arguments.lag_records / BATCH).min(arguments.visitors);
     let shape = Shape {
         visitors,
         ..Shape::default()
     };
     let prepared = visitors.min(20_000);
     let requests = batches(shape, prepared, BATCH);
-    round(&gateway, &requests, arguments.tail_records / BATCH, 0).await?;
+    round(&gateway, &requests, arguments.lag_records / BATCH, 0).await?;
     let end = gateway.metric("tidegate_journal_durable_offset")?;
     let records = end - gateway.metric("tidegate_checkpoint_offset")?;
     gateway.server.kill()?;
