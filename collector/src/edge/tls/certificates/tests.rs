@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use prometheus_client::registry::Registry;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::*;
