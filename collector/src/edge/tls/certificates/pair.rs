@@ -72,7 +72,9 @@ impl CertificateError {
 pub(super) struct Digests(pub(super) BTreeMap<PathBuf, [u8; 32]>);
 
 /// Reads a pair.
-pub(in super::super) fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateError> {
+pub(in super::super) fn load(
+    files: &CertificateFiles,
+) -> Result<Arc<CertifiedKey>, CertificateError> {
     read(files, &mut Digests::default())
 }
 

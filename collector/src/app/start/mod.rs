@@ -1,168 +1,51 @@
 //! Start: directory, journal, catalog, state, activation, cursors, listeners. What fails says what
 //! to do; nothing is served before everything stands.
 
-use std::cell::RefCell;
+mod error;
+mod state;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use fjall::Database;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-use tidegate_activation::Activation;
-use tidegate_journal::Journal;
-use tidegate_journal::storage::RealStorage;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
+
+pub use error::StartError;
 
 use super::ahead::Ahead;
 use super::catalogs::Catalogs;
 use super::control::AppControl;
 use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
-use super::hand_over::{Before, Inherited, Offer, Successor, TakeOverError};
+use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::reload::{self, Reloads};
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin, Token};
 use crate::bad_rows::BadRows;
-use crate::catalog::store::{Current, Store};
-use crate::catalog::{Catalog, check, write};
+use crate::catalog::store::Store;
+use crate::catalog::{Catalog, check};
 use crate::clock::{Clock, SystemClock};
 use crate::core::metrics::CoreMetrics;
-use crate::core::{Core, CoreSettings, Parts, Progress};
+use crate::core::{Core, Parts};
 use crate::cursors::activation::ActivationCursor;
-use crate::cursors::kafka::{self, KafkaSink};
-use crate::document::Document;
-use crate::edge::{self, Edge, EdgeMetrics, Listeners, RuntimeCatalog};
+use crate::edge::{Edge, EdgeMetrics, Listeners, RuntimeCatalog};
 use crate::recent::RecentOutcomes;
+use crate::settings::Settings;
 use crate::settings::load::Origin;
-use crate::settings::{Ack, Settings};
-use crate::telemetry::traces::{Export, ExportError, TraceMetrics, Traces};
-
-/// Bytes of one journal record; an event is bounded far below it.
-const RECORD_BYTES_MAX: usize = 1 << 20;
-/// Block cache of the store: rows are read once, when a visitor comes back.
-const STORE_CACHE_BYTES: u64 = 16 << 20;
-
-/// How often a lock is tried that a process is about to let go.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
-
-/// Why the gateway did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory.
-    #[error("cannot use the data directory {path}: {error}; name another with --data-dir DIR")]
-    DataDir {
-        /// As configured.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The process before.
-    #[error(transparent)]
-    TakeOver(#[from] TakeOverError),
-    /// The journal.
-    #[error("cannot open the journal: {0}")]
-    Journal(#[from] tidegate_journal::OpenError),
-    /// The database of profiles and outbox.
-    #[error("cannot open the profile store in {path}: {error}")]
-    Store {
-        /// Its directory.
-        path: PathBuf,
-        /// What it says.
-        error: fjall::Error,
-    },
-    /// The catalog's store.
-    #[error("cannot open the catalog's store: {0}")]
-    CatalogStore(#[from] crate::catalog::store::StoreError),
-    /// The catalog file.
-    #[error("cannot read the catalog {path}: {error}; see `catalog` in the settings")]
-    CatalogFile {
-        /// As configured.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// A catalog with mistakes.
-    #[error("{0}")]
-    Catalog(#[from] crate::catalog::store::ApplyError),
-    /// The state.
-    #[error(transparent)]
-    State(#[from] crate::core::OpenError),
-    /// A GeoIP database.
-    #[error(transparent)]
-    Geo(#[from] crate::geo::GeoError),
-    /// Activation.
-    #[error("cannot start activation: {0}")]
-    Activation(#[from] tidegate_activation::OpenError),
-    /// Its destinations.
-    #[error("cannot start activation: {0}")]
-    Destinations(#[from] tidegate_activation::ApplyError),
-    /// A cursor.
-    #[error(transparent)]
-    ActivationCursor(#[from] crate::cursors::activation::StartError),
-    /// The Kafka sink.
-    #[error("cannot start forwarding to Kafka: {0}")]
-    Kafka(#[from] kafka::StartError),
-    /// A listener of the edge.
-    #[error(transparent)]
-    Bind(#[from] edge::BindError),
-    /// Or the runtime cannot watch its socket.
-    #[error("cannot watch the edge's sockets: {0}")]
-    Sockets(std::io::Error),
-    /// TLS.
-    #[error(transparent)]
-    Tls(#[from] edge::TlsError),
-    /// Traces.
-    #[error(transparent)]
-    Traces(#[from] ExportError),
-    /// A listener.
-    #[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
-    Listen {
-        /// Setting that names it.
-        key: &'static str,
-        /// As configured.
-        address: SocketAddr,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The admin token.
-    #[error(transparent)]
-    Token(#[from] admin::TokenError),
-    /// The files of `[admin.tls]`.
-    #[error(transparent)]
-    AdminTls(#[from] admin::TlsError),
-    /// `admin.listen` is reachable from elsewhere and has no token.
-    #[error("admin.listen = {0} is not loopback: set admin.token_file or admin.tls.client_ca")]
-    TokenMissing(SocketAddr),
-    /// A thread.
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
-}
-
-impl StartError {
-    /// True where another process still holds a lock.
-    const fn is_locked(&self) -> bool {
-        use tidegate_journal::OpenError;
-        matches!(
-            self,
-            Self::Journal(OpenError::Locked { .. })
-                | Self::Store {
-                    error: fjall::Error::Locked,
-                    ..
-                }
-        )
-    }
-}
+use state::{
+    core_settings, first_catalog, mint, once_free, open_activation, open_database, open_journal,
+    open_traces, record_catalog, report, start_kafka,
+};
 
 /// What a gateway is started with.
 #[derive(Debug, Default)]
@@ -375,14 +258,6 @@ impl Gateway {
     }
 }
 
-/// A random 128-bit id that nobody can guess: cookie and profile ids stand for people.
-fn mint() -> u128 {
-    thread_local! {
-        static RANDOM: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());
-    }
-    RANDOM.with_borrow_mut(Rng::random)
-}
-
 async fn stopped(mut stopping: Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
@@ -393,149 +268,6 @@ pub(super) fn token(settings: &Settings) -> Result<Option<Token>, StartError> {
         None if settings.admin.listen.ip().is_loopback() || settings.admin.is_mutual() => Ok(None),
         None => Err(StartError::TokenMissing(settings.admin.listen)),
     }
-}
-
-fn open_journal(settings: &Settings) -> Result<Journal, StartError> {
-    let error = |error| StartError::DataDir {
-        path: settings.data_dir.clone(),
-        error,
-    };
-    std::fs::create_dir_all(&settings.data_dir).map_err(error)?;
-    let journal = tidegate_journal::Settings {
-        segment_bytes: settings.journal.segment_bytes,
-        disk_budget: settings.journal.disk_budget,
-        retention_ms: settings.journal.retention_ms,
-        record_bytes_max: RECORD_BYTES_MAX,
-        ..tidegate_journal::Settings::default()
-    };
-    Ok(Journal::open(
-        &settings.data_dir,
-        Arc::new(RealStorage),
-        journal,
-    )?)
-}
-
-fn open_database(data_dir: &Path) -> Result<Database, StartError> {
-    let path = data_dir.join("state");
-    Database::builder(&path)
-        .cache_size(STORE_CACHE_BYTES)
-        .open()
-        .map_err(|error| StartError::Store { path, error })
-}
-
-/// Applies the given, else the configured, else the built-in catalog, where it is not the last one
-/// that was applied.
-fn first_catalog(
-    store: &Store,
-    settings: &Settings,
-    given: Option<&Catalog>,
-    now: tidegate_event::Timestamp,
-) -> Result<(), StartError> {
-    let (name, text) = match (given, &settings.catalog) {
-        (Some(catalog), _) => ("catalog".to_owned(), write::toml(catalog)),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| StartError::CatalogFile {
-                path: path.clone(),
-                error,
-            })?;
-            (path.display().to_string(), text)
-        }
-        (None, None) if store.current()?.generation == 0 => (
-            "the built-in catalog".to_owned(),
-            crate::catalog::default::TEXT.to_owned(),
-        ),
-        (None, None) => return Ok(()),
-    };
-    if !store.is_last_applied(&text)? {
-        let document = Document::parse(&name, &text);
-        store.apply(&document, Some(&settings.activation.allow_private), now)?;
-    }
-    Ok(())
-}
-
-/// Journals the catalog in force where its record is not known to be there: it is new, or a kill
-/// came between its commit to the store and its record.
-async fn record_catalog(store: &Store, core: &Core, current: &Current) -> Result<(), StartError> {
-    let journal = core.journal().id();
-    if store.is_recorded(journal, current.generation)? {
-        return Ok(());
-    }
-    let recorded = core.record_catalog(current.generation, &current.digest);
-    // A journal that fails this early ends the process by itself.
-    if recorded.await.is_ok() {
-        store.mark_recorded(journal, current.generation)?;
-    }
-    Ok(())
-}
-
-fn core_settings(settings: &Settings) -> CoreSettings {
-    CoreSettings {
-        record_bytes_max: RECORD_BYTES_MAX,
-        traits_bytes_max: settings.profiles.traits_bytes_max,
-        identifiers_max: settings.profiles.identifiers_max,
-        merges_per_hour_max: settings.profiles.merges_per_hour_max,
-        live_max: settings.profiles.live_max,
-        lag_records: settings.checkpoint.lag_records,
-        disk_budget: settings.journal.disk_budget,
-        dedup_window_ms: settings.dedup.window_ms,
-        dedup_entries_max: settings.dedup.entries_max,
-        ack_timeout_ms: settings.edge.ack_timeout_ms,
-        evaluators: Handle::current().metrics().num_workers() + 1,
-    }
-}
-
-fn open_activation(
-    settings: &Settings,
-    database: Database,
-    clock: &Arc<SystemClock>,
-) -> Result<Activation, StartError> {
-    let outbox = tidegate_activation::Settings {
-        allow_private: check::networks(&settings.activation.allow_private),
-        outbox_rows_max: u64::try_from(settings.activation.outbox_rows_max).unwrap_or(u64::MAX),
-        dead_letters_max: u64::try_from(settings.activation.dead_letters_max).unwrap_or(u64::MAX),
-        ..tidegate_activation::Settings::default()
-    };
-    let clock = Arc::clone(clock) as Arc<dyn tidegate_activation::Clock>;
-    Ok(Activation::open(database, clock, outbox)?)
-}
-
-fn start_kafka(
-    settings: &Settings,
-    journal: &Journal,
-    clock: &Arc<SystemClock>,
-    core: &Core,
-    registry: &mut Registry,
-) -> Result<Option<KafkaSink>, StartError> {
-    let Some(kafka) = &settings.kafka else {
-        return Ok(None);
-    };
-    let sink = KafkaSink::start(
-        kafka.clone(),
-        &settings.data_dir,
-        journal,
-        Arc::clone(clock) as Arc<dyn Clock>,
-        kafka::Metrics::register(registry),
-        Handle::current(),
-    )?;
-    if settings.edge.ack == Ack::Kafka {
-        core.acknowledge_by(sink.acked());
-    }
-    Ok(Some(sink))
-}
-
-/// What traces requests and what sends their spans, where they are asked for.
-fn open_traces(
-    settings: &Settings,
-    clock: &Arc<SystemClock>,
-    registry: &mut Registry,
-) -> Result<Option<(Traces, Export)>, StartError> {
-    let metrics = TraceMetrics::register(registry);
-    let otlp = &settings.telemetry.otlp;
-    let Some(endpoint) = &otlp.endpoint else {
-        return Ok(None);
-    };
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    Ok(Some(Traces::new(otlp, endpoint, clock, metrics)?))
 }
 
 /// Offers the sockets; a gateway that cannot have all of them twice, or whose directory takes no
@@ -554,21 +286,6 @@ fn offer(
     }
 }
 
-/// Opens what another process may still hold, where it is about to let go.
-async fn once_free<T>(
-    patience: Duration,
-    open: impl Fn() -> Result<T, StartError>,
-) -> Result<T, StartError> {
-    let mut tries = patience.as_millis() / LOCK_PAUSE.as_millis();
-    loop {
-        match open() {
-            Err(error) if tries > 0 && error.is_locked() => tries -= 1,
-            opened => return opened,
-        }
-        tokio::time::sleep(LOCK_PAUSE).await;
-    }
-}
-
 fn hand_over_pause(registry: &mut Registry) -> Gauge<f64, AtomicU64> {
     let pause = Gauge::<f64, AtomicU64>::default();
     registry.register(
@@ -577,14 +294,6 @@ fn hand_over_pause(registry: &mut Registry) -> Gauge<f64, AtomicU64> {
         pause.clone(),
     );
     pause
-}
-
-fn report(progress: Progress) {
-    tracing::info!(
-        done = progress.done,
-        total = progress.total,
-        "replaying the journal"
-    );
 }
 
 /// Written last: who finds it can connect. Replaced atomically.

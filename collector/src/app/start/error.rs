@@ -1,0 +1,117 @@
+//! Why a gateway does not start, in words that say what to do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::app::hand_over::TakeOverError;
+use crate::cursors::kafka;
+use crate::telemetry::traces::ExportError;
+use crate::{admin, edge};
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error("cannot use the data directory {path}: {error}; name another with --data-dir DIR")]
+    DataDir {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The process before.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
+    /// The journal.
+    #[error("cannot open the journal: {0}")]
+    Journal(#[from] tidegate_journal::OpenError),
+    /// The database of profiles and outbox.
+    #[error("cannot open the profile store in {path}: {error}")]
+    Store {
+        /// Its directory.
+        path: PathBuf,
+        /// What it says.
+        error: fjall::Error,
+    },
+    /// The catalog's store.
+    #[error("cannot open the catalog's store: {0}")]
+    CatalogStore(#[from] crate::catalog::store::StoreError),
+    /// The catalog file.
+    #[error("cannot read the catalog {path}: {error}; see `catalog` in the settings")]
+    CatalogFile {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A catalog with mistakes.
+    #[error("{0}")]
+    Catalog(#[from] crate::catalog::store::ApplyError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] crate::core::OpenError),
+    /// A GeoIP database.
+    #[error(transparent)]
+    Geo(#[from] crate::geo::GeoError),
+    /// Activation.
+    #[error("cannot start activation: {0}")]
+    Activation(#[from] tidegate_activation::OpenError),
+    /// Its destinations.
+    #[error("cannot start activation: {0}")]
+    Destinations(#[from] tidegate_activation::ApplyError),
+    /// A cursor.
+    #[error(transparent)]
+    ActivationCursor(#[from] crate::cursors::activation::StartError),
+    /// The Kafka sink.
+    #[error("cannot start forwarding to Kafka: {0}")]
+    Kafka(#[from] kafka::StartError),
+    /// A listener of the edge.
+    #[error(transparent)]
+    Bind(#[from] edge::BindError),
+    /// Or the runtime cannot watch its socket.
+    #[error("cannot watch the edge's sockets: {0}")]
+    Sockets(std::io::Error),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] edge::TlsError),
+    /// Traces.
+    #[error(transparent)]
+    Traces(#[from] ExportError),
+    /// A listener.
+    #[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
+    Listen {
+        /// Setting that names it.
+        key: &'static str,
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The admin token.
+    #[error(transparent)]
+    Token(#[from] admin::TokenError),
+    /// The files of `[admin.tls]`.
+    #[error(transparent)]
+    AdminTls(#[from] admin::TlsError),
+    /// `admin.listen` is reachable from elsewhere and has no token.
+    #[error("admin.listen = {0} is not loopback: set admin.token_file or admin.tls.client_ca")]
+    TokenMissing(SocketAddr),
+    /// A thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl StartError {
+    /// True where another process still holds a lock.
+    pub(super) const fn is_locked(&self) -> bool {
+        use tidegate_journal::OpenError;
+        matches!(
+            self,
+            Self::Journal(OpenError::Locked { .. })
+                | Self::Store {
+                    error: fjall::Error::Locked,
+                    ..
+                }
+        )
+    }
+}
