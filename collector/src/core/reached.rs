@@ -10,17 +10,17 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Where the journal was at the beginning of each minute in which there was a checkpoint.
 #[derive(Debug)]
-pub struct Reached(BTreeMap<Timestamp, u64>);
+pub(super) struct Reached(BTreeMap<Timestamp, u64>);
 
 impl Reached {
     /// Goes on from what the store noted.
     #[must_use]
-    pub const fn new(noted: BTreeMap<Timestamp, u64>) -> Self {
+    pub(super) const fn new(noted: BTreeMap<Timestamp, u64>) -> Self {
         Self(noted)
     }
 
     /// The journal is at `offset` now; the minute where it is one that was not known.
-    pub fn note(&mut self, now: Timestamp, offset: u64) -> Option<Timestamp> {
+    pub(super) fn note(&mut self, now: Timestamp, offset: u64) -> Option<Timestamp> {
         let minute = Timestamp(now.0.div_euclid(MINUTE_MS) * MINUTE_MS);
         let new = !self.0.contains_key(&minute);
         self.0.entry(minute).or_insert(offset);
@@ -28,7 +28,7 @@ impl Reached {
     }
 
     /// Takes what is of before `time`, and says how far the journal was last then.
-    pub fn take_before(&mut self, time: Timestamp) -> Option<u64> {
+    pub(super) fn take_before(&mut self, time: Timestamp) -> Option<u64> {
         let kept = self.0.split_off(&time);
         let taken = std::mem::replace(&mut self.0, kept);
         taken.into_values().next_back()
