@@ -12,10 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
@@ -23,7 +21,6 @@ use tokio::task::JoinHandle;
 pub use error::StartError;
 
 use super::ahead::Ahead;
-use super::catalogs::Catalogs;
 use super::control::AppControl;
 use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
@@ -31,21 +28,13 @@ use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::reload::{self, Reloads};
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin, Token};
-use crate::bad_rows::BadRows;
-use crate::catalog::store::Store;
-use crate::catalog::{Catalog, check};
+use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
-use crate::core::metrics::CoreMetrics;
-use crate::core::{Core, Parts};
-use crate::cursors::activation::ActivationCursor;
-use crate::edge::{Edge, EdgeMetrics, Listeners, RuntimeCatalog};
+use crate::edge::{Edge, EdgeMetrics, Listeners};
 use crate::recent::RecentOutcomes;
 use crate::settings::Settings;
 use crate::settings::load::Origin;
-use state::{
-    core_settings, first_catalog, mint, once_free, open_activation, open_database, open_journal,
-    open_traces, record_catalog, report, start_kafka,
-};
+use state::{AtRest, State, evaluators};
 
 /// What a gateway is started with.
 #[derive(Debug, Default)]
@@ -80,8 +69,6 @@ impl Gateway {
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
         let clock: Arc<SystemClock> = Arc::new(SystemClock::default());
         let mut registry = Registry::default();
-        let core_settings = core_settings(&settings);
-        let evaluators = core_settings.evaluators;
         let Ahead {
             token,
             geo,
@@ -89,57 +76,26 @@ impl Gateway {
             compiled,
             lock_patience,
             relieved_at_us,
-        } = Ahead::start(&settings, evaluators, before, &clock, || {
+        } = Ahead::start(&settings, evaluators(), before, &clock, || {
             Doors::open(&settings, &mut inherited, &clock, &mut registry)
         })
         .await?;
-        let journal = once_free(lock_patience, || open_journal(&settings)).await?;
-        let store = Store::open(&settings.data_dir)?;
-        first_catalog(&store, &settings, catalog.as_ref(), clock.now())?;
-        let current = store.current()?;
-        let database = once_free(lock_patience, || open_database(&settings.data_dir)).await?;
-        let parts = Parts {
-            journal: journal.clone(),
-            database: database.clone(),
-            settings: core_settings,
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            mint: Arc::new(mint),
-            catalog: current.catalog.clone(),
-            generation: current.generation,
-            compiled,
-            metrics: CoreMetrics::register(&mut registry),
+        let rest = AtRest {
+            settings: &settings,
+            clock: &clock,
+            lock_patience,
         };
-        let core = Core::open(parts, report)?;
-        record_catalog(&store, &core, &current).await?;
-        let activation = open_activation(&settings, database, &clock)?;
-        let (traces, export) = open_traces(&settings, &clock, &mut registry)?.unzip();
-        if let Some(traces) = &traces {
-            activation.observed_by(Arc::new(traces.clone()));
-        }
-        let configs: Vec<_> = current
-            .catalog
-            .destinations
-            .iter()
-            .map(check::config)
-            .collect();
-        activation.set_destinations(&configs)?;
-        let bad_rows = BadRows::start(
-            &settings.data_dir.join("bad-rows"),
-            &settings.bad_rows,
-            &mut registry,
-        )
-        .map_err(StartError::Thread)?;
-        let sources = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&current.catalog)));
-        let catalogs = Arc::new(Catalogs::new(
-            store,
-            core.clone(),
-            activation.clone(),
-            Arc::clone(&sources),
-            settings.activation.allow_private.clone(),
-            Arc::clone(&clock) as Arc<dyn Clock>,
-        ));
-        let activation_cursor = ActivationCursor::start(&journal, &activation, Handle::current())?;
-        let kafka = start_kafka(&settings, &journal, &clock, &core, &mut registry)?;
+        let State {
+            core,
+            catalogs,
+            sources,
+            activation,
+            activation_cursor,
+            bad_rows,
+            kafka,
+            traces,
+        } = rest.open(catalog.as_ref(), compiled, &mut registry).await?;
+        let (traces, export) = traces.unzip();
         let budget = settings.journal.disk_budget;
         let figures =
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);

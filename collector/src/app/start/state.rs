@@ -1,10 +1,10 @@
 //! Opens all that is at rest in the data directory, in the order of the flow, and what reads it.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use fjall::Database;
 use prometheus_client::registry::Registry;
 use rand::rngs::StdRng;
@@ -15,12 +15,17 @@ use tidegate_journal::storage::RealStorage;
 use tokio::runtime::Handle;
 
 use super::StartError;
+use crate::app::catalogs::Catalogs;
+use crate::bad_rows::BadRows;
 use crate::catalog::store::{Current, Store};
 use crate::catalog::{Catalog, check, write};
 use crate::clock::{Clock, SystemClock};
-use crate::core::{Core, CoreSettings, Progress};
+use crate::core::metrics::CoreMetrics;
+use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
+use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
+use crate::edge::RuntimeCatalog;
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
 
@@ -32,71 +37,213 @@ const STORE_CACHE_BYTES: u64 = 16 << 20;
 /// How often a lock is tried that a process is about to let go.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-pub(super) fn open_journal(settings: &Settings) -> Result<Journal, StartError> {
-    let error = |error| StartError::DataDir {
-        path: settings.data_dir.clone(),
-        error,
-    };
-    std::fs::create_dir_all(&settings.data_dir).map_err(error)?;
-    let journal = tidegate_journal::Settings {
-        segment_bytes: settings.journal.segment_bytes,
-        disk_budget: settings.journal.disk_budget,
-        retention_ms: settings.journal.retention_ms,
-        record_bytes_max: RECORD_BYTES_MAX,
-        ..tidegate_journal::Settings::default()
-    };
-    Ok(Journal::open(
-        &settings.data_dir,
-        Arc::new(RealStorage),
-        journal,
-    )?)
+/// What is open once the state is what it was before the last stop or kill.
+pub(super) struct State {
+    pub(super) core: Core,
+    pub(super) catalogs: Arc<Catalogs>,
+    pub(super) sources: Arc<ArcSwap<RuntimeCatalog>>,
+    pub(super) activation: Activation,
+    pub(super) activation_cursor: ActivationCursor,
+    pub(super) bad_rows: BadRows,
+    pub(super) kafka: Option<KafkaSink>,
+    /// What traces requests and what sends their spans, where they are asked for.
+    pub(super) traces: Option<(Traces, Export)>,
 }
 
-pub(super) fn open_database(data_dir: &Path) -> Result<Database, StartError> {
-    let path = data_dir.join("state");
-    Database::builder(&path)
-        .cache_size(STORE_CACHE_BYTES)
-        .open()
-        .map_err(|error| StartError::Store { path, error })
+/// The data directory before it is opened.
+pub(super) struct AtRest<'s> {
+    pub(super) settings: &'s Settings,
+    pub(super) clock: &'s Arc<SystemClock>,
+    /// How long another process may still hold its locks.
+    pub(super) lock_patience: Duration,
 }
 
-/// Applies the given, else the configured, else the built-in catalog, where it is not the last one
-/// that was applied.
-pub(super) fn first_catalog(
-    store: &Store,
-    settings: &Settings,
-    given: Option<&Catalog>,
-    now: tidegate_event::Timestamp,
-) -> Result<(), StartError> {
-    let (name, text) = match (given, &settings.catalog) {
-        (Some(catalog), _) => ("catalog".to_owned(), write::toml(catalog)),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| StartError::CatalogFile {
-                path: path.clone(),
-                error,
-            })?;
-            (path.display().to_string(), text)
+impl AtRest<'_> {
+    /// Opens it all, each part once what it reads is there.
+    pub(super) async fn open(
+        &self,
+        catalog: Option<&Catalog>,
+        compiled: Option<Compiled>,
+        registry: &mut Registry,
+    ) -> Result<State, StartError> {
+        let settings = self.settings;
+        let journal = self.once_free(|| self.journal()).await?;
+        let store = Store::open(&settings.data_dir)?;
+        self.apply_first(&store, catalog)?;
+        let current = store.current()?;
+        let database = self.once_free(|| self.database()).await?;
+        let parts = Parts {
+            journal: journal.clone(),
+            database: database.clone(),
+            settings: core_settings(settings),
+            clock: self.clock(),
+            mint: Arc::new(mint),
+            catalog: current.catalog.clone(),
+            generation: current.generation,
+            compiled,
+            metrics: CoreMetrics::register(registry),
+        };
+        let core = Core::open(parts, report)?;
+        record_catalog(&store, &core, &current).await?;
+        let activation = self.activation(database)?;
+        let traces = self.traces(registry)?;
+        if let Some((traces, _)) = &traces {
+            activation.observed_by(Arc::new(traces.clone()));
         }
-        (None, None) if store.current()?.generation == 0 => (
-            "the built-in catalog".to_owned(),
-            crate::catalog::default::TEXT.to_owned(),
-        ),
-        (None, None) => return Ok(()),
-    };
-    if !store.is_last_applied(&text)? {
-        let document = Document::parse(&name, &text);
-        store.apply(&document, Some(&settings.activation.allow_private), now)?;
+        let destinations = &current.catalog.destinations;
+        let configs: Vec<_> = destinations.iter().map(check::config).collect();
+        activation.set_destinations(&configs)?;
+        let bad_rows_dir = settings.data_dir.join("bad-rows");
+        let bad_rows = BadRows::start(&bad_rows_dir, &settings.bad_rows, registry)
+            .map_err(StartError::Thread)?;
+        let sources = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&current.catalog)));
+        let catalogs = Arc::new(Catalogs::new(
+            store,
+            core.clone(),
+            activation.clone(),
+            Arc::clone(&sources),
+            settings.activation.allow_private.clone(),
+            self.clock(),
+        ));
+        let activation_cursor = ActivationCursor::start(&journal, &activation, Handle::current())?;
+        let kafka = self.kafka(&journal, &core, registry)?;
+        Ok(State {
+            core,
+            catalogs,
+            sources,
+            activation,
+            activation_cursor,
+            bad_rows,
+            kafka,
+            traces,
+        })
     }
-    Ok(())
+
+    fn journal(&self) -> Result<Journal, StartError> {
+        let settings = self.settings;
+        let error = |error| StartError::DataDir {
+            path: settings.data_dir.clone(),
+            error,
+        };
+        std::fs::create_dir_all(&settings.data_dir).map_err(error)?;
+        let journal = tidegate_journal::Settings {
+            segment_bytes: settings.journal.segment_bytes,
+            disk_budget: settings.journal.disk_budget,
+            retention_ms: settings.journal.retention_ms,
+            record_bytes_max: RECORD_BYTES_MAX,
+            ..tidegate_journal::Settings::default()
+        };
+        Ok(Journal::open(
+            &settings.data_dir,
+            Arc::new(RealStorage),
+            journal,
+        )?)
+    }
+
+    fn database(&self) -> Result<Database, StartError> {
+        let path = self.settings.data_dir.join("state");
+        Database::builder(&path)
+            .cache_size(STORE_CACHE_BYTES)
+            .open()
+            .map_err(|error| StartError::Store { path, error })
+    }
+
+    /// Applies the given, else the configured, else the built-in catalog, where it is not the last one
+    /// that was applied.
+    fn apply_first(&self, store: &Store, given: Option<&Catalog>) -> Result<(), StartError> {
+        let settings = self.settings;
+        let (name, text) = match (given, &settings.catalog) {
+            (Some(catalog), _) => ("catalog".to_owned(), write::toml(catalog)),
+            (None, Some(path)) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| StartError::CatalogFile {
+                        path: path.clone(),
+                        error,
+                    })?;
+                (path.display().to_string(), text)
+            }
+            (None, None) if store.current()?.generation == 0 => (
+                "the built-in catalog".to_owned(),
+                crate::catalog::default::TEXT.to_owned(),
+            ),
+            (None, None) => return Ok(()),
+        };
+        if !store.is_last_applied(&text)? {
+            let document = Document::parse(&name, &text);
+            let private = &settings.activation.allow_private;
+            store.apply(&document, Some(private), self.clock.now())?;
+        }
+        Ok(())
+    }
+
+    fn activation(&self, database: Database) -> Result<Activation, StartError> {
+        let settings = &self.settings.activation;
+        let outbox = tidegate_activation::Settings {
+            allow_private: check::networks(&settings.allow_private),
+            outbox_rows_max: u64::try_from(settings.outbox_rows_max).unwrap_or(u64::MAX),
+            dead_letters_max: u64::try_from(settings.dead_letters_max).unwrap_or(u64::MAX),
+            ..tidegate_activation::Settings::default()
+        };
+        let clock = Arc::clone(self.clock) as Arc<dyn tidegate_activation::Clock>;
+        Ok(Activation::open(database, clock, outbox)?)
+    }
+
+    fn kafka(
+        &self,
+        journal: &Journal,
+        core: &Core,
+        registry: &mut Registry,
+    ) -> Result<Option<KafkaSink>, StartError> {
+        let settings = self.settings;
+        let Some(kafka) = &settings.kafka else {
+            return Ok(None);
+        };
+        let sink = KafkaSink::start(
+            kafka.clone(),
+            &settings.data_dir,
+            journal,
+            self.clock(),
+            kafka::Metrics::register(registry),
+            Handle::current(),
+        )?;
+        if settings.edge.ack == Ack::Kafka {
+            core.acknowledge_by(sink.acked());
+        }
+        Ok(Some(sink))
+    }
+
+    fn traces(&self, registry: &mut Registry) -> Result<Option<(Traces, Export)>, StartError> {
+        let metrics = TraceMetrics::register(registry);
+        let otlp = &self.settings.telemetry.otlp;
+        let Some(endpoint) = &otlp.endpoint else {
+            return Ok(None);
+        };
+        Ok(Some(Traces::new(otlp, endpoint, self.clock(), metrics)?))
+    }
+
+    /// Opens what another process may still hold, where it is about to let go.
+    async fn once_free<T>(
+        &self,
+        open: impl Fn() -> Result<T, StartError>,
+    ) -> Result<T, StartError> {
+        let mut tries = self.lock_patience.as_millis() / LOCK_PAUSE.as_millis();
+        loop {
+            match open() {
+                Err(error) if tries > 0 && error.is_locked() => tries -= 1,
+                opened => return opened,
+            }
+            tokio::time::sleep(LOCK_PAUSE).await;
+        }
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(self.clock) as Arc<dyn Clock>
+    }
 }
 
 /// Journals the catalog in force where its record is not known to be there: it is new, or a kill
 /// came between its commit to the store and its record.
-pub(super) async fn record_catalog(
-    store: &Store,
-    core: &Core,
-    current: &Current,
-) -> Result<(), StartError> {
+async fn record_catalog(store: &Store, core: &Core, current: &Current) -> Result<(), StartError> {
     let journal = core.journal().id();
     if store.is_recorded(journal, current.generation)? {
         return Ok(());
@@ -109,7 +256,7 @@ pub(super) async fn record_catalog(
     Ok(())
 }
 
-pub(super) fn core_settings(settings: &Settings) -> CoreSettings {
+fn core_settings(settings: &Settings) -> CoreSettings {
     CoreSettings {
         record_bytes_max: RECORD_BYTES_MAX,
         traits_bytes_max: settings.profiles.traits_bytes_max,
@@ -121,88 +268,24 @@ pub(super) fn core_settings(settings: &Settings) -> CoreSettings {
         dedup_window_ms: settings.dedup.window_ms,
         dedup_entries_max: settings.dedup.entries_max,
         ack_timeout_ms: settings.edge.ack_timeout_ms,
-        evaluators: Handle::current().metrics().num_workers() + 1,
+        evaluators: evaluators(),
     }
 }
 
-pub(super) fn open_activation(
-    settings: &Settings,
-    database: Database,
-    clock: &Arc<SystemClock>,
-) -> Result<Activation, StartError> {
-    let outbox = tidegate_activation::Settings {
-        allow_private: check::networks(&settings.activation.allow_private),
-        outbox_rows_max: u64::try_from(settings.activation.outbox_rows_max).unwrap_or(u64::MAX),
-        dead_letters_max: u64::try_from(settings.activation.dead_letters_max).unwrap_or(u64::MAX),
-        ..tidegate_activation::Settings::default()
-    };
-    let clock = Arc::clone(clock) as Arc<dyn tidegate_activation::Clock>;
-    Ok(Activation::open(database, clock, outbox)?)
-}
-
-pub(super) fn start_kafka(
-    settings: &Settings,
-    journal: &Journal,
-    clock: &Arc<SystemClock>,
-    core: &Core,
-    registry: &mut Registry,
-) -> Result<Option<KafkaSink>, StartError> {
-    let Some(kafka) = &settings.kafka else {
-        return Ok(None);
-    };
-    let sink = KafkaSink::start(
-        kafka.clone(),
-        &settings.data_dir,
-        journal,
-        Arc::clone(clock) as Arc<dyn Clock>,
-        kafka::Metrics::register(registry),
-        Handle::current(),
-    )?;
-    if settings.edge.ack == Ack::Kafka {
-        core.acknowledge_by(sink.acked());
-    }
-    Ok(Some(sink))
-}
-
-/// What traces requests and what sends their spans, where they are asked for.
-pub(super) fn open_traces(
-    settings: &Settings,
-    clock: &Arc<SystemClock>,
-    registry: &mut Registry,
-) -> Result<Option<(Traces, Export)>, StartError> {
-    let metrics = TraceMetrics::register(registry);
-    let otlp = &settings.telemetry.otlp;
-    let Some(endpoint) = &otlp.endpoint else {
-        return Ok(None);
-    };
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    Ok(Some(Traces::new(otlp, endpoint, clock, metrics)?))
-}
-
-/// Opens what another process may still hold, where it is about to let go.
-pub(super) async fn once_free<T>(
-    patience: Duration,
-    open: impl Fn() -> Result<T, StartError>,
-) -> Result<T, StartError> {
-    let mut tries = patience.as_millis() / LOCK_PAUSE.as_millis();
-    loop {
-        match open() {
-            Err(error) if tries > 0 && error.is_locked() => tries -= 1,
-            opened => return opened,
-        }
-        tokio::time::sleep(LOCK_PAUSE).await;
-    }
+/// One for each worker thread, and one for the timers.
+pub(super) fn evaluators() -> usize {
+    Handle::current().metrics().num_workers() + 1
 }
 
 /// A random 128-bit id that nobody can guess: cookie and profile ids stand for people.
-pub(super) fn mint() -> u128 {
+fn mint() -> u128 {
     thread_local! {
         static RANDOM: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());
     }
     RANDOM.with_borrow_mut(Rng::random)
 }
 
-pub(super) fn report(progress: Progress) {
+fn report(progress: Progress) {
     tracing::info!(
         done = progress.done,
         total = progress.total,
