@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fjall::Database;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::dead_letter::DeadLetter;
 use crate::destination::Destination;
 use crate::destinations::{Plan, plans};
-use crate::error::{AdminError, ApplyError, OpenError, StoreError};
+use crate::error::{AdminError, ApplyError, OpenError, ReopenError, StoreError};
 use crate::hand_in::{Routes, hand_in};
 use crate::intent::Intent;
 use crate::observer::Observer;
@@ -36,7 +36,8 @@ const COMMANDS_MAX: usize = 4_096;
 /// without [`Activation::shutdown`], everything stops where it is and resumes at the next open.
 #[derive(Clone, Debug)]
 pub struct Activation {
-    inner: Arc<Inner>,
+    /// Another one after [`Activation::reopen`].
+    inner: Arc<RwLock<Arc<Inner>>>,
 }
 
 #[derive(Debug)]
@@ -91,42 +92,51 @@ impl Activation {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, OpenError> {
-        let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
-        let transport = Transport::new(&settings)?;
-        let outbox = Outbox::open(database)?;
-        let found = outbox.kept()?;
-        let rows = found.values().map(|kept| kept.rows).sum();
-        let shared = Arc::new(Shared::new(outbox, clock, settings, transport, rows)?);
-        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        let thread = {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name("activation-outbox".to_owned())
-                .spawn(move || run(&shared, receiver))
-                .map_err(OpenError::Thread)?
-        };
-        let state = State {
-            destinations: Vec::new(),
-            routes: Arc::default(),
-            workers: Vec::new(),
-            commands: Some(commands),
-            found,
-        };
-        let inner = Inner {
-            shared,
-            runtime,
-            stop: watch::Sender::new(false),
-            state: Mutex::new(state),
-            store_thread: Mutex::new(Some(thread)),
-        };
+        let inner = Inner::open(database, clock, settings)?;
         Ok(Self {
-            inner: Arc::new(inner),
+            inner: Arc::new(RwLock::new(Arc::new(inner))),
         })
+    }
+
+    fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner.read())
+    }
+
+    /// Ends all work at once and lets the database go, after a write to it failed. What was
+    /// answered and not written down yet is sent again, with the same id. Until
+    /// [`Activation::reopen`] nothing is sent or taken.
+    pub async fn close(&self) {
+        self.inner().shared.close();
+        self.shutdown(Duration::ZERO).await;
+    }
+
+    /// Goes on with what is in `database`, as after a restart; counters begin anew.
+    ///
+    /// # Errors
+    /// [`ReopenError`]; it stays closed then.
+    pub fn reopen(
+        &self,
+        database: Database,
+        configs: &[DestinationConfig],
+    ) -> Result<(), ReopenError> {
+        let before = self.inner();
+        let shared = &before.shared;
+        let inner = Inner::open(database, Arc::clone(&shared.clock), shared.settings.clone())?;
+        if let Some(observer) = shared.observer.get() {
+            let _first = inner.shared.observer.set(Arc::clone(observer));
+        }
+        let opened = Self {
+            inner: Arc::new(RwLock::new(Arc::new(inner))),
+        };
+        opened.set_destinations(configs)?;
+        *self.inner.write() = opened.inner();
+        shared.room.notify_waiters();
+        Ok(())
     }
 
     /// Tells `observer` of every attempt from now on; only the first one given is told.
     pub fn observed_by(&self, observer: Arc<dyn Observer>) {
-        let _first = self.inner.shared.observer.set(observer);
+        let _first = self.inner().shared.observer.set(observer);
     }
 
     /// Replaces the configuration: all of it, or nothing where anything is at fault. Requests in
@@ -137,7 +147,7 @@ impl Activation {
     /// # Errors
     /// Every fault of every destination, or a failed store.
     pub fn set_destinations(&self, configs: &[DestinationConfig]) -> Result<(), ApplyError> {
-        let inner = &self.inner;
+        let inner = self.inner();
         let plans = plans(configs, &inner.shared.settings.allow_private)?;
         let mut state = inner.state.lock();
         let gone = state.destinations.iter().filter(|known| {
@@ -171,7 +181,7 @@ impl Activation {
             .sort_by_cached_key(|destination| destination.plan().name.clone());
         state.routes = Arc::new(Routes::new(&state.destinations));
         for (id, Kept { rows, dead }) in std::mem::take(&mut state.found) {
-            inner.shared.outbox.forget(id)?;
+            inner.shared.outbox()?.forget(id)?;
             inner.shared.orphaned(rows, dead);
             tracing::warn!(
                 rows,
@@ -185,14 +195,14 @@ impl Activation {
     /// The next journal offset to hand in; persisted together with the rows.
     #[must_use]
     pub fn cursor(&self) -> u64 {
-        self.inner.shared.cursor.load(Ordering::Acquire)
+        self.inner().shared.cursor.load(Ordering::Acquire)
     }
 
     /// True where no destination wants any change now: what becomes durable meanwhile need not be
     /// read.
     #[must_use]
     pub fn wants_nothing(&self) -> bool {
-        self.inner.state.lock().routes.is_empty()
+        self.inner().state.lock().routes.is_empty()
     }
 
     /// Stores the changes of all records before `next_offset` in one synced write, then wakes the
@@ -201,13 +211,13 @@ impl Activation {
     /// # Errors
     /// [`StoreError`]: the outbox takes nothing more until a restart.
     pub fn hand_in(&self, batch: &[Intent], next_offset: u64) -> Result<(), StoreError> {
-        let routes = Arc::clone(&self.inner.state.lock().routes);
-        hand_in(&self.inner.shared, &routes, batch, next_offset)
+        let routes = Arc::clone(&self.inner().state.lock().routes);
+        hand_in(&self.inner().shared, &routes, batch, next_offset)
     }
 
     /// Returns when the outbox has room for another batch (or has failed).
     pub async fn wait_for_room(&self) {
-        let shared = &self.inner.shared;
+        let shared = &self.inner().shared;
         loop {
             let freed = shared.room.notified();
             if shared.has_room() || shared.has_failed() {
@@ -220,14 +230,14 @@ impl Activation {
     /// True once the outbox failed: nothing is sent or taken any more.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.inner.shared.has_failed()
+        self.inner().shared.has_failed()
     }
 
     /// How every destination is doing, by name.
     #[must_use]
     pub fn list(&self) -> Vec<DestinationStatus> {
-        let now = self.inner.shared.clock.now();
-        self.inner
+        let now = self.inner().shared.clock.now();
+        self.inner()
             .destinations()
             .iter()
             .map(|destination| destination.status(now))
@@ -237,9 +247,9 @@ impl Activation {
     /// Everything that is counted.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let shared = &self.inner.shared;
+        let shared = &self.inner().shared;
         let now = shared.clock.now();
-        let destinations = self.inner.destinations();
+        let destinations = self.inner().destinations();
         let of =
             |destination: &Arc<Destination>| destination.stats.snapshot(destination.status(now));
         Metrics {
@@ -255,8 +265,10 @@ impl Activation {
     /// # Errors
     /// [`AdminError`]
     pub fn dead_letters(&self, name: &str, limit: usize) -> Result<Vec<DeadLetter>, AdminError> {
-        let destination = self.inner.find(name)?;
-        let letters = self.inner.shared.outbox.dead(destination.id).take(limit);
+        let inner = self.inner();
+        let destination = inner.find(name)?;
+        let outbox = inner.shared.outbox()?;
+        let letters = outbox.dead(destination.id).take(limit);
         let listed = letters.map(|letter| letter.map(|(id, row)| row.listed(id, name)));
         Ok(listed.collect::<Result<_, StoreError>>()?)
     }
@@ -266,8 +278,8 @@ impl Activation {
     /// # Errors
     /// [`AdminError`]
     pub fn replay(&self, name: &str, which: ReplayWhich) -> Result<ReplayReport, AdminError> {
-        let destination = self.inner.find(name)?;
-        Ok(replay(&self.inner.shared, &destination, which)?)
+        let destination = self.inner().find(name)?;
+        Ok(replay(&self.inner().shared, &destination, which)?)
     }
 
     /// Lifts any pause of a destination, a 410's too.
@@ -275,9 +287,9 @@ impl Activation {
     /// # Errors
     /// [`AdminError`]
     pub fn enable(&self, name: &str) -> Result<(), AdminError> {
-        let destination = self.inner.find(name)?;
+        let destination = self.inner().find(name)?;
         destination.control.lock().breaker.enable();
-        self.inner.lift(&destination)?;
+        self.inner().lift(&destination)?;
         destination.wake.notify_one();
         Ok(())
     }
@@ -287,8 +299,8 @@ impl Activation {
     /// # Errors
     /// [`AdminError::UnknownDestination`]
     pub async fn test(&self, name: &str) -> Result<TestReport, AdminError> {
-        let destination = self.inner.find(name)?;
-        let shared = &self.inner.shared;
+        let destination = self.inner().find(name)?;
+        let shared = &self.inner().shared;
         let plan = destination.plan();
         let sent_at = shared.clock.now();
         let request = plan.test_request(sent_at);
@@ -316,7 +328,7 @@ impl Activation {
 
     /// Starts nothing more, waits up to `patience` for answers, writes everything down.
     pub async fn shutdown(&self, patience: Duration) -> Leftover {
-        let inner = &self.inner;
+        let inner = self.inner();
         inner.stop.send_replace(true);
         let workers = std::mem::take(&mut inner.state.lock().workers);
         let deadline = tokio::time::Instant::now() + patience;
@@ -342,7 +354,8 @@ impl Activation {
             if let Some(thread) = thread {
                 let _ended = thread.join();
             }
-            shared.outbox.persist()
+            // Closed, it told so before.
+            shared.outbox().map_or(Ok(()), |outbox| outbox.persist())
         };
         if let Ok(Err(error)) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "activation outbox could not be synced");
@@ -355,6 +368,42 @@ impl Activation {
 }
 
 impl Inner {
+    /// Opens the outbox and starts its thread; no destination has a worker yet.
+    fn open(
+        database: Database,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        let transport = Transport::new(&settings)?;
+        let outbox = Outbox::open(database)?;
+        let found = outbox.kept()?;
+        let rows = found.values().map(|kept| kept.rows).sum();
+        let shared = Arc::new(Shared::new(outbox, clock, settings, transport, rows)?);
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("activation-outbox".to_owned())
+                .spawn(move || run(&shared, receiver))
+                .map_err(OpenError::Thread)?
+        };
+        let state = State {
+            destinations: Vec::new(),
+            routes: Arc::default(),
+            workers: Vec::new(),
+            commands: Some(commands),
+            found,
+        };
+        Ok(Self {
+            shared,
+            runtime,
+            stop: watch::Sender::new(false),
+            state: Mutex::new(state),
+            store_thread: Mutex::new(Some(thread)),
+        })
+    }
+
     fn destinations(&self) -> Vec<Arc<Destination>> {
         self.state.lock().destinations.clone()
     }
@@ -370,7 +419,8 @@ impl Inner {
     }
 
     fn lift(&self, destination: &Destination) -> Result<(), StoreError> {
-        let mut write = self.shared.outbox.write();
+        let outbox = self.shared.outbox()?;
+        let mut write = outbox.write();
         write.set_disabled(destination.id, None);
         write.commit()
     }
@@ -380,7 +430,7 @@ impl Inner {
             return Ok(());
         };
         let shared = &self.shared;
-        let disabled = shared.outbox.disabled(id)? == Some(plan.fingerprint());
+        let disabled = shared.outbox()?.disabled(id)? == Some(plan.fingerprint());
         let destination = Arc::new(Destination::new(id, plan, shared.settings.resident_max));
         if disabled {
             destination.control.lock().breaker.disable();

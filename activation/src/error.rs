@@ -19,7 +19,19 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
-/// The outbox failed. After a failed write the database refuses all further ones: restart.
+/// The outbox could not be opened again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReopenError {
+    /// As at a start.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its destinations.
+    #[error(transparent)]
+    Destinations(#[from] ApplyError),
+}
+
+/// The outbox failed. After a failed write the database refuses all further ones, until it is
+/// opened again: [`crate::Activation::reopen`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The storage engine failed.
@@ -39,6 +51,9 @@ pub enum StoreError {
     /// A row does not parse.
     #[error("outbox row is malformed")]
     Malformed,
+    /// A write failed, and the database is not open again yet.
+    #[error("the outbox is closed after a failed write; it is opened again when the disk has room")]
+    Closed,
 }
 
 fn written(found: Option<u32>) -> String {

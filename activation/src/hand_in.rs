@@ -82,9 +82,10 @@ pub(crate) fn hand_in(
     if next_offset <= cursor {
         return Ok(());
     }
+    let outbox = shared.outbox()?;
     let mut hand_in = HandIn {
         shared,
-        write: shared.outbox.write(),
+        write: outbox.write(),
         now: shared.clock.now(),
         queued: Vec::with_capacity(batch.len()),
         replaced: Vec::new(),
@@ -147,7 +148,7 @@ impl<'a> HandIn<'a> {
         }
         queue.note_outside(due);
         drop(queue);
-        let newest = self.shared.outbox.newest(destination.id, &key)?;
+        let newest = self.shared.outbox()?.newest(destination.id, &key)?;
         let fresh = self
             .outside
             .insert((Arc::as_ptr(destination), key), ())

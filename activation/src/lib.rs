@@ -34,7 +34,9 @@ pub use activation::{Activation, Leftover, TestReport};
 pub use breaker::{BreakerState, PauseReason};
 pub use clock::Clock;
 pub use dead_letter::{DeadLetter, DeadReason, RenderedRequest};
-pub use error::{AdminError, ApplyError, ConfigFault, ConfigFaultKind, OpenError, StoreError};
+pub use error::{
+    AdminError, ApplyError, ConfigFault, ConfigFaultKind, OpenError, ReopenError, StoreError,
+};
 pub use intent::Intent;
 pub use observer::{Attempt, Observer};
 pub use replay::{ReplayReport, ReplayWhich};

@@ -44,7 +44,7 @@ pub(crate) fn replay(
 ) -> Result<ReplayReport, StoreError> {
     let ids = match which {
         ReplayWhich::All => shared
-            .outbox
+            .outbox()?
             .dead_numbers(destination.id)
             .collect::<Result<Vec<_>, _>>()?,
         ReplayWhich::Ids(mut ids) => {
@@ -68,11 +68,12 @@ fn replay_chunk(
     report: &mut ReplayReport,
 ) -> Result<(), StoreError> {
     let _writes = shared.writes.lock();
-    let mut write = shared.outbox.write();
+    let outbox = shared.outbox()?;
+    let mut write = outbox.write();
     let mut staged = Vec::new();
     let mut removed = 0;
     for &id in ids {
-        let Some(dead) = shared.outbox.dead_one(destination.id, id)? else {
+        let Some(dead) = outbox.dead_one(destination.id, id)? else {
             report.missing += 1;
             continue;
         };
@@ -110,8 +111,9 @@ fn is_superseded(
 ) -> Result<bool, StoreError> {
     let intent = &dead.row.intent;
     let key = dead.row.key();
-    let attempted = shared.outbox.attempted(destination.id, &key)?;
-    let newest = shared.outbox.newest(destination.id, &key)?;
+    let outbox = shared.outbox()?;
+    let attempted = outbox.attempted(destination.id, &key)?;
+    let newest = outbox.newest(destination.id, &key)?;
     Ok(
         attempted.is_some_and(|attempted| attempted.supersedes(intent))
             || newest.is_some_and(|row| row.intent.offset > intent.offset),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -17,7 +17,8 @@ use crate::transport::Transport;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) outbox: Outbox,
+    /// None while the database is opened again.
+    outbox: RwLock<Option<Arc<Outbox>>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) transport: Transport,
@@ -47,7 +48,7 @@ impl Shared {
             next_dead: AtomicU64::new(outbox.next_dead_number()?),
             rows: AtomicU64::new(rows),
             orphans: AtomicU64::new(0),
-            outbox,
+            outbox: RwLock::new(Some(Arc::new(outbox))),
             clock,
             settings,
             transport,
@@ -56,6 +57,16 @@ impl Shared {
             observer: OnceLock::new(),
             failed: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn outbox(&self) -> Result<Arc<Outbox>, StoreError> {
+        self.outbox.read().clone().ok_or(StoreError::Closed)
+    }
+
+    /// Lets the database go; whoever still works with it ends first.
+    pub(crate) fn close(&self) {
+        self.fail(&StoreError::Closed);
+        *self.outbox.write() = None;
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -95,7 +106,7 @@ impl Shared {
     /// The store failed: nothing is sent any more, because nothing could be remembered of it.
     pub(crate) fn fail(&self, error: &StoreError) {
         if !self.failed.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "activation outbox failed; restart after the disk is repaired");
+            tracing::error!(%error, "the outbox failed: nothing is sent until it is opened again");
         }
         self.room.notify_waiters();
     }

@@ -78,7 +78,8 @@ fn apply(shared: &Shared, group: &mut Vec<Command>) -> Result<(), StoreError> {
     if shared.has_failed() {
         return Ok(());
     }
-    let mut write = shared.outbox.write();
+    let outbox = shared.outbox()?;
+    let mut write = outbox.write();
     for command in group.iter() {
         match command {
             Command::Settle(settlement) => settle(shared, &mut write, settlement)?,
@@ -140,9 +141,10 @@ pub(crate) fn trim_dead(shared: &Shared, destination: &Destination) -> Result<()
     if surplus == 0 {
         return Ok(());
     }
-    let mut write = shared.outbox.write();
+    let outbox = shared.outbox()?;
+    let mut write = outbox.write();
     let mut dropped = 0;
-    for number in shared.outbox.dead_numbers(destination.id).take(surplus) {
+    for number in outbox.dead_numbers(destination.id).take(surplus) {
         write.remove_dead(destination.id, number?);
         dropped += 1;
     }
@@ -159,15 +161,16 @@ fn refill(shared: &Shared, destination: &Destination) -> Result<(), StoreError> 
     // No hand-in may slip a row of a key between reading that key and taking it into memory.
     let _writes = shared.writes.lock();
     destination.queue.lock().evict_waiting(shared.clock.now());
+    let outbox = shared.outbox()?;
     let mut outside = None;
-    for entry in shared.outbox.due(destination.id, Timestamp(0)) {
+    for entry in outbox.due(destination.id, Timestamp(0)) {
         let (key, due) = entry?;
         if destination.queue.lock().knows(&key) {
             continue;
         }
-        let rows = shared.outbox.rows(destination.id, &key)?;
+        let rows = outbox.rows(destination.id, &key)?;
         if rows.is_empty() {
-            let mut write = shared.outbox.write();
+            let mut write = outbox.write();
             write.change_due(
                 destination.id,
                 &key,
@@ -202,10 +205,9 @@ impl Pruning {
         }
         let keep = i64::try_from(shared.settings.attempted_keep_ms).unwrap_or(i64::MAX);
         let before = shared.clock.now().plus_ms(-keep);
-        let stale = shared
-            .outbox
-            .stale_attempts(before, &self.from, PRUNE_MAX)?;
-        let mut write = shared.outbox.write();
+        let outbox = shared.outbox()?;
+        let stale = outbox.stale_attempts(before, &self.from, PRUNE_MAX)?;
+        let mut write = outbox.write();
         for key in stale.keys {
             write.forget_attempted(key);
         }

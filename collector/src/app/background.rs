@@ -1,6 +1,8 @@
 //! What runs beside the requests: timers, the checkpoint, the disk accounts, the look at
 //! certificates and their renewal.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::reopen::Reopening;
 use crate::bad_rows::BadRows;
 use crate::core::Core;
 use crate::core::checkpoint::Extent;
@@ -22,8 +25,11 @@ const LOOK_AHEAD_TICK: Duration = Duration::from_secs(30);
 /// The checkpoint looks for work this often.
 const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 
+/// Unit of `st_blocks` (stat(2)).
+const BLOCK_BYTES: u64 = 512;
+
 pub(super) fn spawn(
-    core: &Core,
+    reopening: Reopening,
     bad_rows: &BadRows,
     certificates: Option<Arc<Certificates>>,
     acme: Option<Arc<Acme>>,
@@ -32,10 +38,11 @@ pub(super) fn spawn(
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     let rate = Arc::clone(timer_rate);
+    let core = &reopening.core.clone();
     let mut tasks = vec![
         tokio::spawn(timers(core.clone(), rate, stopping.clone())),
         tokio::spawn(look_ahead(core.clone(), stopping.clone())),
-        tokio::spawn(checkpoint(core.clone(), bad_rows.clone(), stopping.clone())),
+        tokio::spawn(checkpoint(reopening, bad_rows.clone(), stopping.clone())),
     ];
     if let Some(certificates) = certificates {
         let interval_ms = settings.edge.tls.reload_interval_ms;
@@ -98,7 +105,7 @@ async fn look_ahead(core: Core, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-async fn checkpoint(core: Core, bad_rows: BadRows, mut stopping: watch::Receiver<bool>) {
+async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(CHECKPOINT_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -106,16 +113,60 @@ async fn checkpoint(core: Core, bad_rows: BadRows, mut stopping: watch::Receiver
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
         }
+        reopening.look().await;
+        let core = reopening.core.clone();
         core.observe_time();
         core.journal().charge("bad rows", bad_rows.bytes());
-        core.journal()
-            .charge("profiles and outbox", core.store_bytes());
-        let core = core.clone();
-        match tokio::task::spawn_blocking(move || core.checkpoint(Extent::Due)).await {
+        let state = reopening.data_dir.join("state");
+        let checkpoint = move || {
+            let bytes = occupied(&state).unwrap_or(0);
+            core.journal().charge("profiles and outbox", bytes);
+            core.checkpoint(Extent::Due)
+        };
+        match tokio::task::spawn_blocking(checkpoint).await {
             Ok(Ok(0)) => {}
             Ok(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
             Ok(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),
             Err(error) => tracing::error!(%error, "the checkpoint panicked"),
         }
+    }
+}
+
+/// Bytes that the files below `dir` take on the disk: of one that is sparse, only what it holds.
+fn occupied(dir: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        // One may go while it is looked at.
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        bytes += if metadata.is_dir() {
+            occupied(&entry.path()).unwrap_or(0)
+        } else {
+            metadata.blocks() * BLOCK_BYTES
+        };
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparse_file_counts_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        let sparse = std::fs::File::create(below.join("sparse")).unwrap();
+        sparse.set_len(64 << 20).unwrap();
+        std::fs::write(dir.path().join("full"), vec![1; 1 << 20]).unwrap();
+        std::fs::File::open(dir.path().join("full"))
+            .unwrap()
+            .sync_all()
+            .unwrap();
+        let bytes = occupied(dir.path()).unwrap();
+        assert!((1 << 20..2 << 20).contains(&bytes), "{bytes}");
     }
 }

@@ -8,6 +8,7 @@ mod start;
 mod catalogs;
 mod reload;
 mod watch;
+mod reopen;
 mod background;
 mod control;
 mod figures;

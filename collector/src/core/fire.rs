@@ -48,7 +48,8 @@ impl Core {
         let until = self.0.clock.now().plus_ms(AHEAD_MS);
         let profiles = &self.0.profiles;
         let at_rest = |id| !profiles.is_live(id);
-        let rows = profiles.store().due_until(until, AHEAD_ROWS_MAX, at_rest);
+        let store = profiles.store().map_err(|_| Refused::Store)?;
+        let rows = store.due_until(until, AHEAD_ROWS_MAX, at_rest);
         for (due, id) in rows.map_err(|_| Refused::Store)? {
             self.0.timers.schedule(id, due);
         }

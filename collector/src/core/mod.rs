@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use fjall::Database;
 use parking_lot::Mutex;
 use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
 use tidegate_event::{ProfileId, Timestamp};
@@ -35,7 +36,7 @@ use crate::clock::Clock;
 use crate::pipeline::record_json;
 use crate::profile::Profile;
 use crate::profile::live::{Live, Profiles};
-use crate::profile::store::StoreError;
+use crate::profile::store::{Store, StoreError};
 use dedup::Dedup;
 use metrics::CoreMetrics;
 use reached::Reached;
@@ -307,10 +308,23 @@ impl Core {
         self.0.journal.observe_time(self.0.clock.now());
     }
 
-    /// Bytes of the profile store and the outbox on disk.
+    /// False where the store's database takes no writes any more, or is closed.
     #[must_use]
-    pub fn store_bytes(&self) -> u64 {
-        self.0.profiles.store().disk_bytes()
+    pub fn store_takes_writes(&self) -> bool {
+        let store = self.0.profiles.store();
+        store.is_ok_and(|store| store.takes_writes())
+    }
+
+    /// Lets go of the store, or goes on with it in a database opened again. What memory knows to be
+    /// unwritten stays so.
+    ///
+    /// # Errors
+    /// [`StoreError`]; without a store then.
+    pub fn exchange_store(&self, database: Option<Database>) -> Result<(), StoreError> {
+        self.0.profiles.exchange_store(None);
+        let store = database.map(Store::open).transpose()?;
+        self.0.profiles.exchange_store(store);
+        Ok(())
     }
 
     /// Generation of the rules in force.
@@ -350,7 +364,7 @@ impl Core {
             live.insert(id);
             each(&shared.lock().profile);
         });
-        self.0.profiles.store().profiles(|profile| {
+        self.0.profiles.store()?.profiles(|profile| {
             if !live.contains(&profile.id) {
                 each(&profile);
             }

@@ -163,7 +163,7 @@ impl Core {
         let from = self.0.cursor.lock().position();
         self.0
             .profiles
-            .store()
+            .store()?
             .dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
         let total = self.0.journal.durable().saturating_sub(from);
         let mut reader = self.0.journal.reader(from)?;

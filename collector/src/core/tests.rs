@@ -584,7 +584,7 @@ async fn keys_older_than_the_window_leave_the_store_also_where_restarts_come_mor
     }
     world.core().checkpoint(Extent::All).unwrap();
     let mut at_rest = 0;
-    let store = world.core().0.profiles.store();
+    let store = world.core().0.profiles.store().unwrap();
     store.dedup(|_, _| at_rest += 1).unwrap();
     assert!((24..=26).contains(&at_rest), "{at_rest} keys are left");
     assert!(store.reached().unwrap().len() <= 25, "the notes go as well");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
@@ -209,7 +209,8 @@ pub struct Profiles {
     stripes: Box<[Mutex<()>]>,
     /// Where [`Profiles::next_of_all`] goes on.
     hand: AtomicUsize,
-    store: Store,
+    /// None while the database is opened again.
+    store: RwLock<Option<Arc<Store>>>,
     hash_key: [u8; 16],
 }
 
@@ -222,15 +223,23 @@ impl Profiles {
             index: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             hand: AtomicUsize::new(0),
-            store,
+            store: RwLock::new(Some(Arc::new(store))),
             hash_key,
         }
     }
 
     /// The store behind.
-    #[must_use]
-    pub const fn store(&self) -> &Store {
-        &self.store
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`]
+    pub fn store(&self) -> Result<Arc<Store>, StoreError> {
+        self.store.read().clone().ok_or(StoreError::Closed)
+    }
+
+    /// Goes on with another handle to the same store, or with none: whoever needs it is then told
+    /// that it is closed.
+    pub fn exchange_store(&self, store: Option<Store>) {
+        *self.store.write() = store.map(Arc::new);
     }
 
     /// The key of an identifier.
@@ -255,7 +264,7 @@ impl Profiles {
         if let Some(found) = self.indexed(key) {
             return Ok(Some(found));
         }
-        self.store.identity(namespace, value)
+        self.store()?.identity(namespace, value)
     }
 
     /// What the index in memory says; None also where only the store knows.
@@ -278,7 +287,7 @@ impl Profiles {
         if let Some(found) = self.find(id) {
             return Ok(Some(found));
         }
-        let Some(stored) = self.store.profile(id)? else {
+        let Some(stored) = self.store()?.profile(id)? else {
             return Ok(None);
         };
         let shared = Shared::new(Live::loaded(stored));
@@ -483,7 +492,7 @@ mod tests {
             .push(namespace, Timestamp(0), "ada");
         let row = live.write(DueIndex::Exact).unwrap();
         drop(live);
-        profiles.store().write(vec![row], &[]).unwrap();
+        profiles.store().unwrap().write(vec![row], &[]).unwrap();
         assert!(!profiles.evict(id), "it is held");
         drop(shared);
         assert!(profiles.evict(id));

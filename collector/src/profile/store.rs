@@ -31,6 +31,11 @@ pub enum StoreError {
         "a row of the profile store does not parse; the data directory was written by another version or is damaged"
     )]
     Row,
+    /// A write failed, and the database is not open again yet.
+    #[error(
+        "the profile store is closed after a failed write; it is opened again when the disk has room"
+    )]
+    Closed,
 }
 
 /// Which form the rows have. Raised with every change of what a row, an index or a key holds:
@@ -322,10 +327,11 @@ impl Store {
         Ok(())
     }
 
-    /// Bytes on disk, journal of the store included.
+    /// False once a write failed, its own or that of anybody else in the database: it takes none
+    /// any more.
     #[must_use]
-    pub fn disk_bytes(&self) -> u64 {
-        self.database.disk_space().unwrap_or(0)
+    pub fn takes_writes(&self) -> bool {
+        self.database.persist(PersistMode::Buffer).is_ok()
     }
 
     /// Every profile row, for comparing states in tests and in `doctor`.

@@ -19,6 +19,7 @@ use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 pub use error::StartError;
+pub(super) use state::database;
 
 use super::ahead::Ahead;
 use super::control::AppControl;
@@ -26,6 +27,7 @@ use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
 use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::reload::{self, Reloads};
+use super::reopen::Reopening;
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin, Token};
 use crate::catalog::Catalog;
@@ -162,8 +164,14 @@ impl Gateway {
             token,
             settings.admin.clone(),
         ));
+        let reopening = Reopening {
+            core: core.clone(),
+            activation: activation.clone(),
+            catalogs: Arc::clone(&catalogs),
+            data_dir: settings.data_dir.clone(),
+        };
         let mut background = background::spawn(
-            &core,
+            reopening,
             &bad_rows,
             certificates,
             acme,

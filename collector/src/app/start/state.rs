@@ -1,6 +1,7 @@
 //! Opens all that is at rest in the data directory, in the order of the flow, and what reads it.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl AtRest<'_> {
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
-        let database = self.once_free(|| self.database()).await?;
+        let database = self.once_free(|| database(&settings.data_dir)).await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
@@ -138,14 +139,6 @@ impl AtRest<'_> {
             Arc::new(RealStorage),
             journal,
         )?)
-    }
-
-    fn database(&self) -> Result<Database, StartError> {
-        let path = self.settings.data_dir.join("state");
-        Database::builder(&path)
-            .cache_size(STORE_CACHE_BYTES)
-            .open()
-            .map_err(|error| StartError::Store { path, error })
     }
 
     /// Applies the given, else the configured, else the built-in catalog, where it is not the last one
@@ -239,6 +232,15 @@ impl AtRest<'_> {
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(self.clock) as Arc<dyn Clock>
     }
+}
+
+/// Opens the database of profiles and outbox.
+pub(in crate::app) fn database(data_dir: &Path) -> Result<Database, StartError> {
+    let path = data_dir.join("state");
+    Database::builder(&path)
+        .cache_size(STORE_CACHE_BYTES)
+        .open()
+        .map_err(|error| StartError::Store { path, error })
 }
 
 /// Journals the catalog in force where its record is not known to be there: it is new, or a kill

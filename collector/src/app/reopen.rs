@@ -1,0 +1,87 @@
+//! Opens the database of profiles and outbox again in the running process: after a write that
+//! failed, on a full disk, it takes no more. Memory stays as it is, the unwritten known as such; the
+//! outbox begins from what is at rest, as after a restart.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+use tidegate_activation::{Activation, ReopenError};
+
+use super::catalogs::Catalogs;
+use super::start::{StartError, database};
+use crate::catalog::check;
+use crate::core::Core;
+use crate::profile::store::StoreError;
+
+/// Room on the disk without which opening would only fail again, bytes.
+const ROOM_BYTES: u64 = 8 << 20;
+/// The old handles are gone when the last who works with them has ended: so often it is looked.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+const LOCK_TRIES: u32 = 1_000;
+
+/// What has to be opened again, and how.
+pub(super) struct Reopening {
+    pub(super) core: Core,
+    pub(super) activation: Activation,
+    pub(super) catalogs: Arc<Catalogs>,
+    pub(super) data_dir: PathBuf,
+}
+
+/// Why it is still closed.
+#[derive(Debug, thiserror::Error)]
+enum ReopeningError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Catalog(#[from] crate::catalog::store::StoreError),
+    #[error(transparent)]
+    Outbox(#[from] ReopenError),
+    #[error(transparent)]
+    Profiles(#[from] StoreError),
+    #[error("opening it panicked")]
+    Panicked,
+}
+
+impl Reopening {
+    /// Opens it again where it takes no writes and the disk has room.
+    pub(super) async fn look(&self) {
+        if self.core.store_takes_writes() || !self.has_room() {
+            return;
+        }
+        match self.reopen().await {
+            Ok(()) => tracing::info!("profiles and outbox are open again after a failed write"),
+            Err(error) => tracing::error!(%error, "profiles and outbox stay closed; tried again"),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        statvfs(&self.data_dir)
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_BYTES)
+    }
+
+    async fn reopen(&self) -> Result<(), ReopeningError> {
+        self.core.exchange_store(None)?;
+        self.activation.close().await;
+        let data_dir = self.data_dir.clone();
+        let open = move || {
+            let mut tries = LOCK_TRIES;
+            loop {
+                match database(&data_dir) {
+                    Err(error) if tries > 0 && error.is_locked() => tries -= 1,
+                    opened => return opened,
+                }
+                std::thread::sleep(LOCK_PAUSE);
+            }
+        };
+        let opened = tokio::task::spawn_blocking(open).await;
+        let database = opened.map_err(|_| ReopeningError::Panicked)??;
+        let destinations = self.catalogs.current()?.catalog.destinations;
+        let configs: Vec<_> = destinations.iter().map(check::config).collect();
+        self.activation.reopen(database.clone(), &configs)?;
+        // Last: once this one takes writes, nobody looks any more.
+        self.core.exchange_store(Some(database))?;
+        Ok(())
+    }
+}
