@@ -99,8 +99,15 @@ impl Core {
         ids
     }
 
+    /// Of what the others leave it of the budget.
     fn journal_is_half_full(&self) -> bool {
-        self.0.journal.stats().disk_bytes > self.0.settings.disk_budget / 2
+        let stats = self.0.journal.stats();
+        let room = self
+            .0
+            .settings
+            .disk_budget
+            .saturating_sub(stats.charged_bytes);
+        stats.disk_bytes > room / 2
     }
 
     fn write_batch(
@@ -139,7 +146,7 @@ impl Core {
         if rows.is_empty() && dedup.is_empty() {
             return Ok(0);
         }
-        self.0.profiles.store().write(rows, dedup)?;
+        self.0.profiles.store()?.write(rows, dedup)?;
         for taken in &taken {
             self.mark_written(taken);
         }
@@ -173,7 +180,7 @@ impl Core {
     /// Lets keys go that are older than the window, and from the store those that memory, which is
     /// bounded, let go.
     fn forget_old_keys(&self) -> Result<(), StoreError> {
-        let store = self.0.profiles.store();
+        let store = self.0.profiles.store()?;
         let now = self.0.clock.now();
         let window = i64::try_from(self.0.settings.dedup_window_ms).unwrap_or(i64::MAX);
         let begins = Timestamp(now.0.saturating_sub(window));
