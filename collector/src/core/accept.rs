@@ -215,7 +215,8 @@ impl Arrival<'_> {
         wanted: &Wanted<'_>,
         candidates: Candidates,
     ) -> Result<u64, Refused> {
-        let mut step = Step::new(self.core, self.rules, reservation, &self.source.name);
+        let step = Step::new(self.core, self.rules, reservation, &self.source.name);
+        let mut step = step.sent_by(&self.hit.identity);
         candidates
             .with_person(self.core, wanted, |person| self.fold(&mut step, person))
             .map_err(|_| Refused::Store)

@@ -3,12 +3,15 @@
 //! Every method leaves state and journal agreeing: what it changed in the profile is exactly what
 //! [`fold::record`] makes of the record it wrote.
 
+use std::borrow::Cow;
+
 use tidegate_event::consent::ConsentState;
+use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{
-    EventFold, Fold, ProfileMerged, Record, SessionEnd, SessionMerged, SessionRef, TransitionRef,
-    WakeUpFold,
+    EventFold, Fold, Namespace, ProfileMerged, Record, SessionEnd, SessionMerged, SessionRef,
+    TransitionRef, WakeUpFold,
 };
-use tidegate_event::{Change, Enriched, Identity, Timestamp};
+use tidegate_event::{Change, Enriched, Identity, Timestamp, VisitorId};
 use tidegate_journal::{Reservation, Ticket};
 
 use super::Core;
@@ -16,7 +19,7 @@ use super::rules::{Rules, Worker};
 use crate::pipeline::decide::{self, Decided, Moment};
 use crate::pipeline::record_json;
 use crate::profile::live::{CLEAN, Live};
-use crate::profile::{fold, merge};
+use crate::profile::{Profile, fold, merge};
 use crate::session;
 
 /// The writer of one hit's or one timer's records.
@@ -25,6 +28,8 @@ pub(super) struct Step<'a> {
     rules: &'a Rules,
     reservation: Reservation,
     source: &'a str,
+    /// As the hit names them; None of a timer.
+    sender: Option<&'a Identifiers<'a>>,
     now: Timestamp,
 }
 
@@ -48,8 +53,18 @@ impl<'a> Step<'a> {
             rules,
             reservation,
             source,
+            sender: None,
             now: core.0.clock.now(),
         }
+    }
+
+    /// For the records that the hit of `sender` brings about.
+    pub(super) fn sent_by(self, sender: &'a Identity<'a>) -> Self {
+        let sender = match sender {
+            Identity::Known(ids) => Some(ids),
+            Identity::Anonymous => None,
+        };
+        Self { sender, ..self }
     }
 
     /// An event without any identifier: no state, no segments.
@@ -368,7 +383,15 @@ impl<'a> Step<'a> {
     ) {
         self.settle(live, &ticket);
         let message_id = uuid::Uuid::from_u128(self.core.mint()).to_string();
-        let (anonymous_id, user_id) = (live.profile.anonymous_id(), live.profile.user_id());
+        let visitor = match &fold {
+            Fold::SessionStart(session) => Some(session.visitor),
+            Fold::SessionMerged(merged) => Some(merged.into.visitor),
+            Fold::SessionEnd(end) => Some(end.session.visitor),
+            _ => None,
+        };
+        let anonymous_id = self.anonymous_id(&live.profile, visitor);
+        let named = self.sender.and_then(|ids| ids.user_id.as_deref());
+        let user_id = live.profile.user_id().or(named.map(Cow::Borrowed));
         let record = Record {
             generation: self.rules.generation,
             decided_at: ticket.decided_at(),
@@ -390,6 +413,27 @@ impl<'a> Step<'a> {
             })
             .expect("a head is smaller than 4 GiB: its parts were bounded when it was reserved");
         ticket.fill(payload);
+    }
+
+    /// What the client calls `visitor`, or where it is about none, the profile's newest device. The
+    /// hit that opens a session is not folded yet, so its own word is looked at as well.
+    fn anonymous_id<'n>(
+        &'n self,
+        profile: &'n Profile,
+        visitor: Option<VisitorId>,
+    ) -> Option<Cow<'n, str>> {
+        let named = self.sender.and_then(|ids| ids.anonymous_id.as_deref());
+        let newest = || profile.anonymous_id().or(named.map(Cow::Borrowed));
+        let Some(visitor) = visitor else {
+            return newest();
+        };
+        if let Some(named) = named.filter(|named| VisitorId::of(named) == visitor) {
+            return Some(Cow::Borrowed(named));
+        }
+        let devices = profile.identifiers.iter();
+        let mut devices = devices.filter(|own| own.namespace == Namespace::AnonymousId);
+        let own = devices.find(|own| VisitorId::of(&own.value) == visitor);
+        own.map(|own| own.value).or_else(newest)
     }
 }
 

@@ -532,6 +532,30 @@ async fn identify_merges_the_device_into_the_person_and_keeps_memberships() {
 }
 
 #[tokio::test]
+async fn what_is_told_of_a_session_names_its_own_device() {
+    let world = World::new(12);
+    for device in ["phone", "laptop", "tablet"] {
+        world.hit(&TestHit::identify(device, "ada")).await;
+    }
+    world.advance(31 * MINUTE);
+    while world.core().fire_due(10).await.unwrap() > 0 {}
+    let end = world.core().journal().next_offset();
+    world.core().durable(end - 1).await.unwrap();
+    let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut reader = world.core().journal().reader(0).unwrap();
+    while let Some(frame) = reader.next().unwrap() {
+        let head = RecordView::read(frame.payload).unwrap().head;
+        if let Fold::SessionStart(_) | Fold::SessionEnd(_) = head.fold {
+            assert_eq!(head.user_id, Some("ada"), "{}", head.event);
+            let device = head.anonymous_id.expect("a device").to_owned();
+            told.entry(head.event.to_owned()).or_default().push(device);
+        }
+    }
+    assert_eq!(told["session_start"], ["phone", "laptop", "tablet"]);
+    assert_eq!(told["session_end"], ["phone", "laptop", "tablet"]);
+}
+
+#[tokio::test]
 async fn two_people_on_one_device_stay_two() {
     let world = World::new(6);
     world.hit(&TestHit::identify("shared", "ada")).await;
