@@ -32,6 +32,8 @@ use visitor::Visitor;
 
 const GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const DNT: HeaderName = HeaderName::from_static("dnt");
+/// A store that failed is opened again within seconds, where the disk has room.
+const STORE_RETRY_AFTER_S: u32 = 5;
 /// Events after which a long batch lets other connections have a turn.
 const EVENTS_PER_TURN: usize = 64;
 
@@ -131,7 +133,8 @@ const fn retry_after(refused: Refused) -> Option<u32> {
         Refused::Full { retry_after_s }
         | Refused::Unacknowledged { retry_after_s }
         | Refused::CopyPending { retry_after_s } => Some(retry_after_s),
-        Refused::Stopped | Refused::TooLarge | Refused::Store => None,
+        Refused::Store => Some(STORE_RETRY_AFTER_S),
+        Refused::Stopped | Refused::TooLarge => None,
     }
 }
 
