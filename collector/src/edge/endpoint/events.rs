@@ -1,7 +1,7 @@
 //! `POST /v1/events`: one event or a batch, each with its own result.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tidegate_event::Outcome;
 
@@ -26,7 +26,8 @@ pub(in crate::edge) async fn post<A: Accept, G: GeoLookup>(
     hit: &RawHit<'_>,
 ) -> Reply {
     let key = auth::write_key(hit);
-    let read = || native::read(hit.body, &terms.limits);
+    let salvaged = OnceLock::new();
+    let read = || native::read_or_salvage(hit.body, &salvaged, &terms.limits);
     match authenticated(edge, hit, key, hit.body, read) {
         Ok((sender, envelope)) => {
             let done = ingest(edge, terms, hit, &sender, envelope).await;

@@ -123,6 +123,14 @@ pub enum DecodeError {
         /// Offset in that member's text, roughly.
         at: usize,
     },
+    /// Bytes that are not UTF-8, or a control character that is not escaped.
+    #[error(
+        "the event holds bytes that are no text at byte {at}: UTF-8 is taken, with control characters escaped"
+    )]
+    NotText {
+        /// Offset of the first in the event's text.
+        at: usize,
+    },
 }
 
 impl DecodeError {
@@ -130,7 +138,7 @@ impl DecodeError {
     #[must_use]
     pub const fn path(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } | Self::TooLargeInBatch { .. } => "$",
+            Self::TooLarge { .. } | Self::TooLargeInBatch { .. } | Self::NotText { .. } => "$",
             Self::UnknownType => "type",
             Self::WrongType { path, .. }
             | Self::Missing { path }
@@ -152,7 +160,8 @@ impl DecodeError {
             | Self::UnknownType
             | Self::BadTimestamp { .. }
             | Self::TooDeep { .. }
-            | Self::BadValue { .. } => Outcome::Invalid,
+            | Self::BadValue { .. }
+            | Self::NotText { .. } => Outcome::Invalid,
         }
     }
 }

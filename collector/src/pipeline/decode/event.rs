@@ -8,7 +8,9 @@ use tidegate_event::{EventType, Hit, Json};
 
 use super::error::DecodeError;
 use super::fields::Fields;
-use super::{DEPTH_MAX, Decoded, ID_BYTES_MAX, Limits, MESSAGE_ID_BYTES_MAX, object, scalar};
+use super::{
+    DEPTH_MAX, Decoded, ID_BYTES_MAX, Limits, MESSAGE_ID_BYTES_MAX, Salvaged, object, scalar,
+};
 use crate::pipeline::members::Members;
 use crate::pipeline::tag_consent::TagConsent;
 
@@ -45,6 +47,15 @@ impl<'a> Sent<'a> {
     pub(super) fn anonymous_id(&self) -> Option<&str> {
         let fields = self.fields.as_ref().ok()?;
         fields.anonymous_id.as_str().filter(|id| !id.is_empty())
+    }
+
+    /// Makes it bad where it holds what is no text; says how many such places it has.
+    pub(super) fn mark(&mut self, salvaged: &Salvaged) -> usize {
+        let (faults, first) = salvaged.faults_of(self.raw);
+        if let Some(at) = first {
+            self.fields = Err(DecodeError::NotText { at });
+        }
+        faults
     }
 
     /// The second pass.

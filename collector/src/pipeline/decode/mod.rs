@@ -11,6 +11,7 @@ mod scalar;
 mod mend;
 mod object;
 mod event;
+mod salvage;
 pub mod native;
 pub mod pixel;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use tidegate_event::Hit;
 use event::{Sent, Shared};
 
 pub use error::{DecodeError, Unreadable};
+pub use salvage::Salvaged;
 
 /// Bounds on what is read; both are settings of the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,12 @@ impl<'a> Envelope<'a> {
     /// The anonymousIds as sent, also those of events that are bad for another reason.
     pub fn anonymous_ids(&self) -> impl Iterator<Item = &str> {
         self.sent.iter().filter_map(Sent::anonymous_id)
+    }
+
+    /// Makes the events bad that hold what is no text; false where such bytes stand outside of all.
+    fn mark(&mut self, salvaged: &Salvaged) -> bool {
+        let marked = self.sent.iter_mut().map(|sent| sent.mark(salvaged)).sum();
+        salvaged.is_all(marked)
     }
 
     /// Decodes each event when it is asked for, in the order sent.

@@ -2,6 +2,7 @@
 //! `context`, `sentAt`, `writeKey` and `channel` for all. Knows nothing of HTTP.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use serde_json::value::RawValue;
 use tidegate_event::Json;
@@ -9,7 +10,7 @@ use tidegate_event::Json;
 use super::error::Unreadable;
 use super::event::{self, Sent, Shared};
 use super::fields::{Batch, Fields};
-use super::{Envelope, Limits, object};
+use super::{Envelope, Limits, Salvaged, object};
 
 /// Reads a whole body.
 ///
@@ -19,6 +20,38 @@ pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Unreada
     let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8 {
         at: error.valid_up_to(),
     })?;
+    envelope(text, limits)
+}
+
+/// As [`read`], and where that fails for bytes that are no text, once more with the events bad in
+/// which they stand. `kept` holds what the envelope then borrows.
+///
+/// # Errors
+/// [`Unreadable`], where no event can be told apart, or the fault is in none.
+pub fn read_or_salvage<'a>(
+    body: &'a [u8],
+    kept: &'a OnceLock<Salvaged>,
+    limits: &Limits,
+) -> Result<Envelope<'a>, Unreadable> {
+    let unreadable = match read(body, limits) {
+        Err(error @ (Unreadable::NotUtf8 { .. } | Unreadable::NotJson { .. })) => error,
+        read => return read,
+    };
+    let Some(salvaged) = Salvaged::of(body) else {
+        return Err(unreadable);
+    };
+    let salvaged = kept.get_or_init(|| salvaged);
+    let Ok(mut envelope) = envelope(salvaged.text(), limits) else {
+        return Err(unreadable);
+    };
+    if envelope.mark(salvaged) {
+        Ok(envelope)
+    } else {
+        Err(unreadable)
+    }
+}
+
+fn envelope<'a>(text: &'a str, limits: &Limits) -> Result<Envelope<'a>, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if text.is_empty() {
         return Err(Unreadable::Empty);

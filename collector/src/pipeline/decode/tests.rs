@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 use base64::Engine;
 use proptest::prelude::*;
@@ -165,6 +166,43 @@ fn one_bad_event_never_harms_its_neighbours() {
     assert_eq!(mended.properties.raw, r#"{"a":"\ufffd"}"#);
     let text = mended.properties.value.get("a").and_then(Json::as_str);
     assert_eq!(text, Some("\u{fffd}"));
+}
+
+#[test]
+fn bytes_that_are_no_text_harm_only_their_event() {
+    let batch = |bad: &[u8]| {
+        let mut body =
+            br#"{"batch":[{"type":"track","event":"A","anonymousId":"a"},{"n":""#.to_vec();
+        body.extend_from_slice(bad);
+        body.extend_from_slice(
+            br#""},{"type":"track","event":"\u00e9\"","anonymousId":"b"}],"writeKey":"k"}"#,
+        );
+        body
+    };
+    for bad in [b"\xff".as_slice(), b"a\0", b"\xc3", b"\n\x80\xf0\x9f"] {
+        let (body, kept) = (batch(bad), OnceLock::new());
+        let envelope = native::read_or_salvage(&body, &kept, &LIMITS).unwrap();
+        assert_eq!(envelope.write_key.as_deref(), Some("k"));
+        let decoded: Vec<_> = envelope.decode().collect();
+        let hits: Vec<_> = decoded.iter().map(|event| event.hit.is_ok()).collect();
+        assert_eq!(hits, [true, false, true], "{bad:?}");
+        let reason = decoded[1].hit.as_ref().unwrap_err().to_string();
+        assert!(reason.contains("no text at byte"), "{reason}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_outside_of_the_events_make_the_request_unreadable() {
+    for body in [
+        b"{\"batch\":[{\"type\":\"page\"}],\"writeKey\":\"\xff\"}".as_slice(),
+        b"{\"batch\":[{\"type\":\"page\"}\xff]}",
+        b"\xff",
+        b"{\"batch\":[{\"type\":\"\xff",
+    ] {
+        let kept = OnceLock::new();
+        let unreadable = native::read_or_salvage(body, &kept, &LIMITS).unwrap_err();
+        assert!(matches!(unreadable, Unreadable::NotUtf8 { .. }), "{body:?}");
+    }
 }
 
 #[test]
@@ -584,7 +622,8 @@ fn any_json() -> impl Strategy<Value = String> {
 
 /// Whatever is decoded holds together: text and value agree, limits hold.
 fn check(body: &[u8]) {
-    let Ok(envelope) = native::read(body, &LIMITS) else {
+    let kept = OnceLock::new();
+    let Ok(envelope) = native::read_or_salvage(body, &kept, &LIMITS) else {
         return;
     };
     assert!(envelope.events() > 0);
