@@ -22,8 +22,11 @@ const FILE: &str = "CURSORS";
 /// Before the format version. A later format keeps this line and the checksum, so that it is told
 /// from damage.
 const HEADING: &str = "tidegate cursors ";
-/// The format this build writes, and the newest it reads.
-const FORMAT_VERSION: u32 = 1;
+/// The format this build writes, and the newest it reads. The first had no durable mark.
+const FORMAT_VERSION: u32 = 2;
+/// Begins the line that tells how far the journal was durable when the file was written: a segment
+/// that is missing since, or cut, is noticed by it.
+const DURABLE: &str = "durable ";
 
 /// Why a file's text cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,8 @@ pub struct CursorInfo {
 #[derive(Debug, Default)]
 pub(crate) struct CursorTable {
     entries: BTreeMap<String, Entry>,
+    /// As saved.
+    durable: u64,
     /// An entry came, went or changed its class since the file was written.
     changed: bool,
 }
@@ -147,13 +152,10 @@ impl CursorTable {
         required.map(|entry| entry.saved).min()
     }
 
-    /// The highest saved position: proof that every offset below it was durable.
+    /// The highest saved position or mark: proof that every offset below it was durable.
     pub(crate) fn highest_saved(&self) -> u64 {
-        self.entries
-            .values()
-            .map(|entry| entry.saved)
-            .max()
-            .unwrap_or(0)
+        let positions = self.entries.values().map(|entry| entry.saved);
+        positions.fold(self.durable, u64::max)
     }
 
     /// Everything below `oldest` is gone: best-effort cursors skip it, and it is counted.
@@ -215,17 +217,17 @@ impl CursorTable {
         Ok(entry.position.clone())
     }
 
-    fn is_dirty(&self) -> bool {
+    fn is_dirty(&self, durable: u64) -> bool {
         let moved = |entry: &Entry| {
             entry.class != CursorClass::Ephemeral
                 && entry.position.load(Ordering::Acquire) != entry.saved
         };
-        self.changed || self.entries.values().any(moved)
+        self.changed || self.durable != durable || self.entries.values().any(moved)
     }
 
     /// The file's text, and the positions it tells.
-    fn encode(&self) -> (String, Vec<(String, u64)>) {
-        let mut text = format!("{HEADING}{FORMAT_VERSION}\n");
+    fn encode(&self, durable: u64) -> (String, Vec<(String, u64)>) {
+        let mut text = format!("{HEADING}{FORMAT_VERSION}\n{DURABLE}{durable}\n");
         let mut positions = Vec::new();
         for (name, entry) in &self.entries {
             if entry.class == CursorClass::Ephemeral {
@@ -246,14 +248,22 @@ impl CursorTable {
         let (heading, entries) = lines.split_once('\n').ok_or(Fault::Damaged)?;
         let version = heading.strip_prefix(HEADING);
         match version.and_then(|version| version.parse().ok()) {
-            Some(FORMAT_VERSION) => Self::read(entries).ok_or(Fault::Damaged),
+            Some(1) => Self::read(entries, 0).ok_or(Fault::Damaged),
+            Some(FORMAT_VERSION) => {
+                let (mark, entries) = entries.split_once('\n').ok_or(Fault::Damaged)?;
+                let durable = mark.strip_prefix(DURABLE).and_then(|n| n.parse().ok());
+                Self::read(entries, durable.ok_or(Fault::Damaged)?).ok_or(Fault::Damaged)
+            }
             Some(version) if version > FORMAT_VERSION => Err(Fault::Newer(version)),
             Some(_) | None => Err(Fault::Damaged),
         }
     }
 
-    fn read(entries: &str) -> Option<Self> {
-        let mut table = Self::default();
+    fn read(entries: &str, durable: u64) -> Option<Self> {
+        let mut table = Self {
+            durable,
+            ..Self::default()
+        };
         for line in entries.lines().take(CURSORS_MAX) {
             let mut words = line.split(' ');
             let class = CursorClass::parse(words.next()?)?;
@@ -317,7 +327,7 @@ impl CursorTable {
 
     /// The text of the file without the cursor `name`; `None` when there is no such cursor.
     pub(crate) fn without(mut self, name: &str) -> Option<String> {
-        self.remove(name).then(|| self.encode().0)
+        self.remove(name).then(|| self.encode(self.durable).0)
     }
 }
 
@@ -360,13 +370,14 @@ impl Core {
     /// Those of the storage; tried again with the next round.
     pub(crate) fn save_cursors(&self) -> Result<(), FileError> {
         let _one_writer = self.cursor_file.lock();
+        let durable = self.durable();
         let (text, positions) = {
             let mut cursors = self.cursors.lock();
-            if !cursors.is_dirty() {
+            if !cursors.is_dirty(durable) {
                 return Ok(());
             }
             cursors.changed = false;
-            cursors.encode()
+            cursors.encode(durable)
         };
         let written = CursorTable::write(self.storage.as_ref(), &self.data_dir, &text);
         let mut cursors = self.cursors.lock();
@@ -374,6 +385,7 @@ impl Core {
             cursors.changed = true;
             return written;
         }
+        cursors.durable = durable;
         for (name, position) in positions {
             if let Some(entry) = cursors.entries.get_mut(&name) {
                 entry.saved = position;
@@ -397,7 +409,7 @@ mod tests {
 
     #[test]
     fn saved_cursors_read_back_without_the_ephemeral_ones() {
-        let read = CursorTable::decode(&table().encode().0).unwrap();
+        let read = CursorTable::decode(&table().encode(5).0).unwrap();
         let infos = read.infos(10);
         assert_eq!(
             infos
@@ -414,8 +426,18 @@ mod tests {
     }
 
     #[test]
+    fn the_durable_mark_reads_back_and_a_file_of_before_there_was_one_is_read() {
+        let read = CursorTable::decode(&table().encode(12).0).unwrap();
+        assert_eq!(read.highest_saved(), 12);
+        let lines = format!("{HEADING}1\nrequired 7 0 0 kafka\n");
+        let crc = crc32fast::hash(lines.as_bytes());
+        let read = CursorTable::decode(&format!("{lines}crc {crc:08x}\n")).unwrap();
+        assert_eq!(read.highest_saved(), 7);
+    }
+
+    #[test]
     fn a_damaged_file_is_noticed() {
-        let text = table().encode().0;
+        let text = table().encode(5).0;
         for at in 0..text.len() - 1 {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;

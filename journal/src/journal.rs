@@ -95,7 +95,7 @@ impl Journal {
         Ok(())
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
     }
 

@@ -54,6 +54,8 @@ fn a_disk_that_fails_while_preparing_is_not_fatal() {
     ] {
         let failures = journal.stats().prepare_failures;
         for _ in 0..100 {
+            // So that it is not the cursor file that meets the fault.
+            journal.core().save_cursors().unwrap();
             storage.fail(operation, 0);
             journal.prepare_step();
             if journal.stats().prepare_failures > failures {
