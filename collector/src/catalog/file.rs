@@ -184,8 +184,9 @@ fn segment(section: Section<'_>, names: &mut Vec<String>) -> Option<Entry<Segmen
     section.duration("wake_up_max_delay", &mut delay_ms, MINUTE..=30 * DAY);
     let path = section.path_of("");
     section.finish();
-    let (name, place) = name?;
     let when = when?;
+    // Without its name it is refused all the same; what else is wrong is told at once.
+    let (name, place) = name.unwrap_or_else(|| (path.clone(), when.place().clone()));
     Some(Entry {
         value: Segment {
             name,

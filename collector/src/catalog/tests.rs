@@ -279,6 +279,17 @@ fn mistakes_of_every_section_are_told_at_once() {
 }
 
 #[test]
+fn a_segment_without_a_name_is_told_of_its_condition_as_well() {
+    let text = "[[segment]]\nwhen = 'event.nme == 1'\n[[segment]]\nwhen = 'event.nme == 2'\n";
+    let faults = faults(text);
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    for line in [2, 4] {
+        let of_it = |fault: &&String| fault.contains(&format!(":{line}:")) && fault.contains("nme");
+        assert_eq!(faults.iter().filter(of_it).count(), 1, "{faults:?}");
+    }
+}
+
+#[test]
 fn an_expression_fault_points_into_the_file_whatever_the_quotes() {
     let cases = [
         ("when = 'event.name == \"x\" && nope == \"y\"'", 3, 30),
