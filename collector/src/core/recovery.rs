@@ -30,7 +30,9 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The journal's tail.
-    #[error("cannot replay the journal: {0}")]
+    #[error(
+        "cannot replay the journal: {0}; put the missing or damaged segment file back, or start with an empty data_dir: profiles and sessions begin anew then"
+    )]
     Read(#[from] ReadError),
     /// A record of it.
     #[error("cannot replay the journal record at offset {offset}: {error}")]
