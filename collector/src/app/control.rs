@@ -18,9 +18,6 @@ use crate::catalog::change::Applied;
 use crate::core::Core;
 use crate::recent::{RecentOutcome, RecentOutcomes};
 
-/// Bytes of the smallest useful reservation: readiness asks for room like a hit would.
-const PROBE_BYTES: usize = 4_096;
-
 pub(super) struct AppControl {
     pub(super) core: Core,
     pub(super) catalogs: Arc<Catalogs>,
@@ -40,7 +37,7 @@ impl Control for AppControl {
         }
         if let Some(fatal) = self.core.journal().failure() {
             reasons.push(format!("the journal failed: {fatal}"));
-        } else if let Err(full) = self.core.journal().reserve(PROBE_BYTES, 1) {
+        } else if let Err(full) = self.core.room() {
             reasons.push(format!("the journal has no room: {full}"));
         }
         Readiness {

@@ -10,7 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::consent::ConsentState;
 use tidegate_event::record::{EventFold, SessionRef};
 use tidegate_event::{Enriched, EventType, Identity, Json, VisitorId};
-use tidegate_journal::Reservation;
+use tidegate_journal::{Full, Reservation};
 use uuid::Uuid;
 
 use super::Core;
@@ -27,6 +27,8 @@ use crate::session::{self, Assignment, Caps, assign};
 const RECORDS_MAX: usize = 6;
 /// Bytes of a record beside what the client sent and the transitions.
 const RECORD_BASE_BYTES: usize = 4_096;
+/// What a client sends with a page view.
+const SMALL_HIT_BYTES: usize = 1_024;
 /// Copies that meet an unsettled claim look again so often; a claim lasts microseconds.
 const PENDING_TRIES: u32 = 10_000;
 
@@ -70,6 +72,15 @@ pub enum Refused {
     /// The profile store failed to answer.
     #[error("the profile store failed")]
     Store,
+}
+
+/// Room for an event's own record, of which `sent` bytes are the client's, and for all that it may
+/// bring about.
+fn record_bytes(rules: &Rules, sent: usize) -> (usize, usize) {
+    let transitions = rules.transition_bytes_max();
+    let record = RECORD_BASE_BYTES + sent + transitions;
+    let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions);
+    (record, system)
 }
 
 impl Core {
@@ -132,12 +143,10 @@ impl Core {
             // In the head as well as in the JSON.
             + hit.hit.traits.raw.len()
             + hit.hit.name.len();
-        let transitions = rules.transition_bytes_max();
-        let record = RECORD_BASE_BYTES + sent + transitions;
+        let (record, system) = record_bytes(rules, sent);
         if record > self.0.settings.record_bytes_max {
             return Err(Refused::TooLarge);
         }
-        let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions);
         self.0
             .journal
             .reserve(record + system, RECORDS_MAX)
@@ -146,6 +155,16 @@ impl Core {
                     .unwrap_or(1)
                     .max(1),
             })
+    }
+
+    /// Asks the journal for the room of a small hit, and gives it back.
+    ///
+    /// # Errors
+    /// [`Full`]: such a hit would be refused now.
+    pub fn room(&self) -> Result<(), Full> {
+        let (record, system) = record_bytes(&self.0.rules.load(), SMALL_HIT_BYTES);
+        let room = self.0.journal.reserve(record + system, RECORDS_MAX);
+        room.map(drop)
     }
 
     /// What makes two copies one event: the client's message id; without it, everything that
