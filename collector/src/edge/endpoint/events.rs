@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderName;
 use tidegate_event::Outcome;
 
 use crate::bad_rows::BadRow;
@@ -19,6 +20,9 @@ use crate::edge::terms::Terms;
 use crate::pipeline::decode::{Envelope, Unreadable, native};
 use crate::pipeline::enrich::GeoLookup;
 
+/// As RudderStack's SDKs say it.
+const SENT_AT: HeaderName = HeaderName::from_static("sentat");
+
 /// Answers with a result for each event, or refuses the request as a whole.
 pub(in crate::edge) async fn post<A: Accept, G: GeoLookup>(
     edge: &Edge<A, G>,
@@ -27,7 +31,10 @@ pub(in crate::edge) async fn post<A: Accept, G: GeoLookup>(
 ) -> Reply {
     let key = auth::write_key(hit);
     let salvaged = OnceLock::new();
-    let read = || native::read_or_salvage(hit.body, &salvaged, &terms.limits);
+    let read = || {
+        let envelope = native::read_or_salvage(hit.body, &salvaged, &terms.limits)?;
+        Ok(envelope.or_sent_at(hit.header(SENT_AT)))
+    };
     match authenticated(edge, hit, key, hit.body, read) {
         Ok((sender, envelope)) => {
             let done = ingest(edge, terms, hit, &sender, envelope).await;

@@ -19,7 +19,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use tidegate_event::Hit;
+use tidegate_event::{Hit, Json};
 
 use event::{Sent, Shared};
 
@@ -74,6 +74,18 @@ impl<'a> Envelope<'a> {
     fn mark(&mut self, salvaged: &Salvaged) -> bool {
         let marked = self.sent.iter_mut().map(|sent| sent.mark(salvaged)).sum();
         salvaged.is_all(marked)
+    }
+
+    /// When the request says it was sent, where neither batch nor event says it. What is no time
+    /// says nothing.
+    #[must_use]
+    pub fn or_sent_at(mut self, header: Option<&'a str>) -> Self {
+        let said = self.shared.sent_at.take();
+        let said = said.filter(|said| *said != Json::Null);
+        let header = header.map(|text| Json::Str(Cow::Borrowed(text)));
+        let header = header.filter(|time| scalar::time(time, "SentAt").is_ok());
+        self.shared.sent_at = said.or(header);
+        self
     }
 
     /// Decodes each event when it is asked for, in the order sent.

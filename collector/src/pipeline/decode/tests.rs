@@ -388,6 +388,23 @@ fn a_bad_batch_time_harms_only_events_without_their_own() {
 }
 
 #[test]
+fn a_header_says_when_it_was_sent_where_the_body_does_not() {
+    let at = |body: &str, header| {
+        let envelope = read(body).unwrap().or_sent_at(header);
+        let hits: Vec<_> = envelope.decode().map(|event| event.hit.unwrap()).collect();
+        hits.iter().map(|hit| hit.sent_at).collect::<Vec<_>>()
+    };
+    let header = Some("2026-11-22T12:00:00Z");
+    let said = Some(Timestamp(1_795_348_800_000));
+    assert_eq!(at(r#"{"type":"page"}"#, header), [said]);
+    let batch = r#"{"batch":[{"type":"page"},{"type":"page","sentAt":1}]}"#;
+    assert_eq!(at(batch, header), [said, Some(Timestamp(1))]);
+    let dated = r#"{"batch":[{"type":"page"}],"sentAt":2}"#;
+    assert_eq!(at(dated, header), [Some(Timestamp(2))]);
+    assert_eq!(at(r#"{"type":"page"}"#, Some("soon")), [None]);
+}
+
+#[test]
 fn duplicate_members_count_once_and_the_last_wins() {
     let body = r#"{"type":"page","type":"track","event":"a","event":"b",
         "properties":{"x":1},"properties":{"x":2,"x":3}}"#;
