@@ -3,7 +3,8 @@
 //! Understood, the strictest word winning: `true` or `false`; `{"granted": bool}`; Google's names
 //! (`{"analytics_storage": "granted" | "denied", "ad_storage": ...}`) and short ones (`analytics`,
 //! `ads`, `marketing`, `advertising`); Segment's `{"categoryPreferences": {"Analytics": bool, ...}}`.
-//! Analytics denied is a refusal. Only advertising denied keeps the visit and shares nothing.
+//! Analytics denied is a refusal. Only advertising denied keeps the visit and shares nothing. A word
+//! that we do not know is no grant: it counts as a denial of what it is said of.
 
 use tidegate_event::Json;
 
@@ -22,13 +23,13 @@ impl TagConsent {
     /// Reads an event's context; None without a signal that we know.
     pub(crate) fn read(context: &Json<'_>) -> Option<Self> {
         let consent = context.get("consent")?;
-        match verdict(consent) {
-            Some(true) => return Some(Self::Granted),
-            Some(false) => return Some(Self::Refused),
-            None => {}
-        }
         let Json::Object(members) = consent else {
-            return None;
+            let granted = verdict(consent)?;
+            return Some(if granted {
+                Self::Granted
+            } else {
+                Self::Refused
+            });
         };
         let preferences = match consent.get("categoryPreferences") {
             Some(Json::Object(preferences)) => preferences.as_slice(),
@@ -61,17 +62,13 @@ impl TagConsent {
     }
 }
 
+/// None where nothing is said.
 fn verdict(value: &Json<'_>) -> Option<bool> {
     match value {
+        Json::Null => None,
         Json::Bool(granted) => Some(*granted),
-        Json::Str(word) if word.eq_ignore_ascii_case("granted") => Some(true),
-        Json::Str(word) if word.eq_ignore_ascii_case("denied") => Some(false),
-        Json::Str(_)
-        | Json::Null
-        | Json::Int(_)
-        | Json::Float(_)
-        | Json::Array(_)
-        | Json::Object(_) => None,
+        Json::Str(word) => Some(word.eq_ignore_ascii_case("granted")),
+        Json::Int(_) | Json::Float(_) | Json::Array(_) | Json::Object(_) => Some(false),
     }
 }
 
@@ -85,8 +82,11 @@ mod tests {
         for (consent, expected) in [
             ("null", None),
             ("{}", None),
-            ("\"yes\"", None),
-            (r#"{"granted":1}"#, None),
+            ("\"yes\"", Some(Refused)),
+            ("1", Some(Refused)),
+            (r#"{"granted":1}"#, Some(Refused)),
+            (r#"{"granted":"no"}"#, Some(Refused)),
+            (r#"{"granted":null}"#, None),
             (r#"{"functional":"denied"}"#, None),
             ("true", Some(Granted)),
             ("false", Some(Refused)),
