@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_collector::clock::{Clock, SystemClock};
-use tidegate_journal::storage::{LockError, LockGuard, Storage, StorageFile};
+use tidegate_journal::storage::{LockError, LockGuard, Storage, StorageDir, StorageFile};
 
 /// Names and lengths of files without content. Good for a journal that is only written.
 #[derive(Debug, Default)]
@@ -24,6 +24,15 @@ struct Length(AtomicU64);
 struct Unlocked;
 
 impl LockGuard for Unlocked {}
+
+#[derive(Debug)]
+struct NoDirectory;
+
+impl StorageDir for NoDirectory {
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
 
 impl Nowhere {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<PathBuf, Arc<Length>>) -> T) -> T {
@@ -71,8 +80,8 @@ impl Storage for Nowhere {
         self.with(|files| files.remove(path));
         Ok(())
     }
-    fn sync_dir(&self, _: &Path) -> Result<()> {
-        Ok(())
+    fn open_dir(&self, _: &Path) -> Result<Arc<dyn StorageDir>> {
+        Ok(Arc::new(NoDirectory))
     }
     fn lock(&self, _: &Path) -> std::result::Result<Box<dyn LockGuard>, LockError> {
         Ok(Box::new(Unlocked))

@@ -168,7 +168,7 @@ impl Core {
         self.storage
             .rename(&spare.path, &path)
             .at("rename", &spare.path)?;
-        self.storage.sync_dir(&self.dir).at("sync", &self.dir)?;
+        self.opened_dir.sync().at("sync", &self.dir)?;
         writer.file = spare.file;
         writer.base = base;
         writer.salt = spare.salt;

@@ -20,13 +20,15 @@ use crate::preparer::Spare;
 use crate::queue::Queue;
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
-use crate::storage::{LockGuard, Storage};
+use crate::storage::{LockGuard, Storage, StorageDir};
 use crate::waiters::Waiters;
 
 pub(crate) struct Core {
     pub(crate) storage: Arc<dyn Storage>,
     /// Where the segments are.
     pub(crate) dir: PathBuf,
+    /// The same, open: a process with no descriptor left can still roll to its next segment.
+    pub(crate) opened_dir: Arc<dyn StorageDir>,
     /// Where the cursor file is.
     pub(crate) data_dir: PathBuf,
     pub(crate) settings: Settings,

@@ -20,7 +20,7 @@ use crate::recovery::{Recovered, recover};
 use crate::segment::id_text;
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
-use crate::storage::{LockError, LockGuard, Storage};
+use crate::storage::{LockError, LockGuard, Storage, StorageDir};
 use crate::ticket::{Reservation, ReserveWait};
 use crate::wait::{OnFatal, WaitDurable, WaitPast};
 use crate::waiters::Waiters;
@@ -72,7 +72,8 @@ impl Journal {
             .create_dir(&segments_dir)
             .at("create", &segments_dir)?;
         let recovered = recover(storage.as_ref(), dir, &segments_dir, &settings)?;
-        let core = assemble(dir, storage, settings, recovered, lock);
+        let opened_dir = storage.open_dir(&segments_dir).at("open", &segments_dir)?;
+        let core = assemble((dir, opened_dir), storage, settings, recovered, lock);
         core.count_room(None, None);
         let handle = Handle {
             core: Arc::new(core),
@@ -319,7 +320,7 @@ pub(crate) fn lock_dir(storage: &dyn Storage, dir: &Path) -> Result<Box<dyn Lock
 }
 
 fn assemble(
-    dir: &Path,
+    (dir, opened_dir): (&Path, Arc<dyn StorageDir>),
     storage: Arc<dyn Storage>,
     settings: Settings,
     recovered: Recovered,
@@ -348,6 +349,7 @@ fn assemble(
     Core {
         storage,
         dir: segments_dir,
+        opened_dir,
         data_dir: dir.to_owned(),
         settings,
         journal: active.header.journal,

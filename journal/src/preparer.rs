@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::error::{At, FileError, FullReason};
 use crate::log::segment_path;
 use crate::segment::HEADER_BLOCK_BYTES;
-use crate::storage::{DIRECT_BYTES, Storage, StorageFile};
+use crate::storage::{DIRECT_BYTES, Storage, StorageDir, StorageFile};
 
 /// How often the preparer looks without being rung: the lag of saved cursors, and how soon a
 /// full disk is tried again.
@@ -100,7 +100,7 @@ impl Core {
             if self.spares.lock().len() < SPARES {
                 let spare = fill_spare(
                     self.storage.as_ref(),
-                    &self.dir,
+                    (&self.dir, self.opened_dir.as_ref()),
                     self.settings.segment_bytes,
                     || self.chores.lock().stop,
                 )?;
@@ -136,11 +136,11 @@ impl Core {
 /// Those of the storage; what was written is removed.
 pub(crate) fn fill_spare(
     storage: &dyn Storage,
-    dir: &Path,
+    dir: (&Path, &dyn StorageDir),
     bytes: u64,
     stop: impl Fn() -> bool,
 ) -> Result<Option<Spare>, FileError> {
-    let path = dir.join(FILLING);
+    let path = dir.0.join(FILLING);
     let filled = zero_fill(storage, &path, bytes, stop);
     match filled {
         Ok(Some(file)) => name_spare(storage, dir, &path, file).map(Some),
@@ -190,7 +190,7 @@ fn zero_fill(
 /// Those of the storage.
 pub(crate) fn name_spare(
     storage: &dyn Storage,
-    dir: &Path,
+    (dir, opened): (&Path, &dyn StorageDir),
     from: &Path,
     file: Arc<dyn StorageFile>,
 ) -> Result<Spare, FileError> {
@@ -199,7 +199,7 @@ pub(crate) fn name_spare(
     let path = dir.join(format!("{:016x}.spare", random as u64));
     let bytes = file.len().at("measure", from)?;
     storage.rename(from, &path).at("rename", from)?;
-    storage.sync_dir(dir).at("sync", dir)?;
+    opened.sync().at("sync", dir)?;
     Ok(Spare {
         file,
         path,

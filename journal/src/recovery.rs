@@ -187,8 +187,12 @@ pub(crate) fn begin(
 ) -> Result<Found, FileError> {
     let spare = match spare {
         Some(spare) => spare,
-        None => fill_spare(storage, dir, settings.segment_bytes, || false)?
-            .expect("nobody stops the first segment"),
+        None => {
+            let opened = storage.open_dir(dir).at("open", dir)?;
+            let dir = (dir, opened.as_ref());
+            fill_spare(storage, dir, settings.segment_bytes, || false)?
+                .expect("nobody stops the first segment")
+        }
     };
     let header = match after {
         Some(header) => SegmentHeader {

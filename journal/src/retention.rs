@@ -61,14 +61,15 @@ impl Core {
         let fits = segment.bytes == self.settings.segment_bytes;
         if reuse && fits && self.spares.lock().is_empty() {
             let file = self.storage.open(&path).at("open", &path)?;
-            let spare = name_spare(self.storage.as_ref(), &self.dir, &path, file)?;
+            let dir = (self.dir.as_path(), self.opened_dir.as_ref());
+            let spare = name_spare(self.storage.as_ref(), dir, &path, file)?;
             self.spares.lock().push_back(spare);
         } else {
             match self.storage.remove(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 result => result.at("remove", &path)?,
             }
-            self.storage.sync_dir(&self.dir).at("sync", &self.dir)?;
+            self.opened_dir.sync().at("sync", &self.dir)?;
         }
         self.log.lock().leaving = None;
         Ok(())

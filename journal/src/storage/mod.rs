@@ -60,11 +60,18 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// Those of the system.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Keeps a directory open, so that syncing it later cannot fail for want of a descriptor.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn open_dir(&self, dir: &Path) -> io::Result<Arc<dyn StorageDir>>;
     /// Makes creations, renames and removals in `dir` durable.
     ///
     /// # Errors
     /// Those of the system.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
     /// Takes the exclusive lock on `path`, held until the guard is dropped or the process ends.
     ///
     /// # Errors
@@ -77,6 +84,15 @@ pub trait Storage: Send + Sync + fmt::Debug {
     fn entropy(&self) -> io::Result<u128>;
     /// Microseconds since some fixed point, for measuring only.
     fn monotonic_us(&self) -> u64;
+}
+
+/// An open directory.
+pub trait StorageDir: Send + Sync + fmt::Debug {
+    /// Makes creations, renames and removals in it durable.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file.

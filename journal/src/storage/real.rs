@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustix::fs::{Advice, FlockOperation, OFlags, fadvise, fcntl_getfl, fcntl_setfl, flock};
 
-use super::{LockError, LockGuard, Storage, StorageFile};
+use super::{LockError, LockGuard, Storage, StorageDir, StorageFile};
 
 /// The file system of the machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +21,9 @@ struct RealFile(File);
 /// Writes around the page cache until the file system says that it cannot.
 #[derive(Debug)]
 struct UncachedFile(RealFile);
+
+#[derive(Debug)]
+struct RealDir(File);
 
 #[derive(Debug)]
 struct RealLock(#[expect(dead_code, reason = "the lock lives as long as the descriptor")] File);
@@ -82,8 +85,8 @@ impl Storage for RealStorage {
         std::fs::remove_file(path)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+    fn open_dir(&self, dir: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(Arc::new(RealDir(File::open(dir)?)))
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
@@ -124,6 +127,12 @@ impl Storage for RealStorage {
     fn monotonic_us(&self) -> u64 {
         static START: OnceLock<Instant> = OnceLock::new();
         u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl StorageDir for RealDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
     }
 }
 

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
-use super::{LockError, LockGuard, Storage, StorageFile};
+use super::{LockError, LockGuard, Storage, StorageDir, StorageFile};
 
 const SECTOR_BYTES: usize = 512;
 
@@ -33,6 +34,8 @@ pub enum Operation {
     Create,
     /// [`Storage::rename`].
     Rename,
+    /// [`StorageDir::sync`].
+    SyncDir,
 }
 
 #[derive(Debug)]
@@ -47,6 +50,7 @@ struct World {
     clock_us: u64,
     steps_to_power_loss: Option<u64>,
     space_bytes: Option<u64>,
+    descriptors_left: bool,
     fault: Option<(Operation, u64)>,
     syncs: u64,
 }
@@ -73,6 +77,13 @@ struct SimulatedFile {
 }
 
 #[derive(Debug)]
+struct SimulatedDir {
+    world: Arc<Mutex<World>>,
+    path: PathBuf,
+    epoch: u64,
+}
+
+#[derive(Debug)]
 struct SimulatedLock {
     world: Arc<Mutex<World>>,
     path: PathBuf,
@@ -94,6 +105,7 @@ impl SimulatedStorage {
             clock_us: 0,
             steps_to_power_loss: None,
             space_bytes: None,
+            descriptors_left: true,
             fault: None,
             syncs: 0,
         };
@@ -126,6 +138,12 @@ impl SimulatedStorage {
     /// Most bytes that all files may have; growing past it fails with ENOSPC. `None`: no limit.
     pub fn limit_space(&self, bytes: Option<u64>) {
         self.world.lock().space_bytes = bytes;
+    }
+
+    /// While `true`, the process has all the files open that it may (EMFILE): what is open already
+    /// works, nothing more can be opened.
+    pub fn exhaust_descriptors(&self, exhausted: bool) {
+        self.world.lock().descriptors_left = !exhausted;
     }
 
     /// Damages one synced bit of a file: rot, not a crash. Nothing happens past its end.
@@ -198,6 +216,14 @@ impl World {
         }
     }
 
+    fn may_open(&self) -> io::Result<()> {
+        if self.descriptors_left {
+            Ok(())
+        } else {
+            Err(Errno::MFILE.into())
+        }
+    }
+
     fn used(&self) -> u64 {
         self.names
             .values()
@@ -209,6 +235,7 @@ impl World {
         self.epoch += 1;
         self.steps_to_power_loss = None;
         self.fault = None;
+        self.descriptors_left = true;
         self.locked.clear();
     }
 
@@ -312,6 +339,7 @@ impl Storage for SimulatedStorage {
         let mut world = self.world.lock();
         let epoch = world.epoch;
         world.step(epoch)?;
+        world.may_open()?;
         world.may_fail(Operation::Create)?;
         let file = world.files.len();
         world.files.push(Content::default());
@@ -330,6 +358,7 @@ impl Storage for SimulatedStorage {
         let mut world = self.world.lock();
         let epoch = world.epoch;
         world.step(epoch)?;
+        world.may_open()?;
         let file = *world.names.get(path).ok_or_else(missing)?;
         Ok(Arc::new(SimulatedFile {
             world: self.world.clone(),
@@ -372,25 +401,14 @@ impl Storage for SimulatedStorage {
         Ok(())
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut world = self.world.lock();
-        let epoch = world.epoch;
-        world.step(epoch)?;
-        let (inside, outside) =
-            std::mem::take(&mut world.unsynced)
-                .into_iter()
-                .partition(|change| {
-                    let (DirChange::Create(path, _)
-                    | DirChange::Rename(path, _)
-                    | DirChange::Remove(path)) = change;
-                    path.parent() == Some(dir)
-                });
-        world.unsynced = outside;
-        let inside: Vec<DirChange> = inside;
-        for change in inside {
-            world.apply(change);
-        }
-        Ok(())
+    fn open_dir(&self, dir: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        let world = self.world.lock();
+        world.may_open()?;
+        Ok(Arc::new(SimulatedDir {
+            world: self.world.clone(),
+            path: dir.to_owned(),
+            epoch: world.epoch,
+        }))
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn LockGuard>, LockError> {
@@ -417,6 +435,29 @@ impl Storage for SimulatedStorage {
         let mut world = self.world.lock();
         world.clock_us += 1;
         world.clock_us
+    }
+}
+
+impl StorageDir for SimulatedDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.world.lock();
+        world.step(self.epoch)?;
+        world.may_fail(Operation::SyncDir)?;
+        let (inside, outside) =
+            std::mem::take(&mut world.unsynced)
+                .into_iter()
+                .partition(|change| {
+                    let (DirChange::Create(path, _)
+                    | DirChange::Rename(path, _)
+                    | DirChange::Remove(path)) = change;
+                    path.parent() == Some(&self.path)
+                });
+        world.unsynced = outside;
+        let inside: Vec<DirChange> = inside;
+        for change in inside {
+            world.apply(change);
+        }
+        Ok(())
     }
 }
 

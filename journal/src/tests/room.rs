@@ -51,6 +51,7 @@ fn a_disk_that_fails_while_preparing_is_not_fatal() {
         Operation::Write,
         Operation::Sync,
         Operation::Rename,
+        Operation::SyncDir,
     ] {
         let failures = journal.stats().prepare_failures;
         for _ in 0..100 {
@@ -72,6 +73,41 @@ fn a_disk_that_fails_while_preparing_is_not_fatal() {
     }
     let count = read_all(&journal, 0).len() as u64;
     assert_eq!(count, journal.durable());
+}
+
+#[test]
+fn with_no_descriptor_left_it_rolls_to_the_segment_that_is_ready_then_refuses_and_resumes() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    storage.exhaust_descriptors(true);
+    let (taken, reason) = fill_up(&journal);
+    assert_eq!(reason, FullReason::Disk);
+    let in_one_segment = small().segment_bytes / 1_000;
+    assert!(taken > in_one_segment, "it rolled: {taken}");
+    assert!(journal.failure().is_none());
+
+    storage.exhaust_descriptors(false);
+    journal.prepare_step();
+    commit_many(&journal, 50);
+    assert_eq!(read_all(&journal, 0).len() as u64, taken + 50);
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_after_a_roll_is_fatal() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    storage.fail(Operation::SyncDir, 0);
+    loop {
+        fill(&journal, NOW, &record(journal.next_offset()));
+        match journal.commit_step() {
+            Step::Committed => {}
+            step => {
+                assert_eq!(step, Step::Ended);
+                break;
+            }
+        }
+    }
+    assert!(journal.failure().is_some());
 }
 
 #[test]
