@@ -17,6 +17,7 @@ mod crash;
 mod dashboards;
 mod disk_full;
 mod disk_fails;
+mod open_files;
 mod kafka_never;
 mod kafka_outage;
 mod kafka_refuses;

@@ -1,6 +1,7 @@
 //! The gateway as a whole: wires the parts in the order of the flow and stops them in reverse.
 //! Everything else is unaware of how it is joined.
 
+mod open_files;
 mod hand_over;
 mod doors;
 mod ahead;
@@ -27,6 +28,7 @@ use tokio::sync::watch::Sender;
 use tokio::task::JoinHandle;
 
 pub use hand_over::{Before, InheritError, Inherited, Predecessor, Successor, TakeOverError};
+pub use open_files::OpenFiles;
 pub use start::{Launch, StartError};
 pub use stop::{Leftover, Patience};
 

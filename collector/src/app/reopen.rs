@@ -10,6 +10,7 @@ use rustix::fs::statvfs;
 use tidegate_activation::{Activation, ReopenError};
 
 use super::catalogs::Catalogs;
+use super::open_files::OpenFiles;
 use super::start::{StartError, database};
 use crate::catalog::check;
 use crate::core::Core;
@@ -27,6 +28,7 @@ pub(super) struct Reopening {
     pub(super) activation: Activation,
     pub(super) catalogs: Arc<Catalogs>,
     pub(super) data_dir: PathBuf,
+    pub(super) open_files: OpenFiles,
 }
 
 /// Why it is still closed.
@@ -64,11 +66,11 @@ impl Reopening {
     async fn reopen(&self) -> Result<(), ReopeningError> {
         self.core.exchange_store(None)?;
         self.activation.close().await;
-        let data_dir = self.data_dir.clone();
+        let (data_dir, open_files) = (self.data_dir.clone(), self.open_files);
         let open = move || {
             let mut tries = LOCK_TRIES;
             loop {
-                match database(&data_dir) {
+                match database(&data_dir, open_files) {
                     Err(error) if tries > 0 && error.is_locked() => tries -= 1,
                     opened => return opened,
                 }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::configuration::Configuration;
 use super::{CliError, Process, notify};
-use crate::app::{Before, Gateway, Inherited, Launch, Patience, Predecessor, Successor};
+use crate::app::{Before, Gateway, Inherited, Launch, OpenFiles, Patience, Predecessor, Successor};
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
@@ -68,6 +68,7 @@ pub(super) fn run(
         origin: Some(origin),
         inherited,
         before,
+        open_files: OpenFiles::raised(),
         ..Launch::default()
     };
     let runtime = runtime()?;
@@ -100,6 +101,7 @@ pub(super) fn demo(options: &demo::Options, process: &mut Process<'_>) -> Result
                 Gateway::start(Launch {
                     settings,
                     catalog,
+                    open_files: OpenFiles::raised(),
                     ..Launch::default()
                 })
                 .await

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::app::hand_over::TakeOverError;
+use crate::app::open_files::OpenFiles;
 use crate::cursors::kafka;
 use crate::telemetry::traces::ExportError;
 use crate::{admin, edge};
@@ -18,6 +19,16 @@ pub enum StartError {
         path: PathBuf,
         /// What the system says.
         error: std::io::Error,
+    },
+    /// The limit on open files.
+    #[error(
+        "{limit} open files are allowed, too few to serve anybody; raise the limit to {wanted} (systemd: LimitNOFILE={wanted}, Docker: --ulimit nofile={wanted}, shell: ulimit -n {wanted})"
+    )]
+    OpenFiles {
+        /// In force.
+        limit: OpenFiles,
+        /// What the settings may make use of.
+        wanted: u64,
     },
     /// The process before.
     #[error(transparent)]

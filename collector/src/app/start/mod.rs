@@ -26,6 +26,7 @@ use super::control::AppControl;
 use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
 use super::hand_over::{Before, Inherited, Offer, Successor};
+use super::open_files::OpenFiles;
 use super::reload::{self, Reloads};
 use super::reopen::Reopening;
 use super::{Gateway, background, watch};
@@ -51,6 +52,8 @@ pub struct Launch {
     pub inherited: Inherited,
     /// The process before, which has to end first.
     pub before: Before,
+    /// How many files this process may have open.
+    pub open_files: OpenFiles,
 }
 
 impl Gateway {
@@ -66,7 +69,9 @@ impl Gateway {
             catalog,
             mut inherited,
             before,
+            open_files,
         } = launch;
+        let held = held(&settings, open_files)?;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
         let clock: Arc<SystemClock> = Arc::new(SystemClock::default());
@@ -86,6 +91,7 @@ impl Gateway {
             settings: &settings,
             clock: &clock,
             lock_patience,
+            open_files,
         };
         let State {
             core,
@@ -120,7 +126,7 @@ impl Gateway {
         let listeners = listeners.map_err(StartError::Sockets)?;
         let (admin_listener, admin_addr) = watched(admin_listener)?;
         let mut edge = Edge::new(
-            &settings,
+            &held,
             sources,
             core.clone(),
             Arc::clone(&geo),
@@ -169,6 +175,7 @@ impl Gateway {
             activation: activation.clone(),
             catalogs: Arc::clone(&catalogs),
             data_dir: settings.data_dir.clone(),
+            open_files,
         };
         let mut background = background::spawn(
             reopening,
@@ -220,6 +227,27 @@ impl Gateway {
         }
         Ok(gateway)
     }
+}
+
+/// The settings with no more connections than leave the gateway the files that it needs.
+fn held(settings: &Settings, open_files: OpenFiles) -> Result<Settings, StartError> {
+    let (limit, wanted) = (open_files, OpenFiles::wanted(settings));
+    let Some(connections_max) = open_files.connections(settings) else {
+        return Err(StartError::OpenFiles { limit, wanted });
+    };
+    let mut held = settings.clone();
+    held.edge.connections_max = connections_max;
+    if connections_max < settings.edge.connections_max {
+        tracing::warn!(
+            %limit,
+            wanted,
+            connections_max,
+            "too few open files are allowed for edge.connections_max: it is held to fewer, further \
+             connections wait. Raise the service's limit (systemd: LimitNOFILE=, Docker: --ulimit \
+             nofile=, shell: ulimit -Hn), or lower edge.connections_max"
+        );
+    }
+    Ok(held)
 }
 
 async fn stopped(mut stopping: Receiver<bool>) {

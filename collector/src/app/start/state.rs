@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use super::StartError;
 use crate::app::catalogs::Catalogs;
+use crate::app::open_files::OpenFiles;
 use crate::bad_rows::BadRows;
 use crate::catalog::store::{Current, Store};
 use crate::catalog::{Catalog, check, write};
@@ -57,6 +58,7 @@ pub(super) struct AtRest<'s> {
     pub(super) clock: &'s Arc<SystemClock>,
     /// How long another process may still hold its locks.
     pub(super) lock_patience: Duration,
+    pub(super) open_files: OpenFiles,
 }
 
 impl AtRest<'_> {
@@ -72,7 +74,9 @@ impl AtRest<'_> {
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
-        let database = self.once_free(|| database(&settings.data_dir)).await?;
+        let database = self
+            .once_free(|| database(&settings.data_dir, self.open_files))
+            .await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
@@ -235,10 +239,14 @@ impl AtRest<'_> {
 }
 
 /// Opens the database of profiles and outbox.
-pub(in crate::app) fn database(data_dir: &Path) -> Result<Database, StartError> {
+pub(in crate::app) fn database(
+    data_dir: &Path,
+    open_files: OpenFiles,
+) -> Result<Database, StartError> {
     let path = data_dir.join("state");
     Database::builder(&path)
         .cache_size(STORE_CACHE_BYTES)
+        .max_cached_files(Some(open_files.store()))
         .open()
         .map_err(|error| StartError::Store { path, error })
 }

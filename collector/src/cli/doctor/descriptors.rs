@@ -1,44 +1,35 @@
 //! Whether the limit on open files leaves room for the connections that the settings allow.
 
-use rustix::process::{Resource, getrlimit};
-
 use super::finding::Finding;
+use crate::app::OpenFiles;
 use crate::settings::Settings;
 
 const CHECK: &str = "open files";
-/// Files of journal and stores, and connections to Kafka and destinations.
-const OWN: u64 = 1_024;
 
-/// Looks at the limit of this process, which is the service's where it is run as the service is.
+/// Looks at what a gateway may have that is started as this process was.
 pub fn limit(settings: &Settings) -> Finding {
-    let connections = settings.edge.connections_max + settings.admin.connections_max;
-    judge(getrlimit(Resource::Nofile).current, connections as u64)
+    judge(OpenFiles::allowed(), settings)
 }
 
-/// Says whether `limit` (None: there is none) is enough for `connections`.
-pub fn judge(limit: Option<u64>, connections: u64) -> Finding {
-    let need = connections + OWN;
-    let Some(limit) = limit else {
-        return Finding::ok(CHECK, "no limit");
-    };
-    let found = format!("{limit} allowed here, {need} wanted by the connections_max settings");
+/// Says whether `allowed` is enough for the connections that the settings want.
+pub fn judge(allowed: OpenFiles, settings: &Settings) -> Finding {
+    let need = OpenFiles::wanted(settings);
+    let found = format!("{allowed} allowed here, {need} wanted by the connections_max settings");
     let next = format!(
-        "raise the service's limit (systemd: LimitNOFILE={need}; shell: ulimit -n {need}), or \
+        "raise the service's limit (systemd: LimitNOFILE={need}; shell: ulimit -Hn {need}), or \
          lower edge.connections_max"
     );
-    if limit < OWN {
-        Finding::fail(
+    match allowed.connections(settings) {
+        Some(held) if held < settings.edge.connections_max => Finding::warn(
+            CHECK,
+            format!("{found}: the edge takes {held} connections, further ones wait"),
+            next,
+        ),
+        Some(_) => Finding::ok(CHECK, found),
+        None => Finding::fail(
             CHECK,
             format!("{found}: too few for the gateway's own files"),
             next,
-        )
-    } else if limit < need {
-        Finding::warn(
-            CHECK,
-            format!("{found}: beyond it new connections wait"),
-            next,
-        )
-    } else {
-        Finding::ok(CHECK, found)
+        ),
     }
 }

@@ -16,6 +16,7 @@ use super::sync::{Latency, judge as sync, latency};
 use super::time_of_day::{Known, ask, date, judge as time};
 use super::token;
 use super::udp::{judge_buffer, judge_segments};
+use crate::app::OpenFiles;
 use crate::clock::{Clock as _, SystemClock};
 use crate::edge::obtained;
 use crate::settings::{CertificateFiles, Settings};
@@ -229,14 +230,17 @@ fn a_measured_disk_keeps_nothing_of_it() {
 
 #[test]
 fn open_files_must_be_enough_for_the_connections() {
+    let settings = Settings::default();
+    let need = OpenFiles::wanted(&settings);
     for (limit, expected) in [
         (None, Good),
         (Some(1_048_576), Good),
-        (Some(11_024), Good),
-        (Some(11_023), Warn),
-        (Some(1_023), Fail),
+        (Some(need), Good),
+        (Some(need - 1), Warn),
+        (Some(64), Fail),
     ] {
-        assert_eq!(descriptors(limit, 10_000).verdict, expected, "{limit:?}");
+        let found = descriptors(OpenFiles::of(limit), &settings);
+        assert_eq!(found.verdict, expected, "{limit:?}");
     }
 }
 
