@@ -29,6 +29,8 @@ fn ends_honestly(fault: &str) {
     let status = gateway.process().wait();
     let report = load.stop();
     assert!(!status.success(), "{status}:\n{}", gateway.log());
+    let log = gateway.log();
+    assert!(log.contains("tidegate: ended: cannot "), "it ran: {log}");
 
     gateway.start_again();
     let records = journal(&gateway);

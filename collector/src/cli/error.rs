@@ -76,6 +76,11 @@ pub enum CliError {
         /// How many.
         count: usize,
     },
+    /// The journal's disk failed while the gateway ran.
+    #[error(
+        "ended: {0}; nothing was acknowledged after that. Look after the disk, then start again: the journal recovers by itself"
+    )]
+    DiskFailed(tidegate_journal::Fatal),
     /// The part of the gateway that a command starts.
     #[error("cannot start: {source}")]
     Start {

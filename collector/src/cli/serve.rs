@@ -224,7 +224,7 @@ async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<Option<Suc
     match end {
         End::Told => Ok(None),
         End::Relieved(successor) => Ok(Some(successor)),
-        End::Failed(fatal) => Err(start(DiskFailed(fatal))),
+        End::Failed(fatal) => Err(CliError::DiskFailed(fatal)),
     }
 }
 
@@ -250,10 +250,3 @@ fn start(source: impl std::error::Error + Send + Sync + 'static) -> CliError {
         source: Box::new(source),
     }
 }
-
-/// The journal's disk failed while the gateway ran.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0}; nothing was acknowledged after that. Look after the disk, then start again: the journal recovers by itself"
-)]
-struct DiskFailed(tidegate_journal::Fatal);
