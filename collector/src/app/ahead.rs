@@ -43,7 +43,8 @@ impl Ahead {
         clock: &SystemClock,
         open_doors: impl FnOnce() -> Result<Doors, StartError>,
     ) -> Result<Self, StartError> {
-        let token = super::start::token(settings)?;
+        let token = settings.admin.token_file.as_deref();
+        let token = token.map(Token::load).transpose()?;
         let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
         let alone = |lock_patience| Self {
             token: token.clone(),

@@ -13,7 +13,7 @@ use super::hand_over::Inherited;
 use super::start::StartError;
 use crate::clock::{Clock, SystemClock};
 use crate::edge::{Given, Sockets, Tls, TlsMetrics};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// All of them.
 #[derive(Debug)]
@@ -93,10 +93,14 @@ fn open_sockets(
     let given = Given {
         http: inherited.tcp("http", edge.http),
         https: edge.https.and_then(|wanted| inherited.tcp("https", wanted)),
-        quic: edge.https.and_then(|wanted| inherited.udp("quic", wanted)),
+        quic: edge
+            .https
+            .filter(|_| edge.http3)
+            .and_then(|wanted| inherited.udp("quic", wanted)),
     };
     let address = settings.admin.listen;
     let admin = inherited.tcp("admin", address);
+    inherited.all_served(edge)?;
     let sockets = Sockets::bind(edge, given)?;
     let admin = admin.map_or_else(|| net::TcpListener::bind(address), Ok);
     let admin = admin.map_err(|error| StartError::Listen {
@@ -104,7 +108,20 @@ fn open_sockets(
         address,
         error,
     })?;
+    guarded(&settings.admin, &admin)?;
     Ok((sockets, admin))
+}
+
+/// Nobody elsewhere reaches the admin API without a token or a certificate. The socket decides, not
+/// `admin.listen`: it may be inherited.
+fn guarded(admin: &settings::Admin, listener: &net::TcpListener) -> Result<(), StartError> {
+    let address = listener.local_addr().map_err(StartError::Sockets)?;
+    let among_ourselves = address.ip().to_canonical().is_loopback();
+    if among_ourselves || admin.token_file.is_some() || admin.is_mutual() {
+        Ok(())
+    } else {
+        Err(StartError::TokenMissing(address))
+    }
 }
 
 /// The listening sockets once more, for a process that takes over.
@@ -135,4 +152,24 @@ pub(super) fn watched(listener: net::TcpListener) -> Result<(TcpListener, Socket
         Ok((TcpListener::from_std(listener)?, address))
     };
     watch().map_err(StartError::Sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn an_admin_socket_off_loopback_needs_a_token_whatever_the_settings_say_of_its_address() {
+        let mut admin = Settings::default().admin;
+        assert!(admin.listen.ip().is_loopback());
+        let everywhere = net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let here = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(guarded(&admin, &here).is_ok());
+        let refused = guarded(&admin, &everywhere).unwrap_err().to_string();
+        assert!(refused.contains("0.0.0.0") && refused.contains("token_file"));
+        admin.token_file = Some(PathBuf::from("admin.token"));
+        assert!(guarded(&admin, &everywhere).is_ok());
+    }
 }

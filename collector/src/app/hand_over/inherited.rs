@@ -9,6 +9,7 @@ use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 
 use crate::document::Environment;
+use crate::settings;
 
 /// Whose sockets have names: the listeners.
 pub(super) const NAMES: [&str; 4] = ["http", "https", "quic", "admin"];
@@ -31,6 +32,14 @@ pub enum InheritError {
     Name {
         /// As passed.
         name: String,
+    },
+    /// Nobody would accept from it: its clients would connect and hang.
+    #[error("the service manager passes a socket named {name:?} that nothing would serve: {remedy}")]
+    Unserved {
+        /// As passed.
+        name: String,
+        /// What to write.
+        remedy: &'static str,
     },
     /// Not the kind of socket that its name says.
     #[error("the socket that is passed as {name:?} cannot be used: {error}")]
@@ -102,6 +111,29 @@ impl Inherited {
         self.fits(address, wanted).then_some(socket)
     }
 
+    /// Refuses a service manager's socket that no listener took. A process before may have had
+    /// listeners that the settings no longer name.
+    pub(in crate::app) fn all_served(&self, settings: &settings::Edge) -> Result<(), InheritError> {
+        let Some((name, _)) = self.sockets.first().filter(|_| self.given) else {
+            return Ok(());
+        };
+        let remedy = match name.as_str() {
+            "https" | "quic" if settings.https.is_none() => {
+                "set edge.https, or disable the socket unit"
+            }
+            "quic" if !settings.http3 => "set edge.http3 = true, or disable the socket unit",
+            _ => {
+                "it is the second of that name. One unit passes one socket: leave it one \
+                 ListenStream= (or ListenDatagram=), and write FileDescriptorName= http, https, \
+                 quic or admin in it"
+            }
+        };
+        Err(InheritError::Unserved {
+            name: name.clone(),
+            remedy,
+        })
+    }
+
     fn take(&mut self, name: &str, kind: SocketType) -> Option<OwnedFd> {
         let index = self.sockets.iter().position(|(own, _)| own == name)?;
         let (_, socket) = self.sockets.swap_remove(index);
@@ -152,6 +184,26 @@ mod tests {
         let (mut inherited, address) = handed(true);
         let other = loopback(address.port().wrapping_add(1));
         assert!(inherited.tcp("http", other).is_some());
+    }
+
+    #[test]
+    fn a_service_managers_socket_that_nothing_serves_is_refused_with_its_name() {
+        let (mut inherited, _) = handed(true);
+        let edge = settings::Settings::default().edge;
+        inherited.tcp("http", loopback(0)).unwrap();
+        let refused = inherited.all_served(&edge).unwrap_err().to_string();
+        assert!(refused.contains("\"quic\"") && refused.contains("edge.https"));
+        inherited.udp("quic", loopback(0)).unwrap();
+        assert!(inherited.all_served(&edge).is_ok());
+
+        let (mut twice, _) = handed(true);
+        twice.sockets[1].0 = "http".to_owned();
+        twice.tcp("http", loopback(0)).unwrap();
+        let refused = twice.all_served(&edge).unwrap_err().to_string();
+        assert!(refused.contains("second") && refused.contains("FileDescriptorName="));
+
+        let (former, _) = handed(false);
+        assert!(former.all_served(&edge).is_ok(), "settings changed");
     }
 
     #[test]

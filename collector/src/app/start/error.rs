@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::app::hand_over::TakeOverError;
+use crate::app::hand_over::{InheritError, TakeOverError};
 use crate::app::open_files::OpenFiles;
 use crate::cursors::kafka;
 use crate::telemetry::traces::ExportError;
@@ -76,6 +76,9 @@ pub enum StartError {
     /// The Kafka sink.
     #[error("cannot start forwarding to Kafka: {0}")]
     Kafka(#[from] kafka::StartError),
+    /// A socket that a service manager passes.
+    #[error(transparent)]
+    Inherited(#[from] InheritError),
     /// A listener of the edge.
     #[error(transparent)]
     Bind(#[from] edge::BindError),
@@ -104,8 +107,10 @@ pub enum StartError {
     /// The files of `[admin.tls]`.
     #[error(transparent)]
     AdminTls(#[from] admin::TlsError),
-    /// `admin.listen` is reachable from elsewhere and has no token.
-    #[error("admin.listen = {0} is not loopback: set admin.token_file or admin.tls.client_ca")]
+    /// The admin socket is reachable from elsewhere, and there is no token.
+    #[error(
+        "the admin listener's address {0} is not loopback: set admin.token_file or admin.tls.client_ca, or give it a socket on 127.0.0.1"
+    )]
     TokenMissing(SocketAddr),
     /// A thread.
     #[error("cannot start a thread: {0}")]

@@ -30,12 +30,12 @@ use super::open_files::OpenFiles;
 use super::reload::{self, Reloads};
 use super::reopen::Reopening;
 use super::{Gateway, background, watch};
-use crate::admin::{self, Admin, Token};
+use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::edge::{Edge, EdgeMetrics, Listeners};
 use crate::recent::RecentOutcomes;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::settings::load::Origin;
 use state::{AtRest, State, evaluators};
 
@@ -168,7 +168,11 @@ impl Gateway {
             control,
             Arc::new(registry),
             token,
-            settings.admin.clone(),
+            settings::Admin {
+                // Its name is that of the socket, which may be inherited.
+                listen: admin_addr,
+                ..settings.admin.clone()
+            },
         ));
         let reopening = Reopening {
             core: core.clone(),
@@ -252,14 +256,6 @@ fn held(settings: &Settings, open_files: OpenFiles) -> Result<Settings, StartErr
 
 async fn stopped(mut stopping: Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-pub(super) fn token(settings: &Settings) -> Result<Option<Token>, StartError> {
-    match &settings.admin.token_file {
-        Some(path) => Ok(Some(Token::load(path)?)),
-        None if settings.admin.listen.ip().is_loopback() || settings.admin.is_mutual() => Ok(None),
-        None => Err(StartError::TokenMissing(settings.admin.listen)),
-    }
 }
 
 /// Offers the sockets; a gateway that cannot have all of them twice, or whose directory takes no
