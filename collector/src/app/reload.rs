@@ -19,7 +19,7 @@ use crate::core::Core;
 use crate::edge::{CertificateError, Certificates, Edge, Fresh};
 use crate::geo::GeoDatabases;
 use crate::recent::RecentOutcomes;
-use crate::settings::Settings;
+use crate::settings::{Settings, caution};
 use crate::settings::change::Changes;
 use crate::settings::load::{LoadError, Origin};
 
@@ -89,6 +89,7 @@ impl Reloads {
             Ok(view) => {
                 self.results.count(&view);
                 report(&view);
+                caution::warn(&self.in_force());
                 Ok(view)
             }
             Err(faults) => {

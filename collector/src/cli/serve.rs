@@ -14,7 +14,7 @@ use crate::app::{Before, Gateway, Inherited, Launch, OpenFiles, Patience, Predec
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
-use crate::settings::caution::cautions;
+use crate::settings::caution;
 use crate::telemetry;
 
 /// After the end, so long for threads that still write a file.
@@ -49,10 +49,7 @@ pub(super) fn run(
              has to notice; never serve visitors with it"
         );
     }
-    for caution in cautions(&settings) {
-        let (key, danger, remedy) = (caution.key, caution.danger, caution.remedy);
-        tracing::warn!(key, remedy, "{danger}");
-    }
+    caution::warn(&settings);
     let (before, taken) = if arguments.take_over {
         match Predecessor::ask(&settings.data_dir).map_err(start)? {
             Some((predecessor, inherited)) => (Before::Runs(predecessor), Some(inherited)),

@@ -1,7 +1,14 @@
 //! Settings that are allowed and yet open a door in most places. Never a mistake: they are said by
-//! `tidegate check`, by `tidegate doctor` and at start, and the gateway does as it is told.
+//! `tidegate check`, by `tidegate doctor`, at start and on reload, and the gateway does as it is told.
 
-use super::Settings;
+use std::net::IpAddr;
+
+use super::{Cidr, Settings};
+
+/// A range of proxies with a shorter prefix than this is more than any one network: of IPv4 a /8 is
+/// the most that was ever given to one owner, of IPv6 a /16 is.
+const IPV4_PREFIX_MIN: u8 = 8;
+const IPV6_PREFIX_MIN: u8 = 16;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +41,35 @@ pub fn cautions(settings: &Settings) -> Vec<Caution> {
             remedy: "name the proxies in edge.trusted_proxies",
         });
     }
+    if edge.trusted_proxies.iter().any(covers_strangers) {
+        found.push(Caution {
+            key: "edge.trusted_proxies",
+            danger: "a range shorter than /8 (of IPv6: /16) covers strangers, and whoever connects \
+                     from there may say which address, host and scheme a client has",
+            remedy: "name the proxies' own ranges",
+        });
+    }
     found
+}
+
+/// Says them in the log.
+pub fn warn(settings: &Settings) {
+    for caution in cautions(settings) {
+        let (key, danger, remedy) = (caution.key, caution.danger, caution.remedy);
+        tracing::warn!(key, remedy, "{danger}");
+    }
+}
+
+fn covers_strangers(range: &Cidr) -> bool {
+    /// What IPv4 addresses begin with as IPv6 ones (RFC 4291, section 2.5.5.2).
+    const MAPPED_PREFIX: u8 = 96;
+    match range.network {
+        IpAddr::V4(_) => range.prefix < IPV4_PREFIX_MIN,
+        IpAddr::V6(network) if network.to_ipv4_mapped().is_some() => {
+            range.prefix < MAPPED_PREFIX + IPV4_PREFIX_MIN
+        }
+        IpAddr::V6(_) => range.prefix < IPV6_PREFIX_MIN,
+    }
 }
 
 #[cfg(test)]
@@ -58,5 +93,28 @@ mod tests {
             prefix: 8,
         }];
         assert_eq!(cautions(&settings), []);
+    }
+
+    #[test]
+    fn trusted_proxies_that_cover_strangers_are_told() {
+        for (network, prefix, told) in [
+            ("0.0.0.0", 0, true),
+            ("128.0.0.0", 1, true),
+            ("10.0.0.0", 8, false),
+            ("::", 0, true),
+            ("2000::", 3, true),
+            ("2600::", 16, false),
+            ("::ffff:0.0.0.0", 96, true),
+            ("::ffff:10.0.0.0", 104, false),
+        ] {
+            let mut settings = Settings::default();
+            settings.edge.trusted_proxies = vec![Cidr {
+                network: network.parse().unwrap(),
+                prefix,
+            }];
+            let keys: Vec<_> = cautions(&settings).iter().map(|one| one.key).collect();
+            let expected = told.then_some("edge.trusted_proxies");
+            assert_eq!(keys, Vec::from_iter(expected), "{network}/{prefix}");
+        }
     }
 }

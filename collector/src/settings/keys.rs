@@ -97,7 +97,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.trusted_proxies",
         "[]",
-        "Peers whose word for address, scheme and host of a client is believed: addresses or ranges.",
+        "Peers whose word for address, scheme and host of a client is believed: addresses or ranges. One shorter than /8 (of IPv6: /16) is warned of, because it covers strangers.",
     ),
     set(
         "edge.client_ip_header",
