@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::hand_over::Inherited;
 use super::start::StartError;
 use crate::clock::{Clock, SystemClock};
-use crate::edge::{Given, Sockets, Tls, TlsMetrics};
+use crate::edge::{BindError, Given, Sockets, Tls, TlsMetrics};
 use crate::settings::{self, Settings};
 
 /// All of them.
@@ -103,7 +103,7 @@ fn open_sockets(
     inherited.all_served(edge)?;
     let sockets = Sockets::bind(edge, given)?;
     let admin = admin.map_or_else(|| net::TcpListener::bind(address), Ok);
-    let admin = admin.map_err(|error| StartError::Listen {
+    let admin = admin.map_err(|error| BindError {
         key: "admin.listen",
         address,
         error,

@@ -90,7 +90,8 @@ fn tls(settings: &Settings, edge: &Section<'_>) {
             },
         );
     }
-    if settings.edge.https.is_some() {
+    // One that cannot be read is there all the same.
+    if settings.edge.https.is_some() || edge.get("https").is_some() {
         return;
     }
     let needless = Reason::Needs {

@@ -26,6 +26,14 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_bad_https_address_makes_no_second_mistake_of_the_certificate() {
+    let text = "[edge]\nhttps = \"nowhere\"\n[edge.tls]\ncert = \"c\"\nkey = \"k\"\n";
+    let faults = faults(text);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("edge.https"), "{faults:?}");
+}
+
+#[test]
 fn the_reference_and_the_example_are_what_the_code_writes() {
     assert_written_from_code("docs/config.md", &keys::reference());
     assert_written_from_code("deploy/tidegate.example.toml", &keys::example());

@@ -34,7 +34,9 @@ pub enum InheritError {
         name: String,
     },
     /// Nobody would accept from it: its clients would connect and hang.
-    #[error("the service manager passes a socket named {name:?} that nothing would serve: {remedy}")]
+    #[error(
+        "the service manager passes a socket named {name:?} that nothing would serve: {remedy}"
+    )]
     Unserved {
         /// As passed.
         name: String,

@@ -79,7 +79,7 @@ pub enum StartError {
     /// A socket that a service manager passes.
     #[error(transparent)]
     Inherited(#[from] InheritError),
-    /// A listener of the edge.
+    /// A listener.
     #[error(transparent)]
     Bind(#[from] edge::BindError),
     /// Or the runtime cannot watch its socket.
@@ -91,16 +91,6 @@ pub enum StartError {
     /// Traces.
     #[error(transparent)]
     Traces(#[from] ExportError),
-    /// A listener.
-    #[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
-    Listen {
-        /// Setting that names it.
-        key: &'static str,
-        /// As configured.
-        address: SocketAddr,
-        /// What the system says.
-        error: std::io::Error,
-    },
     /// The admin token.
     #[error(transparent)]
     Token(#[from] admin::TokenError),

@@ -34,7 +34,7 @@ pub struct Given {
 
 /// A socket that could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({key}): {error}; is another gateway running?")]
+#[error("cannot listen on {address} ({key}): {error}; {}", remedy(error))]
 pub struct BindError {
     /// Setting that names it.
     pub key: &'static str,
@@ -42,6 +42,19 @@ pub struct BindError {
     pub address: SocketAddr,
     /// What the system says.
     pub error: io::Error,
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "is another gateway running? See who listens with: ss -lntup",
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 needs CAP_NET_BIND_SERVICE: give it to the service, or choose a port from 1024 on"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: write one of its own, or 0.0.0.0 for all of them"
+        }
+        _ => "choose another address",
+    }
 }
 
 impl Sockets {
@@ -120,4 +133,29 @@ pub(super) fn watched(listener: TcpListener) -> io::Result<tokio::net::TcpListen
     listener.set_nonblocking(true)?;
     super::arrival::note_arrivals(&listener);
     tokio::net::TcpListener::from_std(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(address: SocketAddr) -> String {
+        let mut edge = settings::Settings::default().edge;
+        edge.http = address;
+        Sockets::bind(&edge, Given::default())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told_with_what_helps() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let said = refused(taken.local_addr().unwrap());
+        assert!(said.contains("another gateway"), "{said}");
+        // TEST-NET-1 (RFC 5737) is nobody's.
+        let said = refused("192.0.2.1:0".parse().unwrap());
+        assert!(said.contains("no such address"), "{said}");
+        let denied = io::ErrorKind::PermissionDenied.into();
+        assert!(remedy(&denied).contains("CAP_NET_BIND_SERVICE"));
+    }
 }
