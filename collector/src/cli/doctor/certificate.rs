@@ -13,7 +13,7 @@ use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::finding::Finding;
+use super::finding::{Finding, Verdict};
 use super::host::Target;
 use crate::clock::Clock;
 use crate::edge::obtained;
@@ -64,7 +64,7 @@ pub fn listener(settings: &Settings, host: Option<&Target>, clock: &impl Clock) 
     let at_hand = obtained.as_ref().filter(|files| files.cert.exists());
     let pairs = || tls.pair.iter().chain(at_hand).chain(&tls.certificates);
     let mut findings: Vec<Finding> = pairs()
-        .map(|pair| files(&pair.cert, Some(&pair.key), None, clock))
+        .flat_map(|pair| files(&pair.cert, Some(&pair.key), None, clock))
         .collect();
     if let (Some(files), None) = (&obtained, at_hand) {
         findings.push(Finding::unknown(
@@ -82,7 +82,7 @@ pub fn listener(settings: &Settings, host: Option<&Target>, clock: &impl Clock) 
             "set edge.tls.cert and edge.tls.key, or edge.tls.acme.domains",
         ));
     }
-    let names = pairs().filter_map(|pair| read(&pair.cert, None).ok());
+    let names = pairs().filter_map(|pair| read(&pair.cert).ok());
     let names: Vec<String> = names.flat_map(|facts| facts.names).collect();
     if let Some(host) = host
         && !names.is_empty()
@@ -93,45 +93,66 @@ pub fn listener(settings: &Settings, host: Option<&Target>, clock: &impl Clock) 
     findings
 }
 
-/// Reads the files and judges the first certificate of the chain.
+/// Reads the files and judges the first certificate of the chain: all that is wrong with it, or
+/// one line that nothing is.
 pub fn files(
     cert: &Path,
     key: Option<&Path>,
     host: Option<&Target>,
     clock: &impl Clock,
-) -> Finding {
-    match read(cert, key) {
-        Ok(facts) => {
-            let finding = judge(&facts, host.map(|host| host.name.as_str()), clock.now());
-            let found = format!("{}: {}", cert.display(), finding.found);
-            Finding { found, ..finding }
-        }
-        Err(why) => Finding::fail(
+) -> Vec<Finding> {
+    let unusable = |why| {
+        Finding::fail(
             CHECK,
             why,
             "give the whole chain as PEM, the host's own certificate first, and its key",
-        ),
+        )
+    };
+    let unfit = key.and_then(|key| fits(cert, key).err()).map(unusable);
+    match read(cert) {
+        Ok(facts) => {
+            let host = host.map(|host| host.name.as_str());
+            let judged = judge(&facts, host, clock.now()).into_iter();
+            let judged = judged.filter(|one| unfit.is_none() || one.verdict != Verdict::Ok);
+            let named = judged.map(|finding| {
+                let found = format!("{}: {}", cert.display(), finding.found);
+                Finding { found, ..finding }
+            });
+            unfit.clone().into_iter().chain(named).collect()
+        }
+        // Which is why no key fits it.
+        Err(why) => vec![unusable(why)],
     }
 }
 
-fn read(cert: &Path, key: Option<&Path>) -> Result<Facts, String> {
-    let wrong = |path: &Path, why: String| format!("{}: {why}", path.display());
-    let chain = CertificateDer::pem_file_iter(cert)
+fn wrong(path: &Path, why: impl std::fmt::Display) -> String {
+    format!("{}: {why}", path.display())
+}
+
+fn chain(cert: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(cert, error.to_string()))?;
+        .map_err(|error| wrong(cert, error))
+}
+
+/// Whether `key` is the certificate's.
+fn fits(cert: &Path, key: &Path) -> Result<(), String> {
+    let chain = chain(cert)?;
+    let der = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error))?;
+    CertifiedKey::from_der(chain, der, &ring::default_provider())
+        .map_err(|error| wrong(key, error))?;
+    Ok(())
+}
+
+fn read(cert: &Path) -> Result<Facts, String> {
+    let chain = chain(cert)?;
     let parsed = chain.iter().map(|der| Certificate::from_der(der));
     let parsed: Vec<Certificate> = parsed
         .collect::<Result<_, _>>()
-        .map_err(|error| wrong(cert, error.to_string()))?;
+        .map_err(|error| wrong(cert, error))?;
     let first = parsed
         .first()
-        .ok_or_else(|| wrong(cert, "holds no certificate".to_owned()))?;
-    if let Some(path) = key {
-        let key = PrivateKeyDer::from_pem_file(path);
-        let key = key.map_err(|error| wrong(path, error.to_string()))?;
-        CertifiedKey::from_der(chain, key, &ring::default_provider())
-            .map_err(|error| wrong(path, error.to_string()))?;
-    }
+        .ok_or_else(|| wrong(cert, "holds no certificate"))?;
     let own = &first.tbs_certificate;
     let time = |time: &x509_cert::time::Time| {
         let ms = time.to_unix_duration().as_millis();
@@ -175,44 +196,59 @@ fn names(certificate: &Certificate) -> Vec<String> {
     names.iter().filter_map(text).collect()
 }
 
-/// Says whether browsers take it for `host` now, and for how long.
-pub fn judge(facts: &Facts, host: Option<&str>, now: Timestamp) -> Finding {
+/// Says whether browsers take it for `host` now, and for how long: every fault, or one line that
+/// there is none.
+pub fn judge(facts: &Facts, host: Option<&str>, now: Timestamp) -> Vec<Finding> {
+    let foreign = host.filter(|host| !facts.names.iter().any(|name| covers(name, host)));
+    let foreign = foreign.map(|host| not_for(&facts.names, host));
+    let faults = [dates(facts, now), foreign, issuer(facts)];
+    let faults: Vec<Finding> = faults.into_iter().flatten().collect();
+    if !faults.is_empty() {
+        return faults;
+    }
+    let (names, days) = (facts.names.join(", "), days_left(facts, now));
+    let found = format!("for {names}, valid for {days} days, until {}", facts.until);
+    vec![Finding::ok(CHECK, found)]
+}
+
+const fn days_left(facts: &Facts, now: Timestamp) -> i64 {
+    (facts.until.0 - now.0).div_euclid(DAY_MS)
+}
+
+fn dates(facts: &Facts, now: Timestamp) -> Option<Finding> {
     let renew = "renew it; the gateway reads the files again";
-    let days = (facts.until.0 - now.0).div_euclid(DAY_MS);
     if now < facts.from {
         let found = format!("valid only from {}", facts.from);
-        return Finding::fail(CHECK, found, "compare the clock, or use the one before it");
+        let next = "compare the clock, or use the one before it";
+        return Some(Finding::fail(CHECK, found, next));
     }
     if now >= facts.until {
-        return Finding::fail(CHECK, format!("expired on {}", facts.until), renew);
+        let found = format!("expired on {}", facts.until);
+        return Some(Finding::fail(CHECK, found, renew));
     }
-    if let Some(host) = host
-        && !facts.names.iter().any(|name| covers(name, host))
-    {
-        return not_for(&facts.names, host);
-    }
+    let days = days_left(facts, now);
+    let found = || format!("ends in {days} days, on {}", facts.until);
+    (days < SOON_DAYS).then(|| Finding::warn(CHECK, found(), renew))
+}
+
+fn issuer(facts: &Facts) -> Option<Finding> {
     if facts.self_signed {
-        let found = format!("self-signed, until {}: browsers refuse it", facts.until);
-        return Finding::warn(CHECK, found, "get one from a public authority");
+        let next = "get one from a public authority";
+        return Some(Finding::warn(
+            CHECK,
+            "self-signed: browsers refuse it",
+            next,
+        ));
     }
-    let whole = "give the issuer's certificate after the host's own, and so on up to the root";
-    match facts.chain {
-        Chain::Whole => {}
-        Chain::Alone => {
-            let found = "has no issuer's certificate with it: clients may not find one";
-            return Finding::warn(CHECK, found, whole);
-        }
+    let found = match facts.chain {
+        Chain::Whole => return None,
+        Chain::Alone => "has no issuer's certificate with it: clients may not find one".to_owned(),
         Chain::Broken { at } => {
-            let found = format!("certificate {at} of the file is not the issuer of the one before");
-            return Finding::warn(CHECK, found, whole);
+            format!("certificate {at} of the file is not the issuer of the one before")
         }
-    }
-    let names = facts.names.join(", ");
-    let found = format!("for {names}, valid for {days} days, until {}", facts.until);
-    if days < SOON_DAYS {
-        return Finding::warn(CHECK, found, renew);
-    }
-    Finding::ok(CHECK, found)
+    };
+    let whole = "give the issuer's certificate after the host's own, and so on up to the root";
+    Some(Finding::warn(CHECK, found, whole))
 }
 
 fn not_for(names: &[String], host: &str) -> Finding {

@@ -104,11 +104,11 @@ fn examine(arguments: &Arguments, settings: &Settings) -> Result<Vec<Finding>, C
     let collector = collector.map(Target::parse).transpose()?;
     findings.extend(certificate::listener(settings, collector.as_ref(), &clock));
     if let Some(tls) = &settings.admin.tls {
-        findings.push(certificate::files(&tls.cert, Some(&tls.key), None, &clock));
+        findings.extend(certificate::files(&tls.cert, Some(&tls.key), None, &clock));
     }
     if let Some(cert) = &arguments.cert {
         let (key, name) = (arguments.key.as_deref(), collector.as_ref());
-        findings.push(certificate::files(cert, key, name, &clock));
+        findings.extend(certificate::files(cert, key, name, &clock));
     }
     Ok(findings)
 }

@@ -8,6 +8,7 @@ use tidegate_event::Timestamp;
 use super::certificate::{Chain, Facts, files, judge as certificate, listener};
 use super::descriptors::judge as descriptors;
 use super::filesystem::{judge_kind, judge_space};
+use super::finding::Finding;
 use super::finding::Verdict::{self, Fail, Ok as Good, Unknown, Warn};
 use super::host::{Host, Target};
 use super::ports::{Transport, judge as port};
@@ -402,9 +403,23 @@ fn a_certificate_is_judged_by_its_dates_its_issuer_and_its_names() {
         (&chain(Chain::Broken { at: 2 }), None, Warn),
     ];
     for (facts, host, expected) in cases {
-        let finding = certificate(facts, host, now);
-        assert_eq!(finding.verdict, expected, "{finding:?}");
+        let findings = certificate(facts, host, now);
+        assert_eq!(worst(&findings), expected, "{findings:?}");
     }
+    let all = Facts {
+        self_signed: true,
+        ..until(1)
+    };
+    let found = certificate(&all, Some("example.com"), now);
+    let found: Vec<_> = found.iter().map(|one| one.found.as_str()).collect();
+    for fault in ["in 1 days", "not for example.com", "self-signed"] {
+        let told = found.iter().any(|one| one.contains(fault));
+        assert!(told, "no fault hides another: {fault} in {found:?}");
+    }
+}
+
+fn worst(findings: &[Finding]) -> Verdict {
+    findings.iter().map(|one| one.verdict).max().unwrap()
 }
 
 #[test]
@@ -427,10 +442,12 @@ fn certificate_files_are_read_with_their_key() {
         ("other.pem", None, Fail),
         ("none.pem", None, Fail),
     ] {
-        let finding = files(&at("cert.pem"), Some(&at(key)), host.as_ref(), &clock);
-        assert_eq!(finding.verdict, expected, "{finding:?}");
+        let findings = files(&at("cert.pem"), Some(&at(key)), host.as_ref(), &clock);
+        assert_eq!(worst(&findings), expected, "{findings:?}");
     }
-    assert_eq!(files(&at("key.pem"), None, None, &clock).verdict, Fail);
+    let unread = files(&at("key.pem"), Some(&at("key.pem")), None, &clock);
+    assert_eq!(worst(&unread), Fail);
+    assert_eq!(unread.len(), 1, "{unread:?}");
 }
 
 /// A pair named `name` in `directory`, for `host`, signed by `issuer`; the chain holds `above` too.
