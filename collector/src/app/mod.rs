@@ -2,6 +2,7 @@
 //! Everything else is unaware of how it is joined.
 
 mod open_files;
+pub mod named_files;
 mod hand_over;
 mod doors;
 mod ahead;

@@ -19,9 +19,9 @@ use crate::core::Core;
 use crate::edge::{CertificateError, Certificates, Edge, Fresh};
 use crate::geo::GeoDatabases;
 use crate::recent::RecentOutcomes;
-use crate::settings::{Settings, caution};
 use crate::settings::change::Changes;
 use crate::settings::load::{LoadError, Origin};
+use crate::settings::{Settings, caution};
 
 /// Everything that runs by files which may change.
 pub(super) struct Parts {
@@ -103,8 +103,11 @@ impl Reloads {
     }
 
     async fn try_reload(&self) -> Result<ReloadView, Faults> {
-        let (next, changes) = self.read_settings().await?;
         let mut faults = Vec::new();
+        let read = noted(self.read_settings().await, &mut faults);
+        // Also where they have mistakes all other files are read, so that all are told at once.
+        let (next, changes) =
+            read.unwrap_or_else(|| ((*self.in_force()).clone(), Changes::default()));
         let databases = noted(self.read_geo(&next).await, &mut faults).flatten();
         let catalog = match &next.catalog {
             Some(path) => noted(

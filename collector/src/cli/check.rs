@@ -6,21 +6,27 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CliError, Output, Process};
+use crate::app::named_files::unusable;
 use crate::catalog::file::{Context, read as read_catalog};
 use crate::document::{Document, Faults};
+use crate::settings::Settings;
 use crate::settings::caution::{Caution, cautions};
+use crate::settings::file::read_and_look;
+use crate::settings::keys::KEYS;
 use crate::settings::load::{LoadError, document};
-use crate::settings::{Settings, file::read as read_settings};
 
 /// Options of `check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning. Exits 1 where there is a mistake."
+    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings. The files that\nsettings name are read too: certificates with their keys, tokens, GeoIP databases.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning. Exits 1 where there is a mistake."
 )]
 pub struct Arguments {
     /// Settings and catalog files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Leave the files that settings name alone, the catalog aside: they are on another machine
+    #[arg(long)]
+    without_files: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<(), CliError> {
@@ -28,23 +34,33 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
     for path in &arguments.files {
         documents.push((path.clone(), document(path)?));
     }
-    let (catalogs, settings): (Vec<_>, Vec<_>) = documents
-        .into_iter()
-        .partition(|(_, document)| is_catalog(document));
     let mut checks = Checks {
         output: process.output,
         mistakes: 0,
+    };
+    let (mut catalogs, mut settings) = (Vec::new(), Vec::new());
+    for (path, document) in documents {
+        match Kind::of(&document) {
+            Kind::Catalog => catalogs.push((path, document)),
+            Kind::Settings => settings.push((path, document)),
+            Kind::Mixed { catalog, setting } => checks.mixed(&document, &catalog, &setting)?,
+        }
+    }
+    let look = |settings: &Settings| match arguments.without_files {
+        true => Vec::new(),
+        false => unusable(settings),
     };
     let mut read = None;
     let mut named = Vec::new();
     for (path, document) in &settings {
         let base = path.parent().unwrap_or(Path::new(""));
-        let found = read_settings(document, &process.environment, base);
-        let found = checks.note(document, found, "settings")?;
+        let (found, faults) = read_and_look(document, &process.environment, base, look);
+        // Its name may be right where another key is wrong.
+        named.extend(found.catalog.clone());
+        let found = checks.note(document, faults.or(found), "settings")?;
         for caution in found.iter().flat_map(cautions) {
             checks.warn(document, caution)?;
         }
-        named.extend(found.as_ref().and_then(|settings| settings.catalog.clone()));
         read = found.or(read);
     }
     for (_, document) in &catalogs {
@@ -52,7 +68,10 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
     }
     let given = |path: &PathBuf| catalogs.iter().any(|(other, _)| same_file(other, path));
     for path in named.iter().filter(|path| !given(path)) {
-        checks.catalog(&document(path)?, read.as_ref())?;
+        match document(path) {
+            Ok(document) => checks.catalog(&document, read.as_ref())?,
+            Err(error) => checks.unreadable(&error)?,
+        }
     }
     match checks.mistakes {
         0 => Ok(()),
@@ -77,6 +96,21 @@ impl Checks<'_> {
         };
         let found = read_catalog(document, context);
         self.note(document, found, "catalog").map(|_| ())
+    }
+
+    fn mixed(&mut self, document: &Document, catalog: &str, setting: &str) -> Result<(), CliError> {
+        self.mistakes += 1;
+        let name = document.name();
+        Ok(writeln!(
+            self.output,
+            "{name}: holds {catalog} of a catalog and {setting} of settings; write them to two \
+             files, and name the one with {catalog} by catalog = \"catalog.toml\" in the other"
+        )?)
+    }
+
+    fn unreadable(&mut self, error: &LoadError) -> Result<(), CliError> {
+        self.mistakes += 1;
+        Ok(writeln!(self.output, "{error}")?)
     }
 
     fn warn(&mut self, document: &Document, caution: Caution) -> Result<(), CliError> {
@@ -108,19 +142,40 @@ impl Checks<'_> {
     }
 }
 
-/// A catalog's sections stand at the start of a line, in double brackets or as a list.
-pub(super) fn is_catalog(document: &Document) -> bool {
-    document.text().lines().any(|line| {
-        let line = line.trim_start();
-        let name = line.trim_start_matches('[').trim_start();
-        let ours = ["source", "segment", "destination"];
-        let own = ours.iter().find_map(|kind| name.strip_prefix(kind));
-        own.is_some_and(|rest| {
-            let rest = rest.trim_start_matches('s').trim_start();
-            (line.starts_with("[[") && rest.starts_with(']'))
-                || (!line.starts_with('[') && rest.starts_with('='))
-        })
-    })
+/// What a file is, by the names at its top level.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Settings,
+    Catalog,
+    /// Names of both.
+    Mixed {
+        catalog: String,
+        setting: String,
+    },
+}
+
+impl Kind {
+    /// A file of which no table can be told is said to be settings: its mistakes are the same.
+    fn of(document: &Document) -> Self {
+        let entry = |name: &&str| {
+            let one = name.strip_suffix('s').unwrap_or(name);
+            ["source", "segment", "destination"].contains(&one)
+        };
+        let of_settings = |name: &&str| {
+            let tops = KEYS.iter().map(|key| key.path.split('.').next());
+            tops.flatten().any(|top| top == *name)
+        };
+        let catalog = document.names().find(entry);
+        let setting = document.names().find(of_settings);
+        match (catalog, setting) {
+            (Some(catalog), Some(setting)) => Self::Mixed {
+                catalog: catalog.to_owned(),
+                setting: setting.to_owned(),
+            },
+            (Some(_), None) => Self::Catalog,
+            (None, _) => Self::Settings,
+        }
+    }
 }
 
 /// Reads one catalog on its own; for commands that send it somewhere.

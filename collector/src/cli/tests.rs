@@ -187,8 +187,13 @@ fn check_reads_the_catalog_that_the_settings_name() {
     let directory = tempfile::tempdir().unwrap();
     let settings = directory.path().join("tidegate.toml");
     std::fs::write(&settings, "catalog = \"c.toml\"\n").unwrap();
-    let (_, error) = bad(&["check", path(&settings)]);
-    assert!(error.contains("c.toml"), "{error}");
+    let (printed, _) = bad(&["check", path(&settings)]);
+    assert!(printed.contains("c.toml"), "{printed}");
+    std::fs::write(&settings, "catalog = \"c.toml\"\nextra = 1\n").unwrap();
+    let (printed, error) = bad(&["check", path(&settings)]);
+    assert!(printed.contains("c.toml") && printed.contains(":2:1: extra:"));
+    assert!(error.starts_with("2 mistakes"), "{error}");
+    std::fs::write(&settings, "catalog = \"c.toml\"\n").unwrap();
     std::fs::write(directory.path().join("c.toml"), "[[source]]\nname = 1\n").unwrap();
     assert!(bad(&["check", path(&settings)]).0.contains("c.toml:2:8:"));
     std::fs::write(
@@ -197,6 +202,49 @@ fn check_reads_the_catalog_that_the_settings_name() {
     )
     .unwrap();
     assert_eq!(good(&["check", path(&settings)]).lines().count(), 2);
+}
+
+#[test]
+fn check_tells_settings_from_a_catalog_by_the_names_at_the_top() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("k.toml");
+    std::fs::write(&file, "[edge.paths]\nsegments = \"/assets/s\"\n").unwrap();
+    assert!(good(&["check", path(&file)]).contains("good settings"));
+    std::fs::write(&file, "[edge]\nsource = 1\n").unwrap();
+    let (printed, _) = bad(&["check", path(&file)]);
+    assert!(printed.contains(":2:1: edge.source: unknown key"));
+    std::fs::write(&file, "source = [ # all\n]\n").unwrap();
+    assert!(good(&["check", path(&file)]).contains("good catalog"));
+    std::fs::write(&file, "[edge]\n[[source]]\nname = \"a\"\n").unwrap();
+    let (printed, error) = bad(&["check", path(&file)]);
+    assert!(printed.contains("source of a catalog and edge of settings"));
+    assert!(error.starts_with("1 mistake"), "{error}");
+}
+
+#[test]
+fn check_reads_the_files_that_settings_name_and_tells_the_line_of_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = directory.path().join("tidegate.toml");
+    let text = "[edge]\nhttps = \"127.0.0.1:8443\"\nextra = 1\n[edge.tls]\ncert = \"c.pem\"\n\
+                key = \"k.pem\"\n[admin]\ntoken_file = \"token\"\n[geoip]\ncity = \"g.mmdb\"\n\
+                asn = \"a.mmdb\"\n";
+    std::fs::write(&settings, text).unwrap();
+    std::fs::write(directory.path().join("token"), "short\n").unwrap();
+    let (printed, error) = bad(&["check", path(&settings)]);
+    for start in [
+        ":3:1: edge.extra: ",
+        ":5:8: edge.tls.cert: cannot read",
+        ":8:14: admin.token_file: the token",
+        ":10:8: geoip.city: ",
+        ":11:7: geoip.asn: ",
+    ] {
+        let start = format!("{}{start}", settings.display());
+        let told = printed.lines().any(|line| line.starts_with(&start));
+        assert!(told, "{start}\n{printed}");
+    }
+    assert!(error.starts_with("5 mistakes"), "{error}");
+    let (_, error) = bad(&["check", "--without-files", path(&settings)]);
+    assert!(error.starts_with("1 mistake"), "{error}");
 }
 
 #[test]

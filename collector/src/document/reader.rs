@@ -66,6 +66,20 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// Notes a mistake about the key of this full path, at its value where it has one.
+    pub fn fault_at(&self, path: &'static str, reason: Reason) {
+        let mut names = path.split('.').peekable();
+        let mut section = self.root();
+        while let Some(name) = names.next() {
+            if names.peek().is_some() {
+                section = section.section(name);
+            } else {
+                section.fault(name, reason);
+                return;
+            }
+        }
+    }
+
     /// Ends the reading: every mistake, unknown variables included.
     #[must_use]
     pub fn finish(self) -> Faults {

@@ -107,6 +107,12 @@ pub enum Reason {
         /// With those bits cleared.
         meant: String,
     },
+    /// The file that it names will not do.
+    #[error("{error}")]
+    File {
+        /// Which file, why, and what to do.
+        error: String,
+    },
     /// A form of its own.
     #[error("{given:?} is not {form}; write one such as {example}")]
     Form {

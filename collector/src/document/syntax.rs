@@ -64,6 +64,12 @@ impl Document {
         &self.text
     }
 
+    /// The names at the top level, in the order of the text; none where no table can be told.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.table().into_iter().flat_map(toml_edit::Table::iter);
+        names.map(|(name, _)| name)
+    }
+
     /// The place of byte `offset`.
     #[must_use]
     pub fn place(&self, offset: usize) -> Place {

@@ -49,7 +49,7 @@ pub use request::RawHit;
 pub use sources::RuntimeCatalog;
 pub use tls::{
     Acme, AcmeError, CertificateError, Certificates, Fresh, Tls, TlsError, TlsMetrics, obtained,
-    watch,
+    unusable, watch,
 };
 
 use crate::bad_rows::BadRows;

@@ -26,10 +26,34 @@ pub fn read(
     environment: &Environment,
     base: &Path,
 ) -> Result<Settings, Faults> {
+    let (settings, faults) = read_and_look(document, environment, base, |_| Vec::new());
+    faults.or(settings)
+}
+
+/// A file that a setting names and that will not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// The setting.
+    pub key: &'static str,
+    /// Which file, why, and what to do.
+    pub error: String,
+}
+
+/// As [`read`], and every mistake also of the files that `look` reads. What is wrong keeps its
+/// default in the settings that it gives.
+pub fn read_and_look(
+    document: &Document,
+    environment: &Environment,
+    base: &Path,
+    look: impl FnOnce(&Settings) -> Vec<Unusable>,
+) -> (Settings, Faults) {
     let reader = Reader::new(document, environment);
     let settings = read_all(&reader, base);
     check::together(&settings, &reader);
-    reader.finish().or(settings)
+    for Unusable { key, error } in look(&settings) {
+        reader.fault_at(key, Reason::File { error });
+    }
+    (settings, reader.finish())
 }
 
 /// Reads and checks settings for a gateway that runs by `in_force`: what it would run by from now

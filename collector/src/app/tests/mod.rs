@@ -11,6 +11,7 @@ use super::{Before, Gateway, Launch, Patience};
 use crate::catalog::store::Store;
 use crate::document::Document;
 use crate::settings::Settings;
+use crate::settings::load::Origin;
 
 const CHANGED: &str = r#"
 [[source]]
@@ -69,6 +70,35 @@ async fn a_catalog_that_was_applied_without_its_record_gets_it_at_start_once() {
     let both = [first[0].clone(), second];
     assert_eq!(catalog_records(dir.path()).await, both);
     assert_eq!(catalog_records(dir.path()).await, both, "not again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_names_the_mistakes_of_settings_and_catalog_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, catalog) = (dir.path().join("t.toml"), dir.path().join("c.toml"));
+    let text = "catalog = \"c.toml\"\ndata_dir = \"data\"\n[edge]\nhttp = \"127.0.0.1:0\"\n\
+                [admin]\nlisten = \"127.0.0.1:0\"\n[reload]\nwatch_interval = \"0s\"\n";
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(&catalog, CHANGED).unwrap();
+    let origin = Origin {
+        config: Some(config.clone()),
+        ..Origin::default()
+    };
+    let gateway = Gateway::start(Launch {
+        origin: Some(origin.clone()),
+        ..launch(origin.read().unwrap())
+    });
+    let gateway = gateway.await.unwrap();
+    std::fs::write(&config, format!("extra = 1\n{text}")).unwrap();
+    std::fs::write(&catalog, "[[source]]\nname = 1\n").unwrap();
+    let refused = gateway.reload().await.unwrap_err();
+    let files: Vec<_> = refused.faults.iter().map(|fault| &fault.file).collect();
+    for file in [&config, &catalog] {
+        let told = files.contains(&&file.display().to_string());
+        assert!(told, "{file:?}: {files:?}");
+    }
+    let patience = Patience::of(&gateway.settings().drain);
+    gateway.stop(patience).await;
 }
 
 /// It took its offer back and still holds its locks, as one that was told to end by a signal.

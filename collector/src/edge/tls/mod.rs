@@ -26,6 +26,7 @@ pub use metrics::TlsMetrics;
 
 use crate::clock::Clock;
 use crate::settings;
+use crate::settings::file::Unusable;
 use acme::Challenges;
 
 /// TLS as the listeners use it.
@@ -119,6 +120,27 @@ impl Tls {
     pub(super) fn quic(&self) -> Arc<QuicServerConfig> {
         Arc::clone(&self.quic)
     }
+}
+
+/// Reads the files of every configured pair, and the root of a private authority; what is wrong with
+/// any of them.
+#[must_use]
+pub fn unusable(settings: &settings::Tls) -> Vec<Unusable> {
+    let first = settings.pair.iter().map(|pair| ("edge.tls.cert", pair));
+    let further = settings.certificates.iter();
+    let further = further.map(|pair| ("edge.tls.certificates", pair));
+    let pairs = first.chain(further).filter_map(|(key, pair)| {
+        let error = certificates::load(pair).err()?.to_string();
+        Some(Unusable { key, error })
+    });
+    let root = settings.acme.root.as_deref();
+    let root = root.filter(|_| !settings.acme.domains.is_empty());
+    let root = root.and_then(|path| {
+        let error = acme::roots(path).err()?.to_string();
+        let key = "edge.tls.acme.root";
+        Some(Unusable { key, error })
+    });
+    pairs.chain(root).collect()
 }
 
 /// Finds the certificate for a client, or for an authority that wants a proof.

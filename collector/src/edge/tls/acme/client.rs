@@ -137,7 +137,7 @@ fn asked_ms(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     Some(i64::try_from(at.as_millis()).ok()?.saturating_sub(now.0))
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, AcmeError> {
+pub(in super::super) fn roots(path: &Path) -> Result<RootCertStore, AcmeError> {
     let unusable = |error: String| AcmeError::Root {
         path: path.to_owned(),
         error,

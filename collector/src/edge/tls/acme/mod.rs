@@ -27,6 +27,7 @@ use rustls::sign::CertifiedKey;
 
 pub(in crate::edge) use challenges::ALPN;
 pub(super) use challenges::{Challenges, is_asked_by};
+pub(super) use client::roots;
 pub use error::AcmeError;
 
 use super::certificates::{self, Certificates};
