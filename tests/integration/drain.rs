@@ -81,6 +81,9 @@ fn a_slow_request_in_work_is_answered_and_kept() {
     in_work(&gateway, 1.0);
     gateway.process().signal(Signal::TERM);
     refuses_connections(address);
+    assert!(gateway.admin("/healthz").status.is_success());
+    assert_eq!(gateway.admin("/readyz").status.as_u16(), 503);
+    in_work(&gateway, 1.0);
     let answer = slow.finish();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let status = gateway.process().wait();

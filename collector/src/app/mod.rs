@@ -60,6 +60,8 @@ pub struct Gateway {
     https: Option<SocketAddr>,
     admin: SocketAddr,
     stop: Sender<bool>,
+    /// The admin listener's own: it answers longer.
+    stop_admin: Sender<bool>,
     edge_task: JoinHandle<()>,
     admin_task: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,

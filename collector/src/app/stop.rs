@@ -28,6 +28,8 @@ pub struct Patience {
     pub callbacks: Duration,
     /// All steps together.
     pub whole: Duration,
+    /// A new process has the same sockets: the admin listener is left to it at once.
+    pub relieved: bool,
 }
 
 impl Patience {
@@ -39,6 +41,7 @@ impl Patience {
             requests: whole * 2 / 3,
             callbacks: (whole / 6).min(CALLBACKS_MAX),
             whole,
+            relieved: false,
         }
     }
 
@@ -50,6 +53,7 @@ impl Patience {
             requests,
             callbacks: requests / 2,
             whole: Duration::from_millis(drain.deadline_ms).max(requests),
+            relieved: true,
         }
     }
 }
@@ -92,6 +96,7 @@ impl Gateway {
             activation_cursor,
             kafka,
             stop,
+            stop_admin,
             mut edge_task,
             admin_task,
             background,
@@ -104,6 +109,9 @@ impl Gateway {
             let _ = offer.await;
         }
         stop.send_replace(true);
+        if patience.relieved {
+            stop_admin.send_replace(true);
+        }
         let mut left = Leftover::default();
         if timeout(patience.requests, &mut edge_task).await.is_err() {
             left.connections = edge.connections();
@@ -119,6 +127,9 @@ impl Gateway {
             callbacks: patience.callbacks,
         };
         let ending = async {
+            flush(&core).await;
+            // Until here probes and the last metrics were answered.
+            stop_admin.send_replace(true);
             let _ = admin_task.await;
             for task in background {
                 let _ = task.await;
@@ -154,11 +165,7 @@ impl Rest {
             kafka,
             callbacks,
         } = self;
-        let end = core.journal().next_offset();
-        if end > 0 {
-            // On a failed disk there is nothing more to wait for.
-            let _ = core.journal().wait_durable(end - 1).await;
-        }
+        flush(&core).await;
         let sinks = tokio::task::spawn_blocking(move || {
             if let Some(kafka) = kafka {
                 kafka.stop();
@@ -176,6 +183,15 @@ impl Rest {
             written.is_ok()
         });
         left.lock().unwritten_state = !state.await.unwrap_or(false);
+    }
+}
+
+/// Waits until all that was accepted is durable.
+async fn flush(core: &Core) {
+    let end = core.journal().next_offset();
+    if end > 0 {
+        // On a failed disk there is nothing more to wait for.
+        let _ = core.journal().wait_durable(end - 1).await;
     }
 }
 

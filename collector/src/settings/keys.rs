@@ -459,7 +459,7 @@ pub const KEYS: &[Key] = &[
     set(
         "drain.deadline",
         "\"30s\"",
-        "How long after that the gateway may take to finish requests, sinks and state. What is left then goes on with the next start.",
+        "How long after that the gateway may take to finish. Requests in work get two thirds of it, longer ones are cut off; callbacks under way a sixth (5 s at most); journal, Kafka and checkpoint what is left. What is not done then goes on with the next start.",
     ),
     set(
         "drain.hand_over",

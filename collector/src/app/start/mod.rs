@@ -35,8 +35,8 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::edge::{Edge, EdgeMetrics, Listeners};
 use crate::recent::RecentOutcomes;
-use crate::settings::{self, Settings};
 use crate::settings::load::Origin;
+use crate::settings::{self, Settings};
 use state::{AtRest, State, evaluators};
 
 /// What a gateway is started with.
@@ -108,6 +108,7 @@ impl Gateway {
         let figures =
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
         let (stop, stopping) = channel(false);
+        let (stop_admin, stopping_admin) = channel(false);
 
         let doors = match doors {
             Some(open) => open,
@@ -198,12 +199,12 @@ impl Gateway {
         let (offer, successors) = offer(&settings.data_dir, offered);
         let gateway = Self {
             background,
-            edge_task: tokio::spawn(listeners.serve(Arc::clone(&edge), stopped(stopping.clone()))),
+            edge_task: tokio::spawn(listeners.serve(Arc::clone(&edge), stopped(stopping))),
             admin_task: tokio::spawn(admin::serve(
                 admin_listener,
                 admin_tls,
                 admin,
-                stopped(stopping),
+                stopped(stopping_admin),
             )),
             core,
             catalogs,
@@ -219,6 +220,7 @@ impl Gateway {
             https: addresses.https,
             admin: admin_addr,
             stop,
+            stop_admin,
         };
         announce(&settings.data_dir, addresses, admin_addr)?;
         if let Some(relieved_at_us) = relieved_at_us {
