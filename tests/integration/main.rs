@@ -18,6 +18,7 @@ mod dashboards;
 mod disk_full;
 mod disk_fails;
 mod open_files;
+mod data_dir_is_private;
 mod kafka_never;
 mod kafka_outage;
 mod kafka_refuses;

@@ -94,6 +94,15 @@ impl Token {
     }
 }
 
+/// What to do with a file that holds the token itself.
+pub const HASH: &str = "keep only its digest there: printf 'sha256:%s\\n' \"$(tr -d '\\n' < FILE | sha256sum | cut -d ' ' -f 1)\"";
+
+/// Whether a token file holds the token itself, so that who reads the file has the token.
+#[must_use]
+pub fn is_plain(path: &Path) -> bool {
+    read_token(path).is_ok()
+}
+
 /// The text of a token file; for the command line, which has to send it.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::doors::Doors;
 use super::hand_over::{Before, TakeOverError};
 use super::start::StartError;
-use crate::admin::Token;
+use crate::admin::{Token, auth};
 use crate::catalog::store::{Prepared, Store};
 use crate::clock::{Clock, SystemClock};
 use crate::core::Compiled;
@@ -43,8 +43,15 @@ impl Ahead {
         clock: &SystemClock,
         open_doors: impl FnOnce() -> Result<Doors, StartError>,
     ) -> Result<Self, StartError> {
-        let token = settings.admin.token_file.as_deref();
-        let token = token.map(Token::load).transpose()?;
+        let token_file = settings.admin.token_file.as_deref();
+        let token = token_file.map(Token::load).transpose()?;
+        if let Some(path) = token_file.filter(|path| auth::is_plain(path)) {
+            tracing::warn!(
+                path = %path.display(),
+                remedy = auth::HASH,
+                "admin.token_file holds the token itself: who reads it, or a backup of it, has it"
+            );
+        }
         let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
         let alone = |lock_patience| Self {
             token: token.clone(),

@@ -23,6 +23,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::demo;
 use crate::document::Environment;
@@ -86,6 +88,8 @@ pub struct Process<'a> {
 /// where it did not understand.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    // Visitors' data is for this user only, whatever umask the process was started with.
+    umask(Mode::RWXG | Mode::RWXO);
     match execute(arguments, environment, &mut Output::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         // `| head` has seen enough.

@@ -355,8 +355,11 @@ fn the_site_is_asked_for_its_clock_with_one_head_request() {
 #[test]
 fn a_token_that_others_may_read_is_told() {
     assert_eq!(token::judge(true, 0o644).verdict, Good);
-    assert_eq!(token::judge(false, 0o600).verdict, Good);
-    assert_eq!(token::judge(false, 0o644).verdict, Warn);
+    for mode in [0o600, 0o644] {
+        let plain = token::judge(false, mode);
+        assert_eq!(plain.verdict, Warn);
+        assert!(plain.next.unwrap().contains("sha256sum"));
+    }
     assert_eq!(token::file(None), None);
     let absent = token::file(Some(Path::new("/nonexistent/token"))).unwrap();
     assert_eq!(absent.verdict, Fail);

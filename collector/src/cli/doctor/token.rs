@@ -4,8 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::finding::Finding;
-use crate::admin::TokenError;
-use crate::admin::auth::{Token, read_token};
+use crate::admin::auth::{HASH, Token, is_plain};
 
 const CHECK: &str = "admin token";
 /// Everyone on the machine may read it.
@@ -21,22 +20,19 @@ pub fn file(path: Option<&Path>) -> Option<Finding> {
             .unwrap_or((&text, "see docs/config.md"));
         return Some(Finding::fail(CHECK, found, next));
     }
-    let hashed = matches!(read_token(path), Err(TokenError::Hashed { .. }));
     let mode = std::fs::metadata(path).map_or(0, |found| found.mode());
-    Some(judge(hashed, mode))
+    Some(judge(!is_plain(path), mode))
 }
 
 /// Says whether others could learn the token from the file.
 pub fn judge(hashed: bool, mode: u32) -> Finding {
     if hashed {
-        Finding::ok(CHECK, "the file keeps its digest only")
-    } else if mode & WORLD_READABLE != 0 {
-        Finding::warn(
-            CHECK,
-            "the file holds the token itself, and every user of this machine may read it",
-            "chmod 0600, or keep only its digest: sha256: and the SHA-256 in hex",
-        )
-    } else {
-        Finding::ok(CHECK, "the file is kept from other users")
+        return Finding::ok(CHECK, "the file keeps its digest only");
     }
+    let found = if mode & WORLD_READABLE != 0 {
+        "the file holds the token itself, and every user of this machine may read it"
+    } else {
+        "the file holds the token itself: who reads it, or a backup of it, has it"
+    };
+    Finding::warn(CHECK, found, HASH)
 }
