@@ -84,7 +84,8 @@ pub(crate) fn settings(data_dir: &Path, gateway_port: u16, admin_port: u16) -> S
         network: IpAddr::V4(Ipv4Addr::LOCALHOST),
         prefix: 32,
     }];
-    // A laptop's disk is not a server's.
+    // A laptop's disk is not a server's, and its limit of open files neither.
+    settings.edge.connections_max = 1_024;
     settings.journal.segment_bytes = 16 << 20;
     settings.journal.disk_budget = 512 << 20;
     settings
