@@ -123,7 +123,7 @@ async fn a_catalog_with_mistakes_is_400_with_all_of_them() {
     let (status, body) = desk.json(Method::POST, "/admin/v1/catalog", text).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let faults = body["faults"].as_array().unwrap();
-    assert_eq!(faults.len(), 2, "{body}");
+    assert_eq!(faults.len(), 3, "{body}");
     assert_eq!(
         (&faults[0]["line"], &faults[0]["column"]),
         (&Value::from(2), &Value::from(8))
