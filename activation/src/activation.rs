@@ -179,7 +179,7 @@ impl Activation {
         state
             .destinations
             .sort_by_cached_key(|destination| destination.plan().name.clone());
-        state.routes = Arc::new(Routes::new(&state.destinations));
+        state.routes = Arc::new(Routes::new(&state.destinations, &inner.shared.settings));
         for (id, Kept { rows, dead }) in std::mem::take(&mut state.found) {
             inner.shared.outbox()?.forget(id)?;
             inner.shared.orphaned(rows, dead);
@@ -208,22 +208,32 @@ impl Activation {
     /// Stores the changes of all records before `next_offset` in one synced write, then wakes the
     /// workers. Handing in again what is behind the cursor does nothing. Blocks for one fdatasync.
     ///
+    /// Everything below the returned offset is taken. Less than `next_offset` where a destination
+    /// has no room and delivers: hand in the rest after [`Activation::wait_for_room`]. What finds
+    /// no place for good is a dead letter of its destination.
+    ///
     /// # Errors
     /// [`StoreError`]: the outbox takes nothing more until a restart.
-    pub fn hand_in(&self, batch: &[Intent], next_offset: u64) -> Result<(), StoreError> {
-        let routes = Arc::clone(&self.inner().state.lock().routes);
-        hand_in(&self.inner().shared, &routes, batch, next_offset)
+    pub fn hand_in(&self, batch: &[Intent], next_offset: u64) -> Result<u64, StoreError> {
+        let inner = self.inner();
+        let routes = Arc::clone(&inner.state.lock().routes);
+        hand_in(&inner.shared, &routes, batch, next_offset)
     }
 
-    /// Returns when the outbox has room for another batch (or has failed).
+    /// Returns when another hand-in gets on: no destination is full, or those that are will not
+    /// have room soon. Within a second or two, whatever the destinations do.
     pub async fn wait_for_room(&self) {
-        let shared = &self.inner().shared;
+        let inner = self.inner();
+        let shared = &inner.shared;
         loop {
             let freed = shared.room.notified();
-            if shared.has_room() || shared.has_failed() {
+            let routes = Arc::clone(&inner.state.lock().routes);
+            let patience_ms = routes.room.patience_ms(shared.clock.now());
+            let (Some(patience_ms), false) = (patience_ms, shared.has_failed()) else {
                 return;
-            }
-            freed.await;
+            };
+            let patience = Duration::from_millis(patience_ms);
+            let _freed_or_over = tokio::time::timeout(patience, freed).await;
         }
     }
 
@@ -278,8 +288,10 @@ impl Activation {
     /// # Errors
     /// [`AdminError`]
     pub fn replay(&self, name: &str, which: ReplayWhich) -> Result<ReplayReport, AdminError> {
-        let destination = self.inner().find(name)?;
-        Ok(replay(&self.inner().shared, &destination, which)?)
+        let inner = self.inner();
+        let destination = inner.find(name)?;
+        let routes = Arc::clone(&inner.state.lock().routes);
+        Ok(replay(&inner.shared, &routes.room, &destination, which)?)
     }
 
     /// Lifts any pause of a destination, a 410's too.

@@ -15,6 +15,7 @@ use crate::limiter::{Rate, Width};
 use crate::outbox::DestinationId;
 use crate::queue::Queue;
 use crate::retry::FailureKind;
+use crate::room::Wall;
 use crate::stats::{DestinationStatus, Stats, count};
 
 /// See the module.
@@ -29,6 +30,8 @@ pub(crate) struct Destination {
     /// Dead letters kept.
     pub(crate) dead: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
+    /// Stands while it is full.
+    pub(crate) wall: Mutex<Option<Wall>>,
     /// Tells the worker to look again.
     pub(crate) wake: Notify,
     plan: Mutex<Arc<Plan>>,
@@ -58,6 +61,7 @@ impl Destination {
             rows: AtomicU64::new(0),
             dead: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            wall: Mutex::new(None),
             wake: Notify::new(),
             plan: Mutex::new(Arc::new(plan)),
         }
@@ -65,6 +69,10 @@ impl Destination {
 
     pub(crate) fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.plan.lock())
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
 
     /// Takes a new plan; limits start afresh where they changed. True where it became another
@@ -110,7 +118,7 @@ impl Destination {
                 Target::Webhook(_) => "webhook",
             },
             enabled: plan.enabled,
-            queued: self.rows.load(Ordering::Relaxed),
+            queued: self.rows(),
             in_flight: self.in_flight.load(Ordering::Relaxed) as u64,
             parked: parked as u64,
             delivered: self.stats.delivered.load(Ordering::Relaxed),

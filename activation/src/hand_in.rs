@@ -1,5 +1,6 @@
 //! Takes a batch of changes in: outbox rows and the cursor in one synced write, then the workers
-//! are told. Rows go into line before the write and become sendable after it.
+//! are told. Rows go into line before the write and become sendable after it. Who may have a row
+//! is [`crate::room`]'s to say.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,24 +14,26 @@ use crate::error::StoreError;
 use crate::intent::{Intent, Key, Row};
 use crate::outbox::Write;
 use crate::queue::{DueChange, Staged};
+use crate::room::{Place, Room, Wall};
+use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stats::count;
 
-/// Which destinations want which segment.
+/// Which destinations want which segment, and what they may hold.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     by_segment: HashMap<String, Vec<Arc<Destination>>>,
     all: Vec<Arc<Destination>>,
+    pub(crate) room: Room,
 }
 
 impl Routes {
-    pub(crate) fn new(destinations: &[Arc<Destination>]) -> Self {
+    pub(crate) fn new(destinations: &[Arc<Destination>], settings: &Settings) -> Self {
+        let enabled = |destination: &&Arc<Destination>| destination.plan().enabled;
+        let enabled: Vec<_> = destinations.iter().filter(enabled).cloned().collect();
         let mut routes = Self::default();
-        for destination in destinations {
+        for destination in &enabled {
             let plan = destination.plan();
-            if !plan.enabled {
-                continue;
-            }
             if plan.segments.iter().any(|segment| segment == "*") {
                 routes.all.push(Arc::clone(destination));
                 continue;
@@ -42,6 +45,7 @@ impl Routes {
                 }
             }
         }
+        routes.room = Room::new(enabled, settings);
         routes
     }
 
@@ -57,34 +61,47 @@ impl Routes {
             .flatten()
             .chain(&self.all)
     }
+
+    /// True where a record's changes should wait for a destination that soon has room.
+    fn should_wait(&self, record: &[Intent], now: Timestamp) -> bool {
+        let mut wanted = record.iter().flat_map(|intent| self.of(&intent.segment));
+        wanted.any(|destination| self.room.place(destination, now) == Place::Soon)
+    }
 }
+
+/// A row in line: its destination, key and offset.
+type Queued<'a> = (&'a Arc<Destination>, Key, u64);
 
 /// One batch under way.
 struct HandIn<'a> {
     shared: &'a Shared,
+    room: &'a Room,
     write: Write<'a>,
     now: Timestamp,
-    queued: Vec<(&'a Arc<Destination>, Key, u64)>,
+    queued: Vec<Queued<'a>>,
     replaced: Vec<&'a Arc<Destination>>,
     buried: Vec<&'a Arc<Destination>>,
     /// Keys that went to the store only, in this very batch.
     outside: HashMap<(*const Destination, Key), ()>,
 }
 
+/// Everything below the returned offset is taken: `next_offset`, or less where a destination is
+/// full that delivers.
 pub(crate) fn hand_in(
     shared: &Shared,
     routes: &Routes,
     batch: &[Intent],
     next_offset: u64,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let _writes = shared.writes.lock();
     let cursor = shared.cursor.load(Ordering::Acquire);
     if next_offset <= cursor {
-        return Ok(());
+        return Ok(next_offset);
     }
     let outbox = shared.outbox()?;
     let mut hand_in = HandIn {
         shared,
+        room: &routes.room,
         write: outbox.write(),
         now: shared.clock.now(),
         queued: Vec::with_capacity(batch.len()),
@@ -92,22 +109,58 @@ pub(crate) fn hand_in(
         buried: Vec::new(),
         outside: HashMap::new(),
     };
-    for intent in batch.iter().filter(|intent| intent.offset >= cursor) {
-        for destination in routes.of(&intent.segment) {
-            hand_in.take(destination, intent)?;
+    let done = batch.partition_point(|intent| intent.offset < cursor);
+    match hand_in.take_all(routes, &batch[done..], next_offset) {
+        Ok(taken) => hand_in.finish(taken),
+        Err(error) => {
+            uncount(shared, &hand_in.queued);
+            Err(error)
         }
     }
-    hand_in.finish(next_offset)
+}
+
+/// Rows that a failed write did not put there hold nobody's place.
+fn uncount(shared: &Shared, queued: &[Queued<'_>]) {
+    for (destination, ..) in queued {
+        shared.rows_removed(destination, 1);
+    }
 }
 
 impl<'a> HandIn<'a> {
+    fn take_all(
+        &mut self,
+        routes: &'a Routes,
+        batch: &[Intent],
+        next_offset: u64,
+    ) -> Result<u64, StoreError> {
+        for record in batch.chunk_by(|one, other| one.offset == other.offset) {
+            if routes.should_wait(record, self.now) {
+                return Ok(record.first().map_or(next_offset, |intent| intent.offset));
+            }
+            for intent in record {
+                for destination in routes.of(&intent.segment) {
+                    self.take(destination, intent)?;
+                }
+            }
+        }
+        Ok(next_offset)
+    }
+
     fn take(
         &mut self,
         destination: &'a Arc<Destination>,
         intent: &Intent,
     ) -> Result<(), StoreError> {
         let row = Row::new(intent, self.now);
-        if destination.rows.load(Ordering::Relaxed) >= self.shared.settings.destination_rows_max {
+        // Where there is room soon it is a record of several changes: it is taken whole.
+        if self.room.place(destination, self.now) == Place::None {
+            if destination.wall.lock().as_mut().is_some_and(Wall::tell) {
+                tracing::warn!(
+                    destination = destination.plan().name,
+                    "its part of the outbox is full: further changes become its dead letters until \
+                     half is delivered"
+                );
+            }
             let dead = destination.bury(row, DeadReason::OutboxFull, self.now);
             self.buried.push(destination);
             return self
@@ -166,27 +219,84 @@ impl<'a> HandIn<'a> {
         })
     }
 
-    fn finish(mut self, next_offset: u64) -> Result<(), StoreError> {
+    fn finish(mut self, next_offset: u64) -> Result<u64, StoreError> {
         if self.queued.is_empty() && self.buried.is_empty() {
             // Nobody wanted any of it: the journal's own cursor remembers how far this went.
-            return Ok(());
+            return Ok(next_offset);
         }
         self.write.set_cursor(next_offset);
-        self.write
-            .commit_synced()
-            .inspect_err(|error| self.shared.fail(error))?;
+        if let Err(error) = self.write.commit_synced() {
+            uncount(self.shared, &self.queued);
+            self.shared.fail(&error);
+            return Err(error);
+        }
         self.shared.cursor.store(next_offset, Ordering::Release);
         for destination in self.replaced {
             self.shared.rows_removed(destination, 1);
-        }
-        for destination in self.buried {
-            destination.dead.fetch_add(1, Ordering::Relaxed);
-            crate::outbox::trim_dead(self.shared, destination)?;
         }
         for (destination, key, offset) in self.queued {
             destination.queue.lock().commit(&key, offset);
             destination.wake.notify_one();
         }
-        Ok(())
+        for destination in &self.buried {
+            destination.dead.fetch_add(1, Ordering::Relaxed);
+        }
+        self.buried
+            .sort_unstable_by_key(|destination| destination.id);
+        self.buried.dedup_by_key(|destination| destination.id);
+        for destination in self.buried {
+            crate::outbox::trim_dead(self.shared, destination)?;
+        }
+        Ok(next_offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fjall::Database;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::destinations::plans;
+    use crate::intent::tests::intent;
+    use crate::outbox::{DestinationId, Outbox};
+    use crate::settings::DestinationConfig;
+    use crate::transport::Transport;
+
+    #[derive(Debug)]
+    struct Fixed;
+
+    impl Clock for Fixed {
+        fn now(&self) -> Timestamp {
+            Timestamp(1_800_000_000_000)
+        }
+    }
+
+    fn webhook() -> Arc<Destination> {
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let config = DestinationConfig::webhook("ads", "https://h.example/", secret, &["buyers"]);
+        let plan = plans(&[config], &[]).unwrap().remove(0);
+        Arc::new(Destination::new(DestinationId::of("ads"), plan, 10))
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_written_holds_no_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::builder(directory.path()).open().unwrap();
+        let settings = Settings::default();
+        let transport = Transport::new(&settings).unwrap();
+        let outbox = Outbox::open(database.clone()).unwrap();
+        let shared = Shared::new(outbox, Arc::new(Fixed), settings.clone(), transport, 0).unwrap();
+        let destination = webhook();
+        let routes = Routes::new(&[Arc::clone(&destination)], &settings);
+        assert_eq!(hand_in(&shared, &routes, &[intent(1, 1, 1)], 2).unwrap(), 2);
+        // Profile 1 has a row already; now it does not read.
+        let jobs = database.keyspace("outbox_jobs", Default::default).unwrap();
+        let key = jobs.iter().next().unwrap().key().unwrap();
+        jobs.insert(key, [0xff]).unwrap();
+        let batch = [intent(2, 1, 2), intent(1, 2, 3)];
+        assert!(hand_in(&shared, &routes, &batch, 4).is_err());
+        assert_eq!((shared.rows(), destination.rows()), (1, 1));
+        assert_eq!(shared.cursor.load(Ordering::Acquire), 2);
     }
 }

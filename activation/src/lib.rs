@@ -22,6 +22,7 @@ pub mod sign;
 pub mod transport;
 mod shared;
 mod destination;
+mod room;
 mod worker;
 mod dead_letter;
 mod replay;

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::intent::Row;
 use crate::outbox::Write;
 use crate::queue::DueChange;
+use crate::room::Room;
 use crate::shared::Shared;
 use crate::stats::count;
 
@@ -33,12 +34,13 @@ pub struct ReplayReport {
     pub superseded: u64,
     /// No such dead letter.
     pub missing: u64,
-    /// Left where they are: the outbox has no room.
+    /// Left where they are: the destination's part of the outbox is full.
     pub no_room: u64,
 }
 
 pub(crate) fn replay(
     shared: &Shared,
+    room: &Room,
     destination: &Destination,
     which: ReplayWhich,
 ) -> Result<ReplayReport, StoreError> {
@@ -56,13 +58,14 @@ pub(crate) fn replay(
     };
     let mut report = ReplayReport::default();
     for chunk in ids.chunks(CHUNK) {
-        replay_chunk(shared, destination, chunk, &mut report)?;
+        replay_chunk(shared, room, destination, chunk, &mut report)?;
     }
     Ok(report)
 }
 
 fn replay_chunk(
     shared: &Shared,
+    room: &Room,
     destination: &Destination,
     ids: &[u64],
     report: &mut ReplayReport,
@@ -80,7 +83,7 @@ fn replay_chunk(
         if is_superseded(shared, destination, &dead)? {
             report.superseded += 1;
             count(&destination.stats.superseded);
-        } else if shared.has_room() {
+        } else if room.has_place(destination, staged.len() as u64) {
             let row = Row::new(&dead.row.intent, shared.clock.now());
             stage(destination, &mut write, &row)?;
             staged.push((row.key(), row.intent.offset));

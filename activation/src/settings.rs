@@ -13,9 +13,10 @@ use serde::Deserialize;
 pub struct Settings {
     /// Private addresses and networks that destinations may reach.
     pub allow_private: Vec<Network>,
-    /// Rows in the outbox, all destinations together; at it `wait_for_room` waits.
+    /// Rows in the outbox, all destinations together. Half of them is kept for the destinations in
+    /// equal parts, the rest is for whoever needs it.
     pub outbox_rows_max: u64,
-    /// Rows of one destination; beyond it changes go to its dead letters.
+    /// Rows of one destination; beyond these bounds its changes become its dead letters.
     pub destination_rows_max: u64,
     /// Keys (profile, segment) of one destination kept in memory; the rest wait on disk.
     pub resident_max: usize,

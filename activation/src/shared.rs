@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     /// Held by whoever adds rows to the outbox or loads them: one at a time. Never by a worker.
     pub(crate) writes: Mutex<()>,
     pub(crate) cursor: AtomicU64,
-    /// Signalled when rows leave the outbox.
+    /// Signalled when rows leave the outbox, and when a destination fails: it is not waited for.
     pub(crate) room: Notify,
     /// Told of attempts, where anybody wants to be.
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
@@ -71,10 +71,6 @@ impl Shared {
 
     pub(crate) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn has_room(&self) -> bool {
-        self.rows() < self.settings.outbox_rows_max
     }
 
     pub(crate) fn rows_added(&self, destination: &Destination, count: u64) {

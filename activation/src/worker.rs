@@ -353,7 +353,10 @@ impl Worker {
         }
         drop(control);
         match failure {
-            Some(kind) => stats.failed(kind),
+            Some(kind) => {
+                stats.failed(kind);
+                self.shared.room.notify_waiters();
+            }
             None => {
                 count(&stats.delivered);
                 stats

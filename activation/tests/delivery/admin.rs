@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use tidegate_activation::{
-    AdminError, ApplyError, ConfigFaultKind, DestinationConfig, ReplayWhich, Settings,
+    AdminError, ApplyError, ConfigFaultKind, DestinationConfig, ReplayWhich,
 };
 
-use crate::harness::{
-    Bench, Receiver, Reply, SECRET, change, eventually, quick, settings, until_paused,
-};
+use crate::harness::{Bench, Receiver, Reply, SECRET, change, eventually, quick};
 
 #[tokio::test]
 async fn a_faulty_configuration_changes_nothing() {
@@ -58,31 +56,6 @@ async fn a_changed_url_takes_effect_without_a_restart() {
         .unwrap();
     bench.hand_in(&[change(1, 2, 2)]);
     assert_eq!(new.until_received(1).await[0].change().1, 2);
-}
-
-#[tokio::test]
-async fn a_full_outbox_makes_hand_in_wait_for_room() {
-    let receiver = Receiver::start().await;
-    receiver.then([Reply::RetryAfter(503, "1")]);
-    let bench = Bench::with(
-        Settings {
-            outbox_rows_max: 2,
-            ..settings()
-        },
-        &[quick("ads", &receiver)],
-    );
-    bench.activation.wait_for_room().await;
-    bench.hand_in(&[change(1, 1, 1)]);
-    until_paused(&bench).await;
-    bench.hand_in(&[change(2, 1, 2)]);
-    let waiting = bench.activation.wait_for_room();
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), waiting)
-            .await
-            .is_err()
-    );
-    bench.activation.wait_for_room().await;
-    assert!(bench.activation.metrics().outbox_rows < 2);
 }
 
 #[tokio::test]

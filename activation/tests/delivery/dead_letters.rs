@@ -125,25 +125,3 @@ async fn beyond_the_cap_the_oldest_letter_goes_and_is_counted() {
     let epochs: Vec<_> = letters.iter().map(|letter| letter.epoch).collect();
     assert_eq!(epochs, [5, 4, 3], "newest first");
 }
-
-#[tokio::test]
-async fn a_full_destination_buries_its_own_changes_and_the_others_go_on() {
-    let (dead, alive) = (Receiver::start().await, Receiver::start().await);
-    dead.always(Reply::Hang);
-    let bench = Bench::with(
-        Settings {
-            destination_rows_max: 10,
-            ..settings()
-        },
-        &[quick("dead", &dead), quick("alive", &alive)],
-    );
-    for n in 1..=30 {
-        bench.hand_in(&[change(n.into(), 1, n)]);
-        alive.until_received(usize::try_from(n).unwrap()).await;
-        eventually("alive is empty", || bench.activation.list()[0].queued == 0).await;
-    }
-    let status = &bench.activation.list()[1];
-    assert_eq!((status.queued, status.dead_letters), (10, 20));
-    let letters = bench.activation.dead_letters("dead", 1).unwrap();
-    assert_eq!(letters[0].reason, DeadReason::OutboxFull);
-}

@@ -14,7 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidegate_activation::sign::SigningKey;
 use tidegate_activation::{
-    Activation, BreakerState, Clock, DestinationConfig, Intent, RetryPolicy, Settings,
+    Activation, BreakerState, Clock, DestinationConfig, DestinationStatus, Intent, RetryPolicy,
+    Settings,
 };
 use tidegate_event::{Change, ProfileId, Timestamp};
 use tokio::net::TcpListener;
@@ -217,6 +218,23 @@ impl Bench {
 
     pub(crate) fn hand_in(&self, batch: &[Intent]) {
         hand_in(&self.activation, batch);
+    }
+
+    /// As the collector's cursor does: waits where it should, until all of it is taken.
+    pub(crate) async fn follow(&self, batch: &[Intent]) {
+        let next = batch.last().unwrap().offset + 1;
+        let follow = async {
+            while self.activation.hand_in(batch, next).unwrap() < next {
+                self.activation.wait_for_room().await;
+            }
+        };
+        let followed = tokio::time::timeout(PATIENCE, follow).await;
+        followed.expect("the cursor stands still");
+    }
+
+    pub(crate) fn status(&self, name: &str) -> DestinationStatus {
+        let mut list = self.activation.list().into_iter();
+        list.find(|one| one.name == name).unwrap()
     }
 }
 

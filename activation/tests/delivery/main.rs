@@ -9,6 +9,7 @@
 
 mod harness;
 mod order;
+mod room;
 mod failures;
 mod recovery;
 mod dead_letters;

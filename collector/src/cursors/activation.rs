@@ -117,9 +117,7 @@ impl Follower {
             if !self.activation.wants_nothing() {
                 return;
             }
-            if durable > self.cursor.position() {
-                self.cursor.advance(durable);
-            }
+            self.advance(durable);
             self.wait_past(durable);
         }
     }
@@ -160,21 +158,26 @@ impl Follower {
     }
 
     fn hand_in(&mut self, batch: &mut Vec<Intent>, next: u64) -> Result<(), Failed> {
-        if !batch.is_empty() {
+        while !batch.is_empty() {
             self.pace.until(self.activation.wait_for_room(), u64::MAX);
             if self.pace.stopped() {
                 return Ok(());
             }
-            self.activation.hand_in(batch, next).map_err(|error| {
+            let taken = self.activation.hand_in(batch, next).map_err(|error| {
                 tracing::error!(%error, "the outbox takes no changes; trying again");
                 Failed
             })?;
-            batch.clear();
+            batch.retain(|intent| intent.offset >= taken);
+            self.advance(taken);
         }
-        if next > self.cursor.position() {
-            self.cursor.advance(next);
-        }
+        self.advance(next);
         Ok(())
+    }
+
+    fn advance(&mut self, to: u64) {
+        if to > self.cursor.position() {
+            self.cursor.advance(to);
+        }
     }
 }
 

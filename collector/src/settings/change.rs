@@ -207,6 +207,7 @@ pub const CHANGES: &[Change] = &[
     key!(Live "geoip.asn" geoip.asn),
     key!(Restart "activation.allow_private" activation.allow_private),
     key!(Restart "activation.outbox_rows_max" activation.outbox_rows_max),
+    key!(Restart "activation.destination_rows_max" activation.destination_rows_max),
     key!(Restart "activation.dead_letters_max" activation.dead_letters_max),
     key!(Restart "dedup.window" dedup.window_ms),
     key!(Restart "dedup.entries_max" dedup.entries_max),

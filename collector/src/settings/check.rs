@@ -64,6 +64,7 @@ pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
             },
         );
     }
+    outbox(settings, &root.section("activation"));
     listeners(settings, &root);
     if let Some(kafka) = &settings.kafka
         && kafka.topic == kafka.transitions_topic
@@ -73,6 +74,19 @@ pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
             Reason::Excludes {
                 other: "the same kafka.topic",
                 remedy: "give events and transitions a topic each",
+            },
+        );
+    }
+}
+
+/// One destination's part of the outbox is a part of it.
+fn outbox(settings: &Settings, activation: &Section<'_>) {
+    if settings.activation.destination_rows_max > settings.activation.outbox_rows_max {
+        activation.fault(
+            "destination_rows_max",
+            Reason::Needs {
+                needs: "activation.outbox_rows_max to be at least as large",
+                remedy: "raise activation.outbox_rows_max or lower this",
             },
         );
     }

@@ -294,6 +294,12 @@ fn activation(section: Section<'_>, activation: &mut super::Activation) {
         &mut activation.outbox_rows_max,
         1..=COUNT_MAX,
     );
+    activation.destination_rows_max = activation.outbox_rows_max.div_ceil(2);
+    section.number(
+        "destination_rows_max",
+        &mut activation.destination_rows_max,
+        1..=COUNT_MAX,
+    );
     section.number(
         "dead_letters_max",
         &mut activation.dead_letters_max,

@@ -394,7 +394,12 @@ pub const KEYS: &[Key] = &[
     set(
         "activation.outbox_rows_max",
         "1000000",
-        "Callbacks waiting, all destinations together; beyond it the activation cursor waits.",
+        "Callbacks waiting, all destinations together. Half of them is kept for the destinations in equal parts, the rest is for whoever needs it first.",
+    ),
+    unset(
+        "activation.destination_rows_max",
+        "250000",
+        "Callbacks waiting for one destination; unset, half of `activation.outbox_rows_max`, which it may not exceed. At one of these two bounds a destination that delivers is waited for, a second at most; beyond, its changes become dead letters (`outbox_full`). The others go on.",
     ),
     set(
         "activation.dead_letters_max",

@@ -304,6 +304,8 @@ pub struct Activation {
     pub allow_private: Vec<Cidr>,
     /// Rows waiting in the outbox, all destinations together.
     pub outbox_rows_max: usize,
+    /// Rows waiting for one destination.
+    pub destination_rows_max: usize,
     /// Dead letters kept for each destination.
     pub dead_letters_max: usize,
 }
@@ -528,6 +530,7 @@ impl Default for Settings {
             activation: Activation {
                 allow_private: Vec::new(),
                 outbox_rows_max: 1_000_000,
+                destination_rows_max: 500_000,
                 dead_letters_max: 10_000,
             },
             dedup: Dedup {

@@ -329,6 +329,10 @@ fn each_kind_of_mistake_says_what_to_write_instead() {
             "2:15: journal.disk_budget: needs room for four segments",
         ),
         (
+            "[activation]\noutbox_rows_max = 100\ndestination_rows_max = 101",
+            "3:24: activation.destination_rows_max: needs activation.outbox_rows_max to be at least",
+        ),
+        (
             "data_dir = \"\"",
             "1:12: data_dir: \"\" is not a text with letters in it",
         ),

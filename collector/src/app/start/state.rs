@@ -178,6 +178,7 @@ impl AtRest<'_> {
         let outbox = tidegate_activation::Settings {
             allow_private: check::networks(&settings.allow_private),
             outbox_rows_max: u64::try_from(settings.outbox_rows_max).unwrap_or(u64::MAX),
+            destination_rows_max: u64::try_from(settings.destination_rows_max).unwrap_or(u64::MAX),
             dead_letters_max: u64::try_from(settings.dead_letters_max).unwrap_or(u64::MAX),
             ..tidegate_activation::Settings::default()
         };
