@@ -27,7 +27,7 @@ use crate::settings::{DestinationConfig, Settings};
 use crate::shared::Shared;
 use crate::stats::{DestinationStatus, Metrics};
 use crate::transport::Transport;
-use crate::worker::Worker;
+use crate::worker::{Worker, switched_off};
 
 /// Results that wait for the store thread at most; then workers wait.
 const COMMANDS_MAX: usize = 4_096;
@@ -141,7 +141,8 @@ impl Activation {
 
     /// Replaces the configuration: all of it, or nothing where anything is at fault. Requests in
     /// flight end as they began. A destination that is no longer listed is disabled; its rows stay
-    /// until their deadline. Rows and dead letters of one that is not listed at the next start are
+    /// until their deadline, and take nobody's place. Back again it goes on with them, free of any
+    /// pause. Rows and dead letters of one that is not listed at the next start are
     /// dropped and counted: nobody is left to whom they could be delivered.
     ///
     /// # Errors
@@ -170,7 +171,7 @@ impl Activation {
             {
                 Some(known) => {
                     if known.replan(plan) {
-                        inner.lift(&known)?;
+                        inner.lift(id)?;
                     }
                 }
                 None => inner.start(&mut state, id, plan)?,
@@ -180,6 +181,7 @@ impl Activation {
             .destinations
             .sort_by_cached_key(|destination| destination.plan().name.clone());
         state.routes = Arc::new(Routes::new(&state.destinations, &inner.shared.settings));
+        inner.lift_those_that_left(&state)?;
         for (id, Kept { rows, dead }) in std::mem::take(&mut state.found) {
             inner.shared.outbox()?.forget(id)?;
             inner.shared.orphaned(rows, dead);
@@ -299,10 +301,15 @@ impl Activation {
     /// # Errors
     /// [`AdminError`]
     pub fn enable(&self, name: &str) -> Result<(), AdminError> {
-        let destination = self.inner().find(name)?;
+        let inner = self.inner();
+        let destination = inner.find(name)?;
+        if !destination.plan().enabled {
+            return Err(AdminError::Left);
+        }
         destination.control.lock().breaker.enable();
-        self.inner().lift(&destination)?;
+        inner.lift(destination.id)?;
         destination.wake.notify_one();
+        tracing::info!(destination = name, "enabled");
         Ok(())
     }
 
@@ -379,6 +386,13 @@ impl Activation {
     }
 }
 
+impl State {
+    fn is_configured(&self, id: DestinationId) -> bool {
+        let mut all = self.destinations.iter();
+        all.any(|one| one.id == id && one.plan().enabled)
+    }
+}
+
 impl Inner {
     /// Opens the outbox and starts its thread; no destination has a worker yet.
     fn open(
@@ -430,11 +444,22 @@ impl Inner {
         found.cloned().ok_or(AdminError::UnknownDestination)
     }
 
-    fn lift(&self, destination: &Destination) -> Result<(), StoreError> {
+    fn lift(&self, id: DestinationId) -> Result<(), StoreError> {
         let outbox = self.shared.outbox()?;
         let mut write = outbox.write();
-        write.set_disabled(destination.id, None);
+        write.set_disabled(id, None);
         write.commit()
+    }
+
+    /// A 410's pause ends with the destination: back one day, it starts as a new one does.
+    fn lift_those_that_left(&self, state: &State) -> Result<(), StoreError> {
+        // Closed, it is looked through when it is opened again.
+        let Ok(outbox) = self.shared.outbox() else {
+            return Ok(());
+        };
+        let mut left = outbox.all_disabled()?;
+        left.retain(|id| !state.is_configured(*id));
+        left.into_iter().try_for_each(|id| self.lift(id))
     }
 
     fn start(&self, state: &mut State, id: DestinationId, plan: Plan) -> Result<(), StoreError> {
@@ -446,6 +471,7 @@ impl Inner {
         let destination = Arc::new(Destination::new(id, plan, shared.settings.resident_max));
         if disabled {
             destination.control.lock().breaker.disable();
+            switched_off(&destination.plan().name);
         }
         let Kept { rows, dead } = state.found.remove(&id).unwrap_or_default();
         destination.rows.store(rows, Ordering::Relaxed);

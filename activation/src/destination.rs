@@ -76,7 +76,8 @@ impl Destination {
     }
 
     /// Takes a new plan; limits start afresh where they changed. True where it became another
-    /// destination in all but name, which also lifts a pause.
+    /// destination in all but name, or is back in the configuration: that lifts a pause, a 410's
+    /// too.
     pub(crate) fn replan(&self, plan: Plan) -> bool {
         let old = std::mem::replace(&mut *self.plan.lock(), Arc::new(plan));
         let new = self.plan();
@@ -85,13 +86,18 @@ impl Destination {
             control.width = Width::new(&new.limits);
             control.rate = Rate::new(&new.limits);
         }
-        let moved = old.fingerprint() != new.fingerprint();
-        if moved {
+        let afresh = old.fingerprint() != new.fingerprint() || (new.enabled && !old.enabled);
+        if afresh {
             control.breaker.enable();
         }
         drop(control);
         self.wake.notify_one();
-        moved
+        afresh
+    }
+
+    /// True after a 410, until it is enabled.
+    pub(crate) fn is_switched_off(&self) -> bool {
+        self.control.lock().breaker.state() == BreakerState::Disabled
     }
 
     /// True while nothing is sent because of how the destination answered.

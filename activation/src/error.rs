@@ -108,6 +108,9 @@ pub enum AdminError {
     /// No destination has this name.
     #[error("no such destination")]
     UnknownDestination,
+    /// It is not in the configuration any more.
+    #[error("the destination has left the configuration")]
+    Left,
     /// The outbox failed.
     #[error(transparent)]
     Store(#[from] StoreError),

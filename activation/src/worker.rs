@@ -267,7 +267,7 @@ impl Worker {
         let (due, ending) = self.end(&plan, key, row, verdict, now);
         let mut commands = vec![self.settlement(key, offset, due, Some(attempted), ending)];
         if verdict == Verdict::Gone {
-            tracing::warn!(destination = plan.name, "answered 410 Gone: switched off");
+            switched_off(&plan.name);
             commands.push(Command::Disable(Arc::clone(&self.destination)));
         } else if verdict == Verdict::Auth {
             tracing::warn!(destination = plan.name, "refuses our credentials: paused");
@@ -394,6 +394,15 @@ impl Worker {
         }
         true
     }
+}
+
+/// Says that a destination gets nothing any more, and what to do about it.
+pub(crate) fn switched_off(destination: &str) {
+    tracing::warn!(
+        destination,
+        "answered 410 Gone and is switched off: its changes wait. Mend the receiver, then run \
+         `tidegate destinations enable {destination}`"
+    );
 }
 
 fn is_expired(plan: &Plan, row: &Row, now: Timestamp) -> bool {

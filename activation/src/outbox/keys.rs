@@ -84,8 +84,15 @@ pub(super) fn dead_number(bytes: &[u8]) -> Option<u64> {
     number(bytes.get(8..)?)
 }
 
+/// Before the destination, in the key of its mark.
+pub(super) const DISABLED: &[u8] = b"disabled";
+
 pub(super) fn disabled(id: DestinationId) -> Vec<u8> {
-    [b"disabled".as_slice(), &id.bytes()].concat()
+    [DISABLED, &id.bytes()].concat()
+}
+
+pub(super) fn disabled_id(bytes: &[u8]) -> Option<DestinationId> {
+    number(bytes.strip_prefix(DISABLED)?).map(DestinationId)
 }
 
 pub(super) fn destination_of(bytes: &[u8]) -> Option<DestinationId> {

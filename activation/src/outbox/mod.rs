@@ -104,6 +104,13 @@ impl Outbox {
             .and_then(|value| keys::number(&value)))
     }
 
+    /// Every destination that answered 410 and was not enabled since.
+    pub(crate) fn all_disabled(&self) -> Result<Vec<DestinationId>, StoreError> {
+        let id_of = |key: &[u8]| keys::disabled_id(key).ok_or(StoreError::Malformed);
+        let marks = self.meta.prefix(keys::DISABLED);
+        marks.map(|guard| id_of(&guard.key()?)).collect()
+    }
+
     /// What each destination has at rest that has anything.
     pub(crate) fn kept(&self) -> Result<HashMap<DestinationId, Kept>, StoreError> {
         let mut kept: HashMap<DestinationId, Kept> = HashMap::new();

@@ -83,11 +83,12 @@ fn apply(shared: &Shared, group: &mut Vec<Command>) -> Result<(), StoreError> {
     for command in group.iter() {
         match command {
             Command::Settle(settlement) => settle(shared, &mut write, settlement)?,
-            Command::Disable(destination) => {
+            // Unless somebody enabled it in the meantime.
+            Command::Disable(destination) if destination.is_switched_off() => {
                 let fingerprint = destination.plan().fingerprint();
                 write.set_disabled(destination.id, Some(fingerprint));
             }
-            Command::Refill(_) => {}
+            Command::Disable(_) | Command::Refill(_) => {}
         }
     }
     write.commit()?;

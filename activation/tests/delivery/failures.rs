@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_activation::retry::FailureKind;
-use tidegate_activation::{BreakerState, PauseReason};
+use tidegate_activation::{AdminError, BreakerState, PauseReason};
 
 use crate::harness::{Bench, Receiver, Reply, change, eventually, quick, settings, until_paused};
 
@@ -79,6 +79,22 @@ async fn gone_switches_the_destination_off_until_someone_enables_it() {
     assert_eq!(bench.activation.list()[0].queued, 2);
     bench.activation.enable("ads").unwrap();
     receiver.until_received(4).await;
+}
+
+#[tokio::test]
+async fn gone_is_over_where_the_destination_leaves_and_comes_back() {
+    let receiver = Receiver::start().await;
+    receiver.then([Reply::Status(410)]);
+    let ads = quick("ads", &receiver);
+    let bench = Bench::new(std::slice::from_ref(&ads));
+    bench.hand_in(&[change(1, 1, 10)]);
+    let off = || bench.status("ads").breaker == BreakerState::Disabled;
+    eventually("off", off).await;
+    bench.activation.set_destinations(&[]).unwrap();
+    let refused = bench.activation.enable("ads");
+    assert!(matches!(refused, Err(AdminError::Left)), "{refused:?}");
+    bench.activation.set_destinations(&[ads]).unwrap();
+    receiver.until_received(2).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegate_activation::{BreakerState, DestinationConfig};
 use tokio::runtime::Runtime;
 
 use crate::harness::{Receiver, Reply, change, eventually, hand_in, open, quick, settings};
@@ -101,7 +102,7 @@ fn a_destination_that_answered_gone_stays_off_over_a_restart() {
     let serving = Runtime::new().unwrap();
     let receiver = serving.block_on(Receiver::start());
     receiver.then([Reply::Status(410)]);
-    let off = tidegate_activation::BreakerState::Disabled;
+    let off = BreakerState::Disabled;
     life(directory.path(), async |activation| {
         activation
             .set_destinations(&[quick("ads", &receiver)])
@@ -123,6 +124,49 @@ fn a_destination_that_answered_gone_stays_off_over_a_restart() {
         activation.set_destinations(&[moved]).unwrap();
         eventually("delivered", || activation.metrics().outbox_rows == 0).await;
     });
+}
+
+/// Lets "ads" answer 410 in a first life, does `then` in a second and says how it stands in a third.
+fn after_gone(
+    then: impl FnOnce(&tidegate_activation::Activation, &dyn Fn() -> DestinationConfig),
+) -> BreakerState {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = Runtime::new().unwrap();
+    let receiver = serving.block_on(Receiver::start());
+    receiver.then([Reply::Status(410)]);
+    let ads = || quick("ads", &receiver);
+    life(directory.path(), async |activation| {
+        activation.set_destinations(&[ads()]).unwrap();
+        hand_in(activation, &[change(1, 1, 1)]);
+        let off = || activation.list()[0].breaker == BreakerState::Disabled;
+        eventually("off", off).await;
+        activation.shutdown(Duration::from_secs(5)).await;
+    });
+    let mut then = Some(then);
+    life(directory.path(), async |activation| {
+        then.take().unwrap()(activation, &ads);
+    });
+    let mut state = None;
+    life(directory.path(), async |activation| {
+        activation.set_destinations(&[ads()]).unwrap();
+        state = Some(activation.list()[0].breaker);
+    });
+    state.unwrap()
+}
+
+#[test]
+fn a_destination_that_was_enabled_stays_enabled_over_a_restart() {
+    let state = after_gone(|activation, ads| {
+        activation.set_destinations(&[ads()]).unwrap();
+        activation.enable("ads").unwrap();
+    });
+    assert_eq!(state, BreakerState::Closed);
+}
+
+#[test]
+fn a_410_is_forgotten_by_a_start_without_the_destination() {
+    let state = after_gone(|activation, _| activation.set_destinations(&[]).unwrap());
+    assert_eq!(state, BreakerState::Closed);
 }
 
 #[tokio::test]

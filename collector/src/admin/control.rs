@@ -58,6 +58,12 @@ pub trait Control: Send + Sync + 'static {
         destination: &str,
     ) -> impl Future<Output = Result<TestView, ControlError>> + Send;
 
+    /// Lifts any pause of a destination, also that of one that answered 410.
+    fn enable_destination(
+        &self,
+        destination: &str,
+    ) -> impl Future<Output = Result<(), ControlError>> + Send;
+
     /// Queues dead letters again: those with these ids, or all.
     fn replay(
         &self,
@@ -198,7 +204,8 @@ pub struct DestinationView {
     pub kind: String,
     /// Whether it is told anything.
     pub enabled: bool,
-    /// `closed` where all is well, else what the breaker does and why.
+    /// `closed` where all is well, `open` or `half_open` while it is paused, `disabled` since it
+    /// answered 410.
     pub state: String,
     /// Changes waiting, those in flight included.
     pub queued: u64,

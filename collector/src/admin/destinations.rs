@@ -1,4 +1,5 @@
-//! `/admin/v1/destinations`: how each is doing, its dead letters, a test callback, a replay.
+//! `/admin/v1/destinations`: how each is doing, its dead letters, a test callback, an end of its pause, a
+//! replay.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -30,6 +31,11 @@ pub async fn dead_letters(control: &impl Control, name: &str, query: &str) -> Re
 /// Sends a test callback and answers how it went.
 pub async fn test(control: &impl Control, name: &str) -> Reply {
     of(control.test_destination(name).await)
+}
+
+/// Lifts any pause, also a 410's.
+pub async fn enable(control: &impl Control, name: &str) -> Reply {
+    of(control.enable_destination(name).await)
 }
 
 /// Queues dead letters again: `{"ids":[1,2]}`, or all with an empty body.

@@ -154,7 +154,7 @@ impl Control for Arc<Fake> {
     }
 
     async fn destinations(&self) -> Result<Vec<DestinationView>, ControlError> {
-        Ok(vec![DestinationView {
+        let ads = DestinationView {
             name: "ads".to_owned(),
             kind: "webhook".to_owned(),
             enabled: true,
@@ -165,7 +165,19 @@ impl Control for Arc<Fake> {
             dead_letters: 1,
             last_error: None,
             oldest_queued_ms: Some(4),
-        }])
+        };
+        let crm = DestinationView {
+            name: "crm".to_owned(),
+            state: "disabled".to_owned(),
+            last_error: Some("gone".to_owned()),
+            ..ads.clone()
+        };
+        let old = DestinationView {
+            name: "old".to_owned(),
+            enabled: false,
+            ..ads.clone()
+        };
+        Ok(vec![ads, crm, old])
     }
 
     async fn dead_letters(
@@ -198,6 +210,12 @@ impl Control for Arc<Fake> {
             latency_ms: 3,
             error: Some("server error".to_owned()),
         })
+    }
+
+    async fn enable_destination(&self, destination: &str) -> Result<(), ControlError> {
+        self.known(destination)?;
+        self.note(format!("enable {destination}"));
+        Ok(())
     }
 
     async fn replay(

@@ -22,7 +22,7 @@ const LIST_MAX: usize = 10_000;
 
 /// Every path with the methods that it takes; HEAD goes where GET does. The probes are answered
 /// before anything else.
-pub(crate) const ROUTES: [(&str, &str); 14] = [
+pub(crate) const ROUTES: [(&str, &str); 15] = [
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
@@ -35,6 +35,7 @@ pub(crate) const ROUTES: [(&str, &str); 14] = [
     ("/admin/v1/destinations", "GET"),
     ("/admin/v1/destinations/{name}/dead-letters", "GET"),
     ("/admin/v1/destinations/{name}/test", "POST"),
+    ("/admin/v1/destinations/{name}/enable", "POST"),
     ("/admin/v1/destinations/{name}/replay", "POST"),
     ("/admin/v1/bad-rows", "GET"),
 ];
@@ -153,6 +154,9 @@ impl<C: Control> Admin<C> {
             }
             ("POST", "/admin/v1/destinations/{name}/test") => {
                 destinations::test(control, name).await
+            }
+            ("POST", "/admin/v1/destinations/{name}/enable") => {
+                destinations::enable(control, name).await
             }
             ("POST", "/admin/v1/destinations/{name}/replay") => {
                 destinations::replay(control, name, body).await

@@ -168,6 +168,8 @@ async fn every_list_and_action_answers() {
             404,
         ),
         (Method::POST, "/admin/v1/destinations/ads/test", "", 200),
+        (Method::POST, "/admin/v1/destinations/ads/enable", "", 200),
+        (Method::POST, "/admin/v1/destinations/none/enable", "", 404),
         (Method::POST, "/admin/v1/destinations/ads/replay", "", 200),
         (
             Method::POST,

@@ -168,6 +168,11 @@ impl Control for AppControl {
         })
     }
 
+    async fn enable_destination(&self, destination: &str) -> Result<(), ControlError> {
+        let enabled = self.activation.enable(destination);
+        enabled.map_err(|error| refused(&error, destination))
+    }
+
     async fn replay(
         &self,
         destination: &str,
@@ -207,6 +212,10 @@ fn refused(error: &AdminError, destination: &str) -> ControlError {
     match error {
         AdminError::UnknownDestination => ControlError::NotFound {
             what: "destination",
+            name: destination.to_owned(),
+        },
+        AdminError::Left => ControlError::NotFound {
+            what: "destination of the catalog",
             name: destination.to_owned(),
         },
         AdminError::Store(_) => failed(error),

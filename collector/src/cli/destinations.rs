@@ -14,7 +14,7 @@ use crate::admin::control::{DeadLetterView, DestinationView, ReplayView, TestVie
 /// Options of `destinations`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate destinations list\n  tidegate destinations test ads\n  tidegate destinations dead-letters ads --limit 20\n  tidegate destinations replay ads                all of them\n  tidegate destinations replay ads --id 7 --id 9  these"
+    after_help = "Examples:\n  tidegate destinations list\n  tidegate destinations test ads\n  tidegate destinations enable ads                after it answered 410 Gone\n  tidegate destinations dead-letters ads --limit 20\n  tidegate destinations replay ads                all of them\n  tidegate destinations replay ads --id 7 --id 9  these"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -27,6 +27,11 @@ enum Command {
     List(List),
     /// Send a test callback and print how it went
     Test(Test),
+    /// Call a destination again that is paused, or switched off since it answered 410
+    #[command(
+        after_help = "Mend the receiver first: one that answers 410 again is switched off again. What was queued meanwhile is\ndelivered; what became a dead letter is for `tidegate destinations replay`."
+    )]
+    Enable(Enable),
     /// Changes that could not be delivered
     DeadLetters(DeadLetters),
     /// Queue dead letters again
@@ -63,6 +68,15 @@ struct Test {
 }
 
 #[derive(Debug, Args)]
+struct Enable {
+    /// The destination
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
 struct DeadLetters {
     /// The destination
     #[arg(value_name = "NAME")]
@@ -90,6 +104,7 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
     match &arguments.command {
         Command::List(list) => list_all(&list.common, process),
         Command::Test(test) => send_test(test, process),
+        Command::Enable(which) => enable(which, process),
         Command::DeadLetters(letters) => dead_letters(letters, process),
         Command::Replay(again) => replay(again, process),
     }
@@ -133,6 +148,8 @@ fn list_all(common: &Common, process: &mut Process<'_>) -> Result<(), CliError> 
         "LAST ERROR",
     ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let switched_off = |one: &&DestinationView| one.enabled && one.state == "disabled";
+    let off: Vec<String> = all.iter().filter(switched_off).map(hint).collect();
     rows.extend(all.into_iter().map(|one| {
         vec![
             one.name,
@@ -140,7 +157,7 @@ fn list_all(common: &Common, process: &mut Process<'_>) -> Result<(), CliError> 
             if one.enabled {
                 one.state
             } else {
-                "disabled".to_owned()
+                "removed".to_owned()
             },
             one.queued.to_string(),
             one.in_flight.to_string(),
@@ -149,7 +166,16 @@ fn list_all(common: &Common, process: &mut Process<'_>) -> Result<(), CliError> 
             one.last_error.unwrap_or_else(|| "-".to_owned()),
         ]
     }));
-    Ok(process.output.table(&rows)?)
+    process.output.table(&rows)?;
+    off.iter()
+        .try_for_each(|hint| Ok(writeln!(process.output, "{hint}")?))
+}
+
+fn hint(one: &DestinationView) -> String {
+    let name = &one.name;
+    format!(
+        "{name} answered 410 Gone, so its changes wait; mend the receiver, then: tidegate destinations enable {name}"
+    )
 }
 
 fn send_test(test: &Test, process: &mut Process<'_>) -> Result<(), CliError> {
@@ -174,6 +200,18 @@ fn send_test(test: &Test, process: &mut Process<'_>) -> Result<(), CliError> {
     } else {
         Err(CliError::NotDelivered)
     }
+}
+
+fn enable(which: &Enable, process: &mut Process<'_>) -> Result<(), CliError> {
+    let path = format!("/admin/v1/destinations/{}/enable", path_part(&which.name));
+    let common = &which.common;
+    let () = common.ask(process, Method::POST, &path, String::new())?;
+    if common.json {
+        process.output.json(&json!({ "enabled": which.name }))?;
+    } else {
+        writeln!(process.output, "enabled {}", which.name)?;
+    }
+    Ok(())
 }
 
 fn dead_letters(letters: &DeadLetters, process: &mut Process<'_>) -> Result<(), CliError> {

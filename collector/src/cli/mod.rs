@@ -67,7 +67,7 @@ enum Command {
     Reload(reload::Arguments),
     /// Check segment expressions
     Rules(rules::Arguments),
-    /// See destinations, test them, list and replay their dead letters
+    /// See destinations, test and enable them, list and replay their dead letters
     Destinations(destinations::Arguments),
     /// Read the journal, see who follows it, repair it
     Journal(journal::Arguments),

@@ -104,6 +104,7 @@ fn the_commands_are_those_that_people_were_promised() {
         &["rules", "check"],
         &["destinations", "list"],
         &["destinations", "test"],
+        &["destinations", "enable"],
         &["destinations", "dead-letters"],
         &["destinations", "replay"],
         &["journal", "cat"],
@@ -486,12 +487,18 @@ fn destinations_are_listed_tested_and_replayed_through_the_gateway() {
     let at = ["--admin", &admin];
     let run = |words: &[&str]| tidegate(&[words, &at].concat());
     let (listed, _) = run(&["destinations", "list"]);
-    assert!(listed.contains("ads   webhook  closed  3"), "{listed}");
-    let (listed, _) = run(&["destinations", "list", "--json"]);
-    assert!(listed.starts_with("{\"name\":\"ads\""), "{listed}");
+    assert!(listed.contains("ads   webhook  closed    3"), "{listed}");
+    let (json, _) = run(&["destinations", "list", "--json"]);
+    assert!(json.starts_with("{\"name\":\"ads\""), "{json}");
     let (printed, result) = run(&["destinations", "test", "ads"]);
     assert_eq!(printed, "500 in 3 ms (server error)\n");
     assert!(matches!(result, Err(CliError::NotDelivered)));
+    assert!(listed.contains("crm   webhook  disabled"), "{listed}");
+    assert!(listed.contains("old   webhook  removed"), "{listed}");
+    let hint = "mend the receiver, then: tidegate destinations enable crm\n";
+    assert!(listed.ends_with(hint), "{listed}");
+    let (enabled, _) = run(&["destinations", "enable", "ads"]);
+    assert_eq!(enabled, "enabled ads\n");
     let (letters, _) = run(&["destinations", "dead-letters", "ads"]);
     assert!(letters.contains("7   buyers"), "{letters}");
     let (replayed, _) = run(&["destinations", "replay", "ads", "--id", "7"]);
