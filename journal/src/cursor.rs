@@ -188,6 +188,12 @@ impl CursorTable {
         self.entries.iter().map(info).collect()
     }
 
+    /// True while anybody has a handle to it: only the owner of one makes further ones.
+    pub(crate) fn is_in_use(&self, name: &str) -> bool {
+        let entry = self.entries.get(name);
+        entry.is_some_and(|entry| Arc::strong_count(&entry.position) > 1)
+    }
+
     pub(crate) fn remove(&mut self, name: &str) -> bool {
         let found = self.entries.remove(name).is_some();
         self.changed |= found;

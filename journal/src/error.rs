@@ -174,6 +174,9 @@ pub enum CursorError {
     /// No cursor has this name.
     #[error("there is no such cursor")]
     Unknown,
+    /// A handle to it is held, so it is followed.
+    #[error("it is in use")]
+    InUse,
     /// Another process owns the data directory.
     #[error("the data directory is in use{}", holder(*pid))]
     Locked {

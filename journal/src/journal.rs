@@ -192,14 +192,19 @@ impl Journal {
         self.core().cursors.lock().infos(durable)
     }
 
-    /// Forgets a cursor: it holds nothing any more. A handle to it goes on without effect.
+    /// Forgets a cursor that nobody has a handle to: it holds nothing any more.
     ///
     /// # Errors
-    /// [`CursorError::Unknown`], or those of the storage.
+    /// [`CursorError::Unknown`], [`CursorError::InUse`], or those of the storage.
     pub fn drop_cursor(&self, name: &str) -> Result<(), CursorError> {
-        if !self.core().cursors.lock().remove(name) {
+        let mut cursors = self.core().cursors.lock();
+        if cursors.is_in_use(name) {
+            return Err(CursorError::InUse);
+        }
+        if !cursors.remove(name) {
             return Err(CursorError::Unknown);
         }
+        drop(cursors);
         self.core().save_cursors()?;
         self.core().ring_preparer();
         Ok(())

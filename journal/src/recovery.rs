@@ -115,6 +115,7 @@ pub(crate) fn load_cursors(
         CursorError::Name
         | CursorError::TooMany { .. }
         | CursorError::Unknown
+        | CursorError::InUse
         | CursorError::Locked { .. } => corruption(data_dir, 0, 0).into(),
     })
 }

@@ -7,6 +7,7 @@ use tidegate_event::Timestamp;
 
 use crate::catalog::Catalog;
 use crate::catalog::change::Applied;
+use crate::cursors::need::{Need, need};
 use crate::document::{Fault, Faults, Place};
 use crate::recent::RecentOutcome;
 
@@ -331,7 +332,7 @@ pub enum ControlError {
         name: String,
     },
     /// It is in use.
-    #[error("{name:?} is in use; take away what uses it first")]
+    #[error("cursor {name:?} is in use; {}", instead(name))]
     InUse {
         /// As asked for.
         name: String,
@@ -342,6 +343,14 @@ pub enum ControlError {
         /// In a few words.
         reason: String,
     },
+}
+
+/// What dropping a cursor that is in use would mean, and what to do instead.
+fn instead(cursor: &str) -> String {
+    need(cursor).map_or_else(
+        || "take away what uses it first".to_owned(),
+        |Need { lost, until }| format!("without it {lost}; {}", until.replace("NAME", cursor)),
+    )
 }
 
 /// Why a catalog was not applied; the old one stays in force.

@@ -108,6 +108,9 @@ impl Control for AppControl {
                     what: "cursor",
                     name: name.to_owned(),
                 },
+                CursorError::InUse => ControlError::InUse {
+                    name: name.to_owned(),
+                },
                 error => failed(&error),
             })
     }

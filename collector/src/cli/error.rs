@@ -58,6 +58,17 @@ pub enum CliError {
         /// Why.
         source: tidegate_journal::CursorError,
     },
+    /// A cursor that every start with these settings needs.
+    #[error(
+        "cursor {name:?} is needed at the next start: without it {lost}; to drop it all the same, \
+         add --force"
+    )]
+    Needed {
+        /// Its name.
+        name: String,
+        /// What may be gone.
+        lost: &'static str,
+    },
     /// The saved cursors.
     #[error("{0}")]
     Cursors(tidegate_journal::CursorError),

@@ -14,6 +14,7 @@ use super::client::{ClientError, path_part};
 use super::configuration::{Configuration, Gateway};
 use super::{CliError, Process};
 use crate::admin::control::CursorView;
+use crate::cursors::need::{Need, need_at_start};
 use crate::settings::Settings;
 
 /// How long `--follow` waits before it looks again.
@@ -63,6 +64,9 @@ enum Cursors {
     /// Every cursor with its position and lag
     List(List),
     /// Forget a cursor that nothing uses any more, so that it holds no segment
+    #[command(
+        after_help = "For a sink that is gone from the settings. A running gateway drops none that it uses. While it is\nstopped, `checkpoint`, `activation` and, with [kafka] in --config, `kafka` go only with --force:\nrecords that they had yet to see may be gone for good, and what is left of them is seen again."
+    )]
     Drop(Forget),
 }
 
@@ -82,6 +86,9 @@ struct Forget {
     /// The cursor
     #[arg(value_name = "NAME")]
     name: String,
+    /// Also one that the next start needs, of a gateway that is stopped
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     gateway: Gateway,
     #[command(flatten)]
@@ -187,6 +194,12 @@ fn drop_cursor(options: &Forget, process: &mut Process<'_>) -> Result<(), CliErr
         None
     };
     if running.is_none() {
+        if let Some(Need { lost, .. }) = need_at_start(name, &settings)
+            && !options.force
+        {
+            let name = name.clone();
+            return Err(CliError::Needed { name, lost });
+        }
         tidegate_journal::drop_saved_cursor(&settings.data_dir, &RealStorage, name).map_err(
             |source| CliError::Cursor {
                 name: name.clone(),

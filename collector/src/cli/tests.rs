@@ -422,6 +422,31 @@ fn saved_cursors_are_listed_and_dropped_while_no_gateway_runs() {
 }
 
 #[test]
+fn a_saved_cursor_that_the_next_start_needs_is_dropped_only_by_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tidegate.toml");
+    let data_dir = directory.path().join("data");
+    let text = format!("data_dir = {data_dir:?}\n[kafka]\nbrokers = \"127.0.0.1:9\"\n");
+    std::fs::write(&file, text).unwrap();
+    let journal = journal(&data_dir, &["A"]);
+    let needed = ["checkpoint", "activation", "kafka"];
+    for name in needed {
+        journal.cursor(name, CursorClass::Required).unwrap();
+    }
+    journal.shutdown();
+    drop(journal);
+    let drop = ["journal", "cursors", "drop"];
+    let at = ["--config", path(&file), "--data-dir", path(&data_dir)];
+    for name in needed {
+        let (_, error) = bad(&[&drop[..], &[name], &at].concat());
+        assert!(error.contains("would let records go"), "{error}");
+        assert!(error.contains("--force"), "{error}");
+        let dropped = good(&[&drop[..], &[name, "--force"], &at].concat());
+        assert_eq!(dropped, format!("dropped {name}\n"));
+    }
+}
+
+#[test]
 fn repair_leaves_a_sound_journal_alone() {
     let directory = tempfile::tempdir().unwrap();
     let journal = journal(directory.path(), &["A"]);
@@ -512,7 +537,13 @@ fn destinations_are_listed_tested_and_replayed_through_the_gateway() {
     let (cursors, _) = run(&["journal", "cursors", "list"]);
     assert!(cursors.contains("kafka  required  5"), "{cursors}");
     let (_, result) = run(&["journal", "cursors", "drop", "kafka"]);
-    assert!(result.unwrap_err().to_string().contains("in use"));
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("\"kafka\" is in use"), "{error}");
+    assert!(error.contains("it never gets them"), "{error}");
+    assert!(
+        error.contains("take [kafka] out of the settings"),
+        "{error}"
+    );
 }
 
 #[test]

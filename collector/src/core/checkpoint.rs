@@ -10,6 +10,8 @@ use super::fire::AHEAD_MS;
 use crate::profile::live::{DueIndex, Shared};
 use crate::profile::store::{DedupRows, ProfileWrite, StoreError};
 
+/// The cursor's name.
+pub const CURSOR: &str = "checkpoint";
 /// Profiles in one atomic batch.
 const BATCH: usize = 4_096;
 /// Deduplication keys in one row.

@@ -11,6 +11,7 @@ use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordVie
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
 use tidegate_rules_wasm::{Engine, Limits, RuleError};
 
+use super::checkpoint::CURSOR;
 use super::dedup::Dedup;
 use super::metrics::CoreMetrics;
 use super::reached::Reached;
@@ -138,7 +139,7 @@ impl Core {
             Some(compiled) => compiled,
             None => Compiled::new(&catalog, generation, settings.evaluators)?,
         };
-        let cursor = journal.cursor("checkpoint", CursorClass::Required)?;
+        let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let core = Self(Arc::new(Inner {
             profiles: Profiles::new(store, hash_key),
             dedup: Dedup::new(settings.dedup_entries_max),

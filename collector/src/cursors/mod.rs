@@ -5,3 +5,4 @@
 pub mod follow;
 pub mod kafka;
 pub mod activation;
+pub mod need;

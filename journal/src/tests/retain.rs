@@ -123,6 +123,20 @@ fn a_dropped_cursor_holds_nothing() {
 }
 
 #[test]
+fn a_cursor_that_is_followed_is_not_dropped() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    let checkpoint = journal.cursor("checkpoint", CursorClass::Required).unwrap();
+    let refused = journal.drop_cursor("checkpoint");
+    assert!(matches!(refused, Err(CursorError::InUse)), "{refused:?}");
+    commit_many(&journal, 100);
+    later(&journal);
+    assert_eq!(journal.oldest_offset(), 0, "it still holds its segments");
+    drop(checkpoint);
+    journal.drop_cursor("checkpoint").unwrap();
+}
+
+#[test]
 fn a_retired_file_is_used_again_and_the_disk_does_not_grow() {
     let storage = SimulatedStorage::new(1);
     let settings = Settings {
