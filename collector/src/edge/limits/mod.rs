@@ -5,13 +5,13 @@
 mod metrics;
 mod address;
 mod rate;
-mod connections;
+mod places;
 mod admission;
 
 pub(super) use address::AddressKey;
 pub(super) use admission::Admission;
 pub use admission::Progress;
 pub(super) use admission::watch;
-pub(super) use connections::{PerAddress, Place};
 pub(super) use metrics::LimitMetrics;
+pub(super) use places::{PerAddress, Place};
 pub(super) use rate::{AddressRate, Budget, Limited, SourceRate};
