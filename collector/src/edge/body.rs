@@ -37,17 +37,25 @@ pub enum BodyError {
     /// All bodies in memory together would be larger than `edge.buffered_bytes_max`.
     #[error("the bodies of other requests fill the memory set aside for them")]
     NoRoom,
+    /// As many bodies of its address are awaited as `edge.bodies_per_address_max` allows.
+    #[error("too many requests of this address wait for their bodies")]
+    AddressAwaited,
+    /// As many bodies are awaited as may be: half of `edge.in_flight_max`.
+    #[error("too many requests wait for their bodies")]
+    Awaited,
 }
 
 impl BodyError {
     /// The words of the metric, in the order of the variants.
-    pub(super) const REASONS: [&'static str; 6] = [
+    pub(super) const REASONS: [&'static str; 8] = [
         "too_large",
         "timeout",
         "incomplete",
         "encoding",
         "damaged",
         "no_room",
+        "address_awaited",
+        "awaited",
     ];
 
     pub(super) const fn reason_index(self) -> usize {
@@ -58,6 +66,8 @@ impl BodyError {
             Self::Encoding => 3,
             Self::Damaged => 4,
             Self::NoRoom => 5,
+            Self::AddressAwaited => 6,
+            Self::Awaited => 7,
         }
     }
 }
@@ -110,11 +120,13 @@ impl Drop for Buffered<'_> {
     }
 }
 
-/// A body as sent. One that came in one piece is handed on without a copy.
-pub(super) async fn gather<B>(
+/// A body as sent. One that came in one piece is handed on without a copy. Where it has not arrived
+/// with its head, `wait` says whether there is room to wait for it, by what is held until it is there.
+pub(super) async fn gather<B, W>(
     body: &mut B,
     limits: BodyLimits,
     buffered: &mut Buffered<'_>,
+    wait: impl FnOnce() -> Result<W, BodyError>,
 ) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -129,10 +141,11 @@ where
         buffered,
     };
     let at_once = std::future::poll_fn(|cx| Poll::Ready(gathered.poll(body, cx, bytes_max))).await;
-    // Most bodies arrive together with their headers: only the others cost a timer.
+    // Most bodies arrive together with their headers: only the others cost a timer and a place.
     if let Poll::Ready(done) = at_once {
         return done.map(|()| gathered.finish());
     }
+    let _waiting = wait()?;
     let rest = std::future::poll_fn(|cx| gathered.poll(body, cx, bytes_max));
     match tokio::time::timeout(Duration::from_millis(limits.timeout_ms), rest).await {
         Ok(done) => done.map(|()| gathered.finish()),
@@ -296,6 +309,11 @@ mod tests {
         }
     }
 
+    /// There is always room to wait.
+    fn room() -> Result<(), BodyError> {
+        Ok(())
+    }
+
     async fn gathered(
         chunks: &[Option<&'static [u8]>],
         bytes_max: usize,
@@ -307,7 +325,7 @@ mod tests {
         };
         let all = Gauge::default();
         let mut buffered = Buffered::new(&all, 1_000);
-        gather(&mut body, limits, &mut buffered).await
+        gather(&mut body, limits, &mut buffered, room).await
     }
 
     #[tokio::test]
@@ -319,17 +337,17 @@ mod tests {
         };
         let body = || Chunks([Some(&b"0123"[..]), Some(b"45")].into());
         let mut first = Buffered::new(&all, 10);
-        assert!(gather(&mut body(), limits, &mut first).await.is_ok());
+        assert!(gather(&mut body(), limits, &mut first, room).await.is_ok());
         assert_eq!(all.get(), 6);
         let mut second = Buffered::new(&all, 10);
-        let refused = gather(&mut body(), limits, &mut second).await;
+        let refused = gather(&mut body(), limits, &mut second, room).await;
         assert_eq!(refused, Err(BodyError::NoRoom));
         drop(second);
         assert_eq!(all.get(), 6);
         drop(first);
         assert_eq!(all.get(), 0);
         let mut third = Buffered::new(&all, 10);
-        assert!(gather(&mut body(), limits, &mut third).await.is_ok());
+        assert!(gather(&mut body(), limits, &mut third, room).await.is_ok());
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! What listeners and connections are made of: settings that cannot change while a socket is open.
 //! A reload does not reach them; what it reaches is [`super::terms`].
 
+use std::num::NonZeroU32;
+
 use crate::settings::{self, Http3, ProxyProtocol};
 
 /// Fixed at start. Every field is a setting that waits for a restart.
@@ -8,6 +10,7 @@ use crate::settings::{self, Http3, ProxyProtocol};
 pub(super) struct Listening {
     pub(super) proxy_protocol: ProxyProtocol,
     pub(super) connections_max: usize,
+    pub(super) connections_per_address_max: Option<NonZeroU32>,
     pub(super) requests_per_connection_max: u64,
     pub(super) header_bytes_max: usize,
     pub(super) header_timeout_ms: u64,
@@ -27,6 +30,7 @@ impl Listening {
         Self {
             proxy_protocol: settings.proxy_protocol,
             connections_max: settings.connections_max,
+            connections_per_address_max: settings.connections_per_address_max,
             requests_per_connection_max: settings.requests_per_connection_max,
             header_bytes_max: settings.header_bytes_max,
             header_timeout_ms: settings.header_timeout_ms,

@@ -39,6 +39,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Full;
+use tidegate_event::Outcome;
 
 pub use accept::Accept;
 pub use body::BodyError;
@@ -62,7 +63,7 @@ use crate::tracked::Tracked;
 use body::{BodyLimits, Buffered};
 use cors::Cors;
 use forwarded::Client;
-use limits::{Admission, Budget, PerAddress, Place};
+use limits::{Admission, AwaitedBodies, Budget, PerAddress, Place};
 use listening::Listening;
 use refusal::Refusal;
 use reply::Reply;
@@ -89,7 +90,9 @@ pub struct Edge<A, G> {
     metrics: EdgeMetrics,
     bad_rows: BadRows,
     admission: Admission,
-    per_address: PerAddress,
+    /// Of each address.
+    connections: PerAddress,
+    awaited: AwaitedBodies,
     recent: RecentOutcomes,
     /// None where nothing is traced.
     traces: Option<Traces>,
@@ -121,7 +124,8 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             in_force: ArcSwap::from_pointee(Terms::new(settings, None)),
             http3_port: None,
             admission: Admission::default(),
-            per_address: PerAddress::new(settings.edge.connections_per_address_max),
+            connections: PerAddress::default(),
+            awaited: AwaitedBodies::new(&metrics.limits.bodies_awaited),
             catalog,
             core,
             geo,
@@ -301,18 +305,22 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         let taken = match admitted {
             // Only events come in bodies; what else a GET brings is not waited for.
             Ok(admitted) if route != Route::Events => return Ok(admitted),
-            Ok(mut admitted) => body::gather(&mut body, limits, &mut admitted.buffered)
-                .await
-                .and_then(|sent| self.inflated(parts, sent, limits, &mut admitted.buffered))
-                .map(|body| Taken { body, ..admitted })
-                .map_err(|error| {
-                    self.metrics.rejected_body(error);
-                    Refusal::Body(error)
-                }),
+            Ok(mut admitted) => {
+                let wait = || self.awaited.enter(admitted.client.ip, terms.awaited_max);
+                body::gather(&mut body, limits, &mut admitted.buffered, wait)
+                    .await
+                    .and_then(|sent| self.inflated(parts, sent, limits, &mut admitted.buffered))
+                    .map(|body| Taken { body, ..admitted })
+                    .map_err(|error| {
+                        self.metrics.rejected_body(error);
+                        Refusal::Body(error)
+                    })
+            }
             Err(refusal) => Err(refusal),
         };
-        // A client that waits for "100 Continue" has sent nothing and shall not be asked to.
-        if taken.is_err() && !parts.headers.contains_key(EXPECT) {
+        if let Err(refusal) = &taken
+            && may_read_on(parts, refusal)
+        {
             let bytes_max = limits.bytes_max.saturating_mul(DISCARD_FACTOR);
             let limits = BodyLimits {
                 bytes_max,
@@ -340,21 +348,32 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             Err(Refusal::Behind)
         } else {
             let client = terms.proxies.client(channel, parts);
-            let budget = terms.address_rate.take(client.ip);
-            budget.map_err(Refusal::AddressRate).and_then(|budget| {
-                let place = InFlight::enter(&self.metrics, terms.in_flight_max);
-                let place = place.ok_or(Refusal::Busy)?;
-                let all = &self.metrics.buffered_bytes;
-                Ok(Taken {
-                    client,
-                    budget,
-                    buffered: Buffered::new(all, terms.buffered_bytes_max),
-                    body: Bytes::new(),
-                    _place: place,
-                })
+            let within_limits = if route.is_limited() {
+                self.within_limits(terms, client.ip)
+            } else {
+                Ok((None, None))
+            };
+            within_limits.map(|(budget, place)| Taken {
+                client,
+                budget,
+                buffered: Buffered::new(&self.metrics.buffered_bytes, terms.buffered_bytes_max),
+                body: Bytes::new(),
+                _place: place,
             })
         };
         admitted.inspect_err(|refusal| self.metrics.limits.refused(refusal))
+    }
+
+    /// What its rate leaves to an address, and a place among the requests in work.
+    fn within_limits<'t>(
+        &'t self,
+        terms: &Terms,
+        address: IpAddr,
+    ) -> Result<(Option<Budget>, Option<InFlight<'t>>), Refusal> {
+        let budget = terms.address_rate.take(address);
+        let budget = budget.map_err(Refusal::AddressRate)?;
+        let place = InFlight::enter(&self.metrics, terms.in_flight_max);
+        Ok((budget, Some(place.ok_or(Refusal::Busy)?)))
     }
 
     fn inflated(
@@ -402,10 +421,12 @@ impl<A, G> Edge<A, G> {
     /// A place for a connection of `peer` among those that one address may have; None, counted:
     /// it has as many. The connections of a trusted proxy are everybody's and not limited.
     fn place_for(&self, peer: IpAddr) -> Option<Place> {
-        let place = if self.in_force.load().proxies.is_trusted(peer) {
-            Some(Place::default())
-        } else {
-            self.per_address.enter(peer)
+        let limit = self.listening.connections_per_address_max;
+        let place = match limit {
+            Some(max) if !self.in_force.load().proxies.is_trusted(peer) => {
+                self.connections.enter(peer, max)
+            }
+            Some(_) | None => Some(Place::default()),
         };
         if place.is_none() {
             self.metrics.limits.connections_refused.inc();
@@ -446,6 +467,16 @@ impl<A, G> Edge<A, G> {
     }
 }
 
+/// Whether what is left of a refused body is read, so that its client gets to see the answer. One
+/// that waits for "100 Continue" has sent nothing and shall not be asked to. Over HTTP/2 an answer is
+/// seen whatever is still to be sent (RFC 9113, section 8.1): where there is no room, none is held
+/// for what may never come.
+fn may_read_on(parts: &Parts, refusal: &Refusal) -> bool {
+    let asks_first = parts.headers.contains_key(EXPECT);
+    let no_room = refusal.outcome() == Outcome::Overloaded && parts.version == Version::HTTP_2;
+    !(asks_first || no_room)
+}
+
 /// A request that is let in, with what it takes up while it is in work.
 struct Taken<'m> {
     client: Client<'m>,
@@ -453,7 +484,8 @@ struct Taken<'m> {
     /// What its address may still send, where it is limited.
     budget: Option<Budget>,
     buffered: Buffered<'m>,
-    _place: InFlight<'m>,
+    /// None where no limit holds.
+    _place: Option<InFlight<'m>>,
 }
 
 /// A place among the requests in work.

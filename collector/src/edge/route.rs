@@ -116,6 +116,12 @@ impl Route {
         }
     }
 
+    /// Whether limits hold for requests here. A probe costs nothing, and balancers act upon it: one
+    /// refused for the sake of others would take a busy node out of use.
+    pub(super) const fn is_limited(self) -> bool {
+        !matches!(self, Self::Health)
+    }
+
     /// Whether a request here carries events, which then are counted.
     pub(super) const fn carries_events(self) -> bool {
         match self {

@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::cookie::CookieRule;
 use super::forwarded::Proxies;
-use super::limits::AddressRate;
+use super::limits::{AddressRate, AwaitedMax};
 use super::route::Routes;
 use crate::pipeline::decode::Limits;
 use crate::settings::Settings;
@@ -24,6 +24,7 @@ pub(super) struct Terms {
     pub(super) body_bytes_max: usize,
     pub(super) body_timeout_ms: u64,
     pub(super) in_flight_max: usize,
+    pub(super) awaited_max: AwaitedMax,
     pub(super) buffered_bytes_max: usize,
     pub(super) address_rate: Arc<AddressRate>,
     /// What answers over TLS say of HTTP/3.
@@ -45,6 +46,10 @@ impl Terms {
             body_bytes_max: edge.body_bytes_max,
             body_timeout_ms: edge.body_timeout_ms,
             in_flight_max: edge.in_flight_max,
+            awaited_max: AwaitedMax {
+                of_address: edge.bodies_per_address_max,
+                all: edge.in_flight_max.div_ceil(2),
+            },
             buffered_bytes_max: edge.buffered_bytes_max,
             address_rate: Arc::new(AddressRate::new(edge.address_rate_limit)),
             alt_svc: http3_port.and_then(|port| {

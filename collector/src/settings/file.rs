@@ -147,12 +147,7 @@ fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
         &mut edge.requests_per_connection_max,
         1..=1_000_000_000,
     );
-    let limit = |key| {
-        let found = section.get(key)?;
-        found.number(&(1..=100_000_000)).and_then(NonZeroU32::new)
-    };
-    edge.connections_per_address_max = limit("connections_per_address_max");
-    edge.address_rate_limit = limit("address_rate_limit");
+    per_address(&section, edge);
     section.number("in_flight_max", &mut edge.in_flight_max, 1..=1_000_000);
     section.size(
         "buffered_bytes_max",
@@ -169,6 +164,18 @@ fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
     section.number("h2_streams_max", &mut edge.h2_streams_max, 1..=10_000);
     section.number("h2_resets_max", &mut edge.h2_resets_max, 1..=10_000);
     section.finish();
+}
+
+fn per_address(section: &Section<'_>, edge: &mut super::Edge) {
+    let limit = |key| {
+        let found = section.get(key)?;
+        found.number(&(1..=100_000_000)).and_then(NonZeroU32::new)
+    };
+    edge.connections_per_address_max = limit("connections_per_address_max");
+    edge.address_rate_limit = limit("address_rate_limit");
+    if let Some(max) = limit("bodies_per_address_max") {
+        edge.bodies_per_address_max = max;
+    }
 }
 
 fn cookie(section: Section<'_>, cookie: &mut super::Cookie) {

@@ -175,9 +175,14 @@ pub const KEYS: &[Key] = &[
         "Requests a second of one client address (of IPv6: one /64), with a burst of one second; beyond it 429. A source's own limit is `rate_limit` in the catalog.",
     ),
     set(
+        "edge.bodies_per_address_max",
+        "1024",
+        "Requests of one client address (of IPv6: one /64) whose body has not arrived yet; beyond it 503. Those that are complete at once are not limited.",
+    ),
+    set(
         "edge.in_flight_max",
         "16384",
-        "Requests in work at once; beyond it 503.",
+        "Requests in work at once; beyond it 503. At most half of them may wait for their bodies.",
     ),
     set(
         "edge.buffered_bytes_max",

@@ -142,6 +142,8 @@ pub struct Edge {
     pub connections_per_address_max: Option<NonZeroU32>,
     /// Requests a second of one client address; None: no limit.
     pub address_rate_limit: Option<NonZeroU32>,
+    /// Requests of one client address whose bodies have not arrived; beyond it 503.
+    pub bodies_per_address_max: NonZeroU32,
     /// Requests in work at once; beyond it 503.
     pub in_flight_max: usize,
     /// Bytes of all request bodies in memory; beyond it 503.
@@ -504,6 +506,7 @@ impl Default for Settings {
                 requests_per_connection_max: 1_000_000,
                 connections_per_address_max: None,
                 address_rate_limit: None,
+                bodies_per_address_max: const { NonZeroU32::new(1_024).unwrap() },
                 in_flight_max: 16_384,
                 buffered_bytes_max: 256 << 20,
                 read_delay_target_ms: 150,

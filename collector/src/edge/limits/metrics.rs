@@ -18,6 +18,8 @@ pub(in crate::edge) struct LimitMetrics {
     pub(in crate::edge) connections_refused: Counter,
     /// Connections closed because they only waited.
     pub(in crate::edge) connections_idle: Counter,
+    /// Requests whose body has not arrived.
+    pub(in crate::edge) bodies_awaited: Gauge,
     rate_addresses: Gauge,
     read_delay_seconds: Gauge<f64, AtomicU64>,
     delay_seconds: Gauge<f64, AtomicU64>,
@@ -42,6 +44,11 @@ impl LimitMetrics {
                 registry,
                 "tidegate_edge_connections_idle",
                 "Connections closed because they only waited, for a head or a request",
+            ),
+            bodies_awaited: gauge(
+                registry,
+                "tidegate_edge_bodies_awaited",
+                "Requests in work whose body has not arrived",
             ),
             rate_addresses: gauge(
                 registry,

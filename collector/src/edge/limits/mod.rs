@@ -1,17 +1,19 @@
 //! What keeps one client, one source or too much load from taking the gateway away from the others:
-//! rates, connections per address, and admission by delay. Decides; answers and counts are the
-//! caller's.
+//! rates, connections and awaited bodies per address, and admission by delay. Decides; answers and
+//! counts are the caller's.
 
 mod metrics;
 mod address;
 mod rate;
 mod places;
+mod bodies;
 mod admission;
 
 pub(super) use address::AddressKey;
 pub(super) use admission::Admission;
 pub use admission::Progress;
 pub(super) use admission::watch;
+pub(super) use bodies::{AwaitedBodies, AwaitedMax};
 pub(super) use metrics::LimitMetrics;
 pub(super) use places::{PerAddress, Place};
 pub(super) use rate::{AddressRate, Budget, Limited, SourceRate};

@@ -140,6 +140,28 @@ async fn one_address_has_so_many_connections_and_no_more() {
 }
 
 #[tokio::test]
+async fn probes_are_answered_whatever_limit_is_reached() {
+    let served = Served::start_with(|settings| {
+        settings.edge.address_rate_limit = NonZeroU32::new(1);
+        settings.edge.in_flight_max = 1;
+    })
+    .await;
+    served.core.set_durable(Ok(0));
+    let mut busy = Client::to(served.address).await;
+    busy.send(&events(EVENT)).await;
+    eventually(|| !served.core.seen().is_empty()).await;
+    let mut prober = Client::to(served.address).await;
+    prober.send(&get("/healthz", &[]).repeat(10)).await;
+    for _ in 0..10 {
+        let answer = prober.answer().await;
+        let told = answer.header("ratelimit-limit").map(str::to_owned);
+        assert_eq!((answer.status, told), (200, None));
+    }
+    served.core.set_durable(Ok(1));
+    assert_eq!(busy.answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_connection_rests_between_requests_for_the_idle_time_and_not_for_ever() {
     let served = Served::start_with(|settings| {
         settings.edge.header_timeout_ms = 20;

@@ -7,6 +7,7 @@ mod bad_input;
 mod connections;
 mod limits;
 mod slow_heads;
+mod slow_bodies;
 mod tls;
 mod http3;
 mod proxies;
