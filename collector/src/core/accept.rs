@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::consent::ConsentState;
 use tidegate_event::record::{EventFold, SessionRef};
-use tidegate_event::{Enriched, EventType, Identity, Json, VisitorId};
+use tidegate_event::{Enriched, EventType, Hit, Identity, Json, VisitorId};
 use tidegate_journal::{Full, Reservation};
 use uuid::Uuid;
 
@@ -89,7 +89,7 @@ impl Core {
     /// # Errors
     /// [`Refused`], with nothing touched.
     pub async fn accept(&self, source: &Source, hit: &Enriched<'_>) -> Result<Accepted, Refused> {
-        let Some(key) = self.dedup_key(source, hit) else {
+        let Some(key) = self.dedup_key(source, &hit.hit) else {
             return self.take(source, hit, None).map(first);
         };
         for _ in 0..PENDING_TRIES {
@@ -108,6 +108,14 @@ impl Core {
             }
         }
         Err(Refused::CopyPending { retry_after_s: 1 })
+    }
+
+    /// Whether `hit` is a second copy: [`Self::accept`] will answer `duplicate` and store nothing,
+    /// unless it is forgotten, or the first copy fails, in between.
+    #[must_use]
+    pub fn knows(&self, source: &Source, hit: &Hit<'_>) -> bool {
+        let key = self.dedup_key(source, hit);
+        key.is_some_and(|key| self.0.dedup.contains(key))
     }
 
     fn take(
@@ -169,30 +177,26 @@ impl Core {
 
     /// What makes two copies one event: the client's message id; without it, everything that
     /// names the event, where the client dated it.
-    pub(super) fn dedup_key(&self, source: &Source, hit: &Enriched<'_>) -> Option<u128> {
+    pub(super) fn dedup_key(&self, source: &Source, hit: &Hit<'_>) -> Option<u128> {
         let mut hasher = SipHasher13::new_with_key(&self.0.hash_key);
         let mut part = |text: &str| {
             hasher.write(text.as_bytes());
             hasher.write_u8(0xff);
         };
         part(&source.name);
-        if let Some(id) = &hit.hit.message_id {
+        if let Some(id) = &hit.message_id {
             part("id");
             part(id);
         } else {
-            let timestamp = hit.hit.timestamp_as_sent.as_deref()?;
+            let timestamp = hit.timestamp_as_sent.as_deref()?;
             part("as sent");
-            for id in [
-                &hit.hit.anonymous_id,
-                &hit.hit.user_id,
-                &hit.hit.previous_id,
-            ] {
+            for id in [&hit.anonymous_id, &hit.user_id, &hit.previous_id] {
                 part(id.as_deref().unwrap_or("\u{0}"));
             }
-            part(hit.hit.kind.as_str());
-            part(&hit.hit.name);
+            part(hit.kind.as_str());
+            part(&hit.name);
             part(timestamp);
-            part(&hit.hit.properties.raw);
+            part(&hit.properties.raw);
         }
         Some(hasher.finish128().as_u128())
     }

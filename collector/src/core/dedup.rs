@@ -107,6 +107,11 @@ impl Dedup {
         }
     }
 
+    /// Whether a copy is remembered, or being folded right now.
+    pub fn contains(&self, wanted: u128) -> bool {
+        self.shard(wanted).lock().find(wanted).is_some()
+    }
+
     /// Remembers that the copy of `wanted` at `offset` counts; `unsaved` where the store does not
     /// know it yet. Before that copy can be durable: a checkpoint saves what it finds here.
     pub fn remember(&self, wanted: u128, offset: u64, unsaved: bool) {

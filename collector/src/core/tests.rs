@@ -591,6 +591,27 @@ async fn a_second_copy_answers_duplicate_also_after_a_crash() {
 }
 
 #[tokio::test]
+async fn a_copy_is_known_from_its_first_one_on_and_only_of_the_same_source() {
+    let world = World::new(7);
+    let hit = TestHit {
+        message_id: Some("m-1".to_owned()),
+        ..TestHit::page("a", "/")
+    };
+    let copy = hit.enriched(world.clock.now());
+    let core = world.core();
+    assert!(!core.knows(&source(), &copy.hit));
+    world.hit(&hit).await;
+    assert!(core.knows(&source(), &copy.hit));
+    let mut other = source();
+    other.name = "other".to_owned();
+    assert!(!core.knows(&other, &copy.hit));
+    let undated = TestHit::page("a", "/");
+    world.hit(&undated).await;
+    let copy = undated.enriched(world.clock.now());
+    assert!(!core.knows(&source(), &copy.hit), "nothing makes it a copy");
+}
+
+#[tokio::test]
 async fn keys_older_than_the_window_leave_the_store_also_where_restarts_come_more_often() {
     let mut world = World::new(11);
     let with_id = |number: u32| TestHit {
@@ -667,7 +688,7 @@ async fn a_copy_that_meets_one_without_an_end_is_told_so_and_not_of_a_full_journ
     };
     let enriched = hit.enriched(world.clock.now());
     let core = world.core();
-    let key = core.dedup_key(&source(), &enriched).unwrap();
+    let key = core.dedup_key(&source(), &enriched.hit).unwrap();
     let _claim = core.0.dedup.begin(key);
     let refused = core.accept(&source(), &enriched).await.unwrap_err();
     assert_eq!(refused, Refused::CopyPending { retry_after_s: 1 });

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tidegate_event::Enriched;
+use tidegate_event::{Enriched, Hit};
 
 use super::limits::Progress;
 use crate::catalog::Source;
@@ -16,6 +16,9 @@ pub trait Accept: Clone + Send + Sync + 'static {
         source: &Source,
         hit: &Enriched<'_>,
     ) -> impl Future<Output = Result<Accepted, Refused>> + Send;
+
+    /// Whether a hit is a second copy, which costs no room; see [`Core::knows`].
+    fn knows(&self, source: &Source, hit: &Hit<'_>) -> bool;
 
     /// Resolves when `offset` is durable; see [`Core::durable`].
     fn durable(&self, offset: u64) -> impl Future<Output = Result<(), Refused>> + Send;
@@ -37,6 +40,10 @@ impl Accept for Core {
         hit: &Enriched<'_>,
     ) -> impl Future<Output = Result<Accepted, Refused>> + Send {
         Self::accept(self, source, hit)
+    }
+
+    fn knows(&self, source: &Source, hit: &Hit<'_>) -> bool {
+        Self::knows(self, source, hit)
     }
 
     fn durable(&self, offset: u64) -> impl Future<Output = Result<(), Refused>> + Send {

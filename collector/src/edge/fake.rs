@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
-use tidegate_event::{Enriched, Geo, Identity, Outcome, Timestamp};
+use tidegate_event::{Enriched, Geo, Hit, Identity, Outcome, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -172,6 +172,11 @@ impl Accept for FakeCore {
             offset,
             duplicate: false,
         })
+    }
+
+    fn knows(&self, _source: &Source, hit: &Hit<'_>) -> bool {
+        let id = hit.message_id.as_deref();
+        id.is_some_and(|id| self.state.lock().offsets.contains_key(id))
     }
 
     async fn durable(&self, offset: u64) -> Result<(), Refused> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-use super::limits::{Budget, Limited, SourceRate};
+use super::limits::SourceRate;
 use crate::catalog::{Catalog, Source};
 
 /// A source with what it has sent of late.
@@ -18,16 +18,6 @@ pub(super) struct Sender {
     pub(super) source: Source,
     /// Its `rate_limit`.
     pub(super) rate: Option<Arc<SourceRate>>,
-}
-
-impl Sender {
-    /// Takes one event off its rate limit; None where it has none.
-    ///
-    /// # Errors
-    /// [`Limited`]
-    pub(super) fn take_one(&self) -> Result<Option<Budget>, Limited> {
-        self.rate.as_ref().map(|rate| rate.take()).transpose()
-    }
 }
 
 /// Sources by key.

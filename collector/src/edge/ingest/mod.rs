@@ -13,7 +13,7 @@ use tidegate_event::{Enriched, Outcome};
 
 use super::Edge;
 use super::accept::Accept;
-use super::limits::Budget;
+use super::limits::{Budget, Limited};
 use super::request::RawHit;
 use super::sources::Sender;
 use super::terms::Terms;
@@ -70,9 +70,9 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
             tokio::task::yield_now().await;
         }
         let message_id = event.message_id.clone();
-        let prepared = match sender.take_one() {
+        let prepared = match charged(edge, sender, &event) {
             Ok(left) => {
-                budget = left;
+                budget = left.or(budget);
                 request.prepare(event, index, &mut visitor)
             }
             Err(limited) => {
@@ -113,6 +113,20 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
         set_cookie: visitor.set_cookie(),
         retry_after_s,
         budget,
+    }
+}
+
+/// Takes one event off the source's rate limit. A second copy is free: a client that sends a batch
+/// again, because not all of it fitted into the limit, gets on with each try.
+fn charged<A: Accept, G>(
+    edge: &Edge<A, G>,
+    sender: &Sender,
+    event: &Decoded<'_>,
+) -> Result<Option<Budget>, Limited> {
+    match (&sender.rate, &event.hit) {
+        (None, _) => Ok(None),
+        (Some(_), Ok(hit)) if edge.core.knows(&sender.source, hit) => Ok(None),
+        (Some(rate), _) => rate.take().map(Some),
     }
 }
 

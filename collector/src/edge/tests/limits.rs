@@ -118,6 +118,42 @@ async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() 
 }
 
 #[tokio::test]
+async fn a_batch_larger_than_the_rate_gets_on_with_each_try() {
+    let served = Served::start().await;
+    let mut limited = web_source();
+    limited.rate_limit = TWO;
+    let catalog = Catalog {
+        sources: vec![limited],
+        ..Catalog::default()
+    };
+    served
+        .catalog
+        .store(Arc::new(RuntimeCatalog::new(&catalog)));
+    let event = |id| format!(r#"{{"type":"page","anonymousId":"a","messageId":"{id}"}}"#);
+    let batch = format!(
+        r#"{{"batch":[{},{},{}]}}"#,
+        event("b1"),
+        event("b2"),
+        event("b3")
+    );
+    let mut client = Client::to(served.address).await;
+    let first = client.ask(&events(&batch)).await;
+    assert_eq!(first.outcomes(), ["accepted", "accepted", "rate_limited"]);
+    // The next token comes within a second, whatever the tries before it cost.
+    loop {
+        let again = client.ask(&events(&batch)).await;
+        assert_eq!(again.outcomes()[..2], ["duplicate", "duplicate"]);
+        if again.status == 200 {
+            assert_eq!(again.outcomes()[2], "accepted");
+            break;
+        }
+        assert_eq!(again.outcomes()[2], "rate_limited");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(client.ask(&events(&batch)).await.status, 200);
+}
+
+#[tokio::test]
 async fn one_address_has_so_many_connections_and_no_more() {
     let served = Served::start_with(|s| s.edge.connections_per_address_max = TWO).await;
     let mut open = Vec::new();
