@@ -61,10 +61,14 @@ fn readiness_goes_first_and_a_second_signal_skips_the_delay() {
     let _turn = turn();
     let mut gateway = Gateway::start(&Config::new().set("drain", "readiness_delay", "\"10m\""));
     assert!(gateway.admin("/readyz").status.is_success());
+    assert_eq!(gateway.get("/healthz").status.as_u16(), 200);
     gateway.process().signal(Signal::TERM);
     eventually("readiness to go", || {
         (gateway.admin("/readyz").status.as_u16() == 503).then_some(())
     });
+    let told = gateway.get("/healthz");
+    assert_eq!(told.status.as_u16(), 503, "the edge's own probe");
+    assert!(told.text().contains("draining"));
     assert!(gateway.admin("/readyz").text().contains("about to stop"));
     let page = json!({"type": "page", "anonymousId": "a-1"});
     assert_eq!(gateway.post(&page).outcomes(), ["accepted"]);

@@ -78,7 +78,7 @@ impl Gateway {
         self.reloads.in_force()
     }
 
-    /// Readiness says no from now on; everything else goes on.
+    /// Readiness, and the edge's own probe, say no from now on; everything else goes on.
     pub fn announce_stop(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

@@ -358,6 +358,11 @@ impl Served {
         self.edge.renew(&self.settings);
     }
 
+    /// Is about to stop from now on.
+    pub(super) fn drain(&self) {
+        self.edge.draining.store(true, Ordering::Relaxed);
+    }
+
     /// The certificate that it made for itself.
     pub(super) fn certificate(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(self.dir.path().join("tls/self-signed.pem")).unwrap()

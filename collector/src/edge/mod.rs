@@ -30,6 +30,7 @@ mod tests;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -94,6 +95,7 @@ pub struct Edge<A, G> {
     connections: PerAddress,
     awaited: AwaitedBodies,
     recent: RecentOutcomes,
+    draining: Arc<AtomicBool>,
     /// None where nothing is traced.
     traces: Option<Traces>,
 }
@@ -133,6 +135,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             metrics,
             bad_rows,
             recent: RecentOutcomes::default(),
+            draining: Arc::default(),
             traces: None,
         }
     }
@@ -141,6 +144,13 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
     #[must_use]
     pub fn remembering(mut self, recent: RecentOutcomes) -> Self {
         self.recent = recent;
+        self
+    }
+
+    /// Tells probes to look away once `draining` is true; all else is answered as before.
+    #[must_use]
+    pub fn until(mut self, draining: Arc<AtomicBool>) -> Self {
+        self.draining = draining;
         self
     }
 
@@ -281,7 +291,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             Route::Pixel => endpoint::pixel::get(self, terms, hit).await,
             Route::Segments => endpoint::segments::get(self, terms, hit).await,
             Route::Tag => endpoint::tag::get(hit),
-            Route::Health => Reply::json(&b"{\"status\":\"ok\"}"[..]),
+            Route::Health => Reply::health(self.draining.load(Ordering::Relaxed)),
         }
     }
 

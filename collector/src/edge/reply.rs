@@ -106,6 +106,15 @@ impl Reply {
         Self::new(StatusCode::OK, Content::Json, body.into())
     }
 
+    /// 200, or 503 while the gateway is about to stop.
+    pub(super) fn health(draining: bool) -> Self {
+        if !draining {
+            return Self::json(&b"{\"status\":\"ok\"}"[..]);
+        }
+        let body = Bytes::from_static(b"{\"status\":\"draining\"}");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Content::Json, body)
+    }
+
     /// 200 without a body.
     pub(super) fn empty() -> Self {
         Self::new(StatusCode::OK, Content::Empty, Bytes::new())

@@ -464,7 +464,7 @@ pub const KEYS: &[Key] = &[
     set(
         "drain.readiness_delay",
         "\"0s\"",
-        "How long after SIGTERM requests are still taken while `/readyz` already says no, so that a balancer can look away. A second signal ends it.",
+        "How long after SIGTERM requests are still taken while `/readyz`, and `/healthz` on the edge's port, already say no, so that a balancer can look away. A second signal ends it.",
     ),
     set(
         "drain.deadline",

@@ -140,7 +140,9 @@ impl Gateway {
         }
         let told = &settings.telemetry;
         let recent = RecentOutcomes::new(told.outcomes_max, told.outcomes_sample);
-        let edge = Arc::new(edge.remembering(recent.clone()).tracing(traces));
+        let draining = Arc::new(AtomicBool::new(false));
+        let edge = edge.remembering(recent.clone()).tracing(traces);
+        let edge = Arc::new(edge.until(Arc::clone(&draining)));
         let timer_rate = Arc::new(AtomicU32::new(settings.timers.rate_max));
         let parts = reload::Parts {
             origin,
@@ -154,7 +156,6 @@ impl Gateway {
         };
         let pause = hand_over_pause(&mut registry);
         let reloads = Arc::new(Reloads::new(parts, &mut registry));
-        let draining = Arc::new(AtomicBool::new(false));
         let control = AppControl {
             core: core.clone(),
             catalogs: Arc::clone(&catalogs),

@@ -279,6 +279,21 @@ async fn other_paths_and_methods_are_told_apart() {
 }
 
 #[tokio::test]
+async fn once_the_gateway_is_about_to_stop_probes_are_told_so_and_hits_are_still_taken() {
+    let served = Served::start().await;
+    let mut prober = Client::to(served.address).await;
+    assert_eq!(prober.ask(&get("/healthz", &[])).await.status, 200);
+    served.drain();
+    let answer = prober.ask(&get("/healthz", &[])).await;
+    assert_eq!(
+        (answer.status, answer.json()["status"].clone()),
+        (503, "draining".into())
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(ask(served.address, &events(EVENT)).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_head_of_the_pixel_is_its_get_without_the_image() {
     let served = Served::start().await;
     let good = "/v1/pixel.gif?writeKey=shop-key&type=track&event=Seen&anonymousId=a1";
