@@ -21,7 +21,7 @@ export async function post(batch: Event[]): Promise<number | undefined> {
       keepalive: true,
     });
     // Any other answer is final: the same bytes would be refused again.
-    if (status != 429 && status < 500) return;
+    if (status != 429 && status != 408 && status < 500) return;
     return Number(headers.get('retry-after')) * 1e3 || 0;
   } catch {
     return 0;

@@ -16,7 +16,7 @@ use super::listener::Refused;
 use crate::tracked::Outcomes;
 
 /// Every status that the edge answers with; the last one also stands for any other.
-const STATUSES: [u16; 11] = [200, 304, 400, 401, 403, 404, 405, 413, 429, 503, 500];
+const STATUSES: [u16; 12] = [200, 304, 400, 401, 403, 404, 405, 408, 413, 429, 503, 500];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {

@@ -35,9 +35,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALT_SVC, EXPECT};
+use http::header::{ALT_SVC, CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Full;
 use tidegate_event::Outcome;
@@ -78,6 +78,11 @@ const DISCARD_FACTOR: usize = 4;
 
 /// How long an answer that needs no body waits for the end of one that comes over HTTP/2.
 const NEEDLESS_BODY_PATIENCE_MS: u64 = 1_000;
+
+/// How long the rest of a body that had its time is read on, for its client to see the answer.
+const LATE_BODY_PATIENCE_MS: u64 = 1_000;
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Everything a request needs. Shared by all connections.
 pub struct Edge<A, G> {
@@ -215,7 +220,12 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
                 status: reply.status,
             });
         }
+        let gave_up = reply.status == StatusCode::REQUEST_TIMEOUT;
         let mut response = reply.into_response(parts.headers, cors);
+        // What is still to come of the body is no next request (RFC 9110, section 15.5.9).
+        if gave_up && parts.version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, CLOSE);
+        }
         if let (Scheme::Https, Some(alt_svc)) = (channel.scheme, &terms.alt_svc) {
             response.headers_mut().insert(ALT_SVC, alt_svc.clone());
         }
@@ -332,9 +342,13 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             && may_read_on(parts, refusal)
         {
             let bytes_max = limits.bytes_max.saturating_mul(DISCARD_FACTOR);
+            let timeout_ms = match refusal {
+                Refusal::Body(BodyError::Timeout) => LATE_BODY_PATIENCE_MS,
+                _ => limits.timeout_ms,
+            };
             let limits = BodyLimits {
                 bytes_max,
-                ..limits
+                timeout_ms,
             };
             // What has arrived is thrown away here: under overload a task for each would cost more
             // than the refusal.

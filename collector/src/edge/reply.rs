@@ -10,6 +10,7 @@ use http_body_util::Full;
 use tidegate_event::Outcome;
 use tidegate_event::json::write_str;
 
+use super::body::BodyError;
 use super::cors::Cors;
 use super::ingest::Row;
 use super::limits::Budget;
@@ -43,6 +44,15 @@ pub(super) const fn status_of(outcome: Outcome) -> StatusCode {
         Outcome::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Outcome::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Outcome::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The status of a request refused as a whole: that of its outcome. A body that was too slow is no
+/// fault of its events: what clients send again after 408, most of them drop after 400.
+const fn status_of_refusal(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Body(BodyError::Timeout) => StatusCode::REQUEST_TIMEOUT,
+        other => status_of(other.outcome()),
     }
 }
 
@@ -154,7 +164,7 @@ impl Reply {
         let outcome = refusal.outcome();
         let detail = refusal.to_string();
         Self::error(
-            status_of(outcome),
+            status_of_refusal(refusal),
             outcome.as_str(),
             message(outcome),
             &detail,

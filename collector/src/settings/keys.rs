@@ -127,7 +127,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.body_timeout",
         "\"30s\"",
-        "How long a body may take to arrive.",
+        "How long a body may take to arrive; beyond it 408.",
     ),
     set(
         "edge.event_bytes_max",

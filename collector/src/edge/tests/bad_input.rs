@@ -189,17 +189,25 @@ async fn the_limit_holds_for_bodies_of_unknown_length() {
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_is_given_up() {
+async fn a_body_that_stalls_is_given_up_with_the_status_that_clients_send_again_after() {
     let served = Served::start_with(|settings| settings.edge.body_timeout_ms = 30).await;
     let mut client = Client::to(served.address).await;
     let whole = events(GOOD);
     client.send(&whole[..whole.len() - 5]).await;
     let answer = client.answer().await;
-    assert_eq!((answer.status, served.balance()), (400, (1, 1)));
+    assert_eq!((answer.status, served.balance()), (408, (1, 1)));
+    assert_eq!(answer.header("connection"), Some("close"));
     assert!(
         answer.json()["detail"]
             .as_str()
             .unwrap()
             .contains("in time")
     );
+    let counted = "tidegate_edge_requests_total{status=\"408\"} 1\n";
+    assert!(served.metrics().contains(counted));
+    // The rest comes too late, and is no request of its own.
+    client.send_what_it_takes(&whole[whole.len() - 5..]).await;
+    client.send_what_it_takes(&events(GOOD)).await;
+    assert!(client.is_closed_silently().await);
+    assert_eq!(served.balance(), (1, 1));
 }
