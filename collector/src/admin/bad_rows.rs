@@ -6,5 +6,8 @@ use super::route::limit;
 
 /// The newest, `?limit=` of them.
 pub async fn list(control: &impl Control, query: &str) -> Reply {
-    of(control.bad_rows(limit(query)).await)
+    match limit(query) {
+        Ok(limit) => of(control.bad_rows(limit).await),
+        Err(refused) => *refused,
+    }
 }

@@ -25,7 +25,10 @@ pub async fn list(control: &impl Control) -> Reply {
 
 /// Dead letters, `?limit=` of them.
 pub async fn dead_letters(control: &impl Control, name: &str, query: &str) -> Reply {
-    of(control.dead_letters(name, limit(query)).await)
+    match limit(query) {
+        Ok(limit) => of(control.dead_letters(name, limit).await),
+        Err(refused) => *refused,
+    }
 }
 
 /// Sends a test callback and answers how it went.

@@ -9,6 +9,11 @@ use super::route::{count, value};
 /// The newest, `?last=` of them; with `?message_id=` those of one message.
 pub fn list(control: &impl Control, query: &str) -> Reply {
     let message_id = value(query, "message_id");
-    let outcomes = control.outcomes(count(query, "last"), message_id.as_deref());
-    json(StatusCode::OK, &outcomes)
+    match count(query, "last") {
+        Ok(last) => json(
+            StatusCode::OK,
+            &control.outcomes(last, message_id.as_deref()),
+        ),
+        Err(refused) => *refused,
+    }
 }

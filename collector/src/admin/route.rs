@@ -220,15 +220,27 @@ pub(super) fn flag(query: &str, name: &str) -> bool {
     value(query, name).is_some_and(|value| value == "1" || value == "true")
 }
 
-/// The query's `limit`, within bounds.
-pub(super) fn limit(query: &str) -> usize {
+/// The query's `limit`; see [`count`].
+pub(super) fn limit(query: &str) -> Result<usize, Box<Reply>> {
     count(query, "limit")
 }
 
 /// How many entries the query asks for under `name`, within bounds.
-pub(super) fn count(query: &str, name: &str) -> usize {
-    let given = value(query, name).and_then(|value| value.parse().ok());
-    given.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX)
+///
+/// # Errors
+/// The answer to one that is no number.
+pub(super) fn count(query: &str, name: &str) -> Result<usize, Box<Reply>> {
+    let Some(given) = value(query, name) else {
+        return Ok(LIST_DEFAULT);
+    };
+    match given.parse::<usize>() {
+        Ok(count) => Ok(count.clamp(1, LIST_MAX)),
+        Err(_) => Err(Box::new(reply::error(
+            StatusCode::BAD_REQUEST,
+            "invalid",
+            &format!("{name} is a whole number, at most {LIST_MAX}, as in ?{name}={LIST_DEFAULT}"),
+        ))),
+    }
 }
 
 pub(super) fn value(query: &str, name: &str) -> Option<String> {

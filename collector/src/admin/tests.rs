@@ -580,3 +580,21 @@ async fn outcomes_are_asked_for_by_number_and_message() {
     let guarded = Desk::open(Some(TOKEN));
     assert_eq!(guarded.ask(Method::GET, "/debug/outcomes", "").await.0, 401);
 }
+
+#[tokio::test]
+async fn how_many_entries_of_a_list_is_a_number_or_a_mistake() {
+    let desk = Desk::open(None);
+    for path in [
+        "/debug/outcomes?last=x",
+        "/debug/outcomes?last=",
+        "/debug/outcomes?last=-1",
+        "/admin/v1/bad-rows?limit=1.5",
+        "/admin/v1/destinations/ads/dead-letters?limit=many",
+    ] {
+        let (status, body) = desk.json(Method::GET, path, "").await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+        let told = body["message"].as_str().unwrap();
+        assert!(told.contains("a whole number, at most 10000"), "{told}");
+    }
+    assert!(desk.fake.asked.lock().is_empty(), "nothing was asked for");
+}

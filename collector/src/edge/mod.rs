@@ -283,7 +283,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
                 let reply = self.route(terms, route, &hit).await;
                 reply.with_budget(taken.budget)
             }
-            Err(refusal) if route.carries_events() => self.refuse(&refusal),
+            Err(refusal) if route.carries_events() => self.refuse(&refusal, parts.uri.path()),
             Err(refusal) => Reply::refused(&refusal)
                 .with_retry_after(refusal.retry_after_s())
                 .with_budget(refusal.budget()),
@@ -472,14 +472,14 @@ impl<A, G> Edge<A, G> {
         self.catalog.load().sender_of(key.as_bytes()).cloned()
     }
 
-    /// Answers a request whose events cannot be counted: one received event, one outcome.
-    fn refuse(&self, refusal: &Refusal) -> Reply {
+    /// Answers a request to `path` whose events cannot be counted: one received event, one outcome.
+    fn refuse(&self, refusal: &Refusal, path: &str) -> Reply {
         Tracked::received(&self.metrics.outcomes, 1).end(refusal.outcome());
         let reply = Reply::refused(refusal);
         self.recent.keep(&Ended {
             at: self.clock.now(),
             source: None,
-            path: None,
+            path: Some(path),
             message_id: None,
             outcome: refusal.outcome(),
             status: Some(reply.status.as_u16()),

@@ -43,7 +43,7 @@ pub(in crate::edge) async fn post<A: Accept, G: GeoLookup>(
                 .with_budget(done.budget)
                 .with_cookie(done.set_cookie)
         }
-        Err(refusal) => edge.refuse(&refusal),
+        Err(refusal) => edge.refuse(&refusal, hit.path),
     }
 }
 

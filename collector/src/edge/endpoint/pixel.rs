@@ -33,6 +33,6 @@ pub(in crate::edge) async fn get<A: Accept, G: GeoLookup>(
                 .with_cookie(done.set_cookie)
                 .into_pixel()
         }
-        Err(refusal) => edge.refuse(&refusal).into_pixel(),
+        Err(refusal) => edge.refuse(&refusal, hit.path).into_pixel(),
     }
 }

@@ -106,6 +106,28 @@ async fn each_outcome_is_remembered_with_the_status_of_its_answer() {
 }
 
 #[tokio::test]
+async fn a_request_refused_as_a_whole_is_remembered_with_its_path() {
+    let served = Served::start_with(|settings| settings.edge.body_timeout_ms = 30).await;
+    let stranger = post("/v1/events?writeKey=nope", &[], EVENT);
+    assert_eq!(ask(served.address, &stranger).await.status, 401);
+    assert_eq!(ask(served.address, &events("{")).await.status, 400);
+    let whole = events(EVENT);
+    let mut slow = Client::to(served.address).await;
+    slow.send(&whole[..whole.len() - 5]).await;
+    assert_eq!(slow.answer().await.status, 408);
+    let mut cut = Client::to(served.address).await;
+    cut.send(&whole[..whole.len() - 5]).await;
+    cut.finish_sending().await;
+    eventually(|| served.recent.last(10, None).len() == 4).await;
+    let pixel = get("/v1/pixel.gif?writeKey=nope&type=page", &[]);
+    assert_eq!(ask(served.address, &pixel).await.status, 401);
+    let kept = served.recent.last(10, None).into_iter();
+    let paths: Vec<_> = kept.map(|one| one.path.unwrap()).collect();
+    let events = "/v1/events";
+    assert_eq!(paths, ["/v1/pixel.gif", events, events, events, events]);
+}
+
+#[tokio::test]
 async fn a_failed_receipt_is_never_a_success() {
     let served = Served::start().await;
     served.core.set_durable(Err(Refused::Stopped));
