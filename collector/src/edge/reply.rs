@@ -242,7 +242,10 @@ impl Reply {
                 );
                 headers.insert(RESOURCE_POLICY, CROSS_ORIGIN);
             }
-            Content::Empty => {}
+            // Browsers keep a preflight by its Access-Control-Max-Age; nobody else shall.
+            Content::Empty => {
+                headers.insert(CACHE_CONTROL, NO_STORE);
+            }
         }
         let optional = [
             (RETRY_AFTER, self.retry_after_s.map(HeaderValue::from)),

@@ -60,6 +60,8 @@ async fn hits_answers_and_probes_are_never_kept() {
         get("/healthz", &[]),
         get("/nowhere", &[]),
         request("PUT", "/tag.js", &[], b""),
+        request("OPTIONS", "/v1/events", &["origin: https://a.example"], b""),
+        request("OPTIONS", "/tag.js", &[], b""),
     ] {
         let answer = ask(served.address, &request).await;
         let told = answer.header("cache-control");
