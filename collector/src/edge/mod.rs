@@ -173,10 +173,10 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
     }
 
     /// Tells browsers that come by TLS of HTTP/3 on this port, or on the one that the settings say
-    /// stands for it.
+    /// stands for it. Not where a proxy that carries TCP stands in front: UDP does not come through it.
     #[must_use]
     pub fn advertising_http3(mut self, port: u16, settings: &Settings) -> Self {
-        self.http3_port = Some(port);
+        self.http3_port = Some(port).filter(|_| !self.listening.proxy_protocol.https);
         self.renew(settings);
         self
     }

@@ -92,7 +92,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.proxy_protocol",
         "[]",
-        "Listeners, of `http` and `https`, whose connections begin with a PROXY protocol header, version 1 or 2. Others are closed. Only from `trusted_proxies` where there are any.",
+        "Listeners, of `http` and `https`, whose connections begin with a PROXY protocol header, version 1 or 2. Others are closed. Only from `trusted_proxies` where there are any. With `https` here browsers are not told of HTTP/3.",
     ),
     set(
         "edge.trusted_proxies",
