@@ -7,8 +7,10 @@ import { createContext, runInContext } from 'node:vm';
 const tag = readFileSync(new URL('../dist/tag.js', import.meta.url), 'utf8');
 
 export class Page {
-  /** `data`: the script's data attributes. `answers`: status, or {status, retryAfter}, or 'down', in order; then 200. */
-  constructor({ data = { key: 'demo', consent: 'granted' }, answers = [], url = 'https://shop.test/?utm_source=a#token' } = {}) {
+  /** `data`: the script's data attributes. `answers`: status, or {status, retryAfter}, or 'down', in order; then 200.
+   *  `src`: where the script came from. `way`: what the gateway wrote into it in place of `v1/events`. */
+  constructor({ data = { key: 'demo', consent: 'granted' }, answers = [], url = 'https://shop.test/?utm_source=a#token', src = 'https://edge.test/t/tag.js', way = 'v1/events' } = {}) {
+    this.way = way;
     this.listeners = {};
     this.requests = [];
     this.beacons = [];
@@ -20,7 +22,7 @@ export class Page {
       title: 'Shop',
       referrer: 'https://search.test/',
       visibilityState: 'visible',
-      currentScript: { dataset: data, src: 'https://edge.test/t/tag.js' },
+      currentScript: { dataset: data, src },
     };
     this.beaconTakes = true;
     const page = this;
@@ -49,7 +51,7 @@ export class Page {
 
   /** Runs the tag, as the browser does when the script arrives. */
   load() {
-    runInContext(tag, this.window);
+    runInContext(tag.replace('v1/events', this.way), this.window);
     return this;
   }
 

@@ -26,6 +26,29 @@ test('a page view leaves on load, with no preflight and the cookie allowed', asy
   assert.deepEqual(event.context.consent, { granted: true });
 });
 
+test('a tag at a path of its own sends where the gateway wrote, also behind data-host and as a beacon', async () => {
+  const src = 'https://shop.test/assets/site.js';
+  const way = '../assets/e';
+  for (const [data, expected] of [
+    [{ key: 'demo', consent: 'granted' }, 'https://shop.test/assets/e'],
+    [{ key: 'demo', consent: 'granted', host: 'https://edge.test' }, 'https://edge.test/assets/e'],
+  ]) {
+    const page = new Page({ src, way, data }).load();
+    await page.pass();
+    page.tidegate('track', 'A');
+    page.hide();
+    const urls = [...page.requests, ...page.beacons].map(({ url }) => new URL(url).href);
+    assert.deepEqual(urls, [expected, expected]);
+  }
+});
+
+test('a batch that was too slow is sent again', async () => {
+  const page = new Page({ answers: [408] }).load();
+  await page.pass(600_000);
+  assert.equal(page.requests.length, 2);
+  assert.deepEqual(page.requests[0].body.batch, page.requests[1].body.batch);
+});
+
 test('no event ever names an anonymous id', async () => {
   const page = new Page().load();
   page.tidegate('track', 'A');

@@ -200,6 +200,14 @@ pub enum Reason {
         /// What to write.
         remedy: &'static str,
     },
+    /// A path that leads elsewhere already.
+    #[error("{given:?} is the path of {other}; write another")]
+    PathTaken {
+        /// As written.
+        given: String,
+        /// The key that has it, or the path that is always there.
+        other: String,
+    },
     /// A producer property that the gateway's promises rest on.
     #[error("is set by tidegate, whose promises rest on it; remove it{}", Instead(*instead))]
     Reserved {

@@ -12,6 +12,7 @@ mod forwarded;
 mod body;
 mod inflate;
 mod route;
+mod tag;
 mod sources;
 mod auth;
 mod cookie;
@@ -300,7 +301,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             Route::Events => endpoint::events::post(self, terms, hit).await,
             Route::Pixel => endpoint::pixel::get(self, terms, hit).await,
             Route::Segments => endpoint::segments::get(self, terms, hit).await,
-            Route::Tag => endpoint::tag::get(hit),
+            Route::Tag => endpoint::tag::get(terms, hit),
             Route::Health => Reply::health(self.draining.load(Ordering::Relaxed)),
         }
     }

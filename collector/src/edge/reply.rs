@@ -15,6 +15,7 @@ use super::cors::Cors;
 use super::ingest::Row;
 use super::limits::Budget;
 use super::refusal::Refusal;
+use super::tag::Script;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// draft-ietf-httpapi-ratelimit-headers-03, the form in use.
@@ -131,12 +132,7 @@ impl Reply {
     }
 
     /// 200 with the tag, or 304 where the client has it.
-    pub(super) fn script(
-        body: &'static str,
-        etag: HeaderValue,
-        known: bool,
-        immutable: bool,
-    ) -> Self {
+    pub(super) fn script(script: &Script, known: bool, immutable: bool) -> Self {
         let content = if immutable {
             Content::ScriptVersion
         } else {
@@ -145,9 +141,9 @@ impl Reply {
         let mut reply = if known {
             Self::new(StatusCode::NOT_MODIFIED, content, Bytes::new())
         } else {
-            Self::new(StatusCode::OK, content, Bytes::from_static(body.as_bytes()))
+            Self::new(StatusCode::OK, content, script.text.clone())
         };
-        reply.etag = Some(etag);
+        reply.etag = Some(script.etag.clone());
         reply
     }
 

@@ -56,9 +56,29 @@ impl Routes {
             .or_else(|| {
                 let path = path.trim_end_matches('/');
                 let found = self.further.iter().find(|(further, _)| further == path);
-                found.map(|(_, route)| *route)
+                found
+                    .or_else(|| self.tag_version(path))
+                    .map(|(_, route)| *route)
             })
     }
+
+    /// The further path of the tag, where `path` names a version of it.
+    fn tag_version(&self, path: &str) -> Option<&(String, Route)> {
+        let mut further = self.further.iter();
+        further
+            .find(|(further, route)| *route == Route::Tag && tag_version(path, further).is_some())
+    }
+}
+
+/// The version that `path` names of the tag at `tag`: `HASH` of `/tag.HASH.js`, or of `/a/site.HASH`.
+pub(super) fn tag_version<'p>(path: &'p str, tag: &str) -> Option<&'p str> {
+    let name = tag.rfind('/').unwrap_or(0);
+    let dot = tag[name..].rfind('.').map_or(tag.len(), |dot| name + dot);
+    let (stem, extension) = tag.split_at(dot);
+    let rest = path.strip_prefix(stem)?.strip_prefix('.')?;
+    let version = rest.strip_suffix(extension)?;
+    let is_hash = version.len() == 16 && version.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hash.then_some(version)
 }
 
 impl Route {
@@ -83,16 +103,9 @@ impl Route {
 
     fn exact(path: &str) -> Option<Self> {
         let path = path.trim_end_matches('/');
-        let is_tag = path.rfind('/') == Some(0) && Self::tag_version(path).is_some();
+        let is_tag = tag_version(path, Self::Tag.path()).is_some();
         let known = Self::ALL.into_iter().find(|route| route.path() == path);
         known.or(is_tag.then_some(Self::Tag))
-    }
-
-    /// The version that a path of the tag names: `HASH` of `/tag.HASH.js`.
-    pub(super) fn tag_version(path: &str) -> Option<&str> {
-        let version = path.rsplit_once("/tag.")?.1.strip_suffix(".js")?;
-        let is_hash = version.len() == 16 && version.bytes().all(|b| b.is_ascii_hexdigit());
-        is_hash.then_some(version)
     }
 
     /// What stands in `Allow` when the method is another.
@@ -180,12 +193,37 @@ mod tests {
         });
         for (path, expected) in [
             ("/assets/site.js", Some(Route::Tag)),
+            ("/assets/site.0123456789abcdef.js", Some(Route::Tag)),
+            ("/assets/site.0123.js", None),
+            ("/assets/tag.0123456789abcdef.js", None),
             ("/assets/e/", Some(Route::Events)),
             ("/v1/events", Some(Route::Events)),
             ("/t/assets/e", None),
             ("/assets/x", None),
         ] {
             assert_eq!(routes.of(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_settings_know_every_path_that_is_always_there() {
+        assert_eq!(settings::BUILT_IN_PATHS, Route::ALL.map(Route::path));
+    }
+
+    #[test]
+    fn a_version_stands_before_the_ending_of_the_tag() {
+        let hash = "0123456789abcdef";
+        for (path, tag, named) in [
+            ("/tag.0123456789abcdef.js", "/tag.js", true),
+            ("/a/site.0123456789abcdef.js", "/a/site.js", true),
+            ("/a/site.min.0123456789abcdef.js", "/a/site.min.js", true),
+            ("/a.b/site.0123456789abcdef", "/a.b/site", true),
+            ("/a/site.js", "/a/site.js", false),
+            ("/a/site0123456789abcdef.js", "/a/site.js", false),
+            ("/a/site.0123456789abcdeg.js", "/a/site.js", false),
+        ] {
+            let expected = named.then_some(hash);
+            assert_eq!(tag_version(path, tag), expected, "{path} of {tag}");
         }
     }
 

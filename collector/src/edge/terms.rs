@@ -10,6 +10,7 @@ use super::cookie::CookieRule;
 use super::forwarded::Proxies;
 use super::limits::{AddressRate, AwaitedMax};
 use super::route::Routes;
+use super::tag::Tags;
 use crate::pipeline::decode::Limits;
 use crate::settings::Settings;
 
@@ -17,6 +18,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) routes: Routes,
+    pub(super) tags: Tags,
     pub(super) proxies: Proxies,
     pub(super) cookie: CookieRule,
     /// Of one event and one batch.
@@ -37,6 +39,7 @@ impl Terms {
         let edge = &settings.edge;
         Self {
             routes: Routes::new(edge),
+            tags: Tags::new(edge),
             proxies: Proxies::new(edge),
             cookie: CookieRule::new(&settings.cookie),
             limits: Limits {

@@ -1,6 +1,6 @@
 //! What two settings say together, and the producer properties that may not be touched.
 
-use super::{Ack, Settings};
+use super::{Ack, Settings, paths};
 use crate::document::{Found, Reader, Reason, Section};
 
 /// Producer properties that the gateway sets itself, with the setting that stands for each.
@@ -53,6 +53,7 @@ pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
         );
     }
     tls(settings, &edge);
+    paths::collisions(settings, &edge);
     host_cookie(settings, &root.section("cookie"));
     let journal = root.section("journal");
     if settings.journal.disk_budget < 4 * settings.journal.segment_bytes {

@@ -283,12 +283,12 @@ pub const KEYS: &[Key] = &[
     unset(
         "edge.paths.tag",
         "\"/assets/site.js\"",
-        "A further path of `/tag.js`, on a site's own host. So with the others of this section.",
+        "A further path of `/tag.js`, on a site's own host; its version for ever is `/assets/site.HASH.js`, HASH being its ETag. The tag at this path sends to `edge.paths.events`, or else to `/v1/events` below `path_prefix`, on the host it came from. All paths of this section differ, also from those that are always there.",
     ),
     unset(
         "edge.paths.events",
         "\"/assets/e\"",
-        "A further path of `/v1/events`.",
+        "A further path of `/v1/events`. The tag at `edge.paths.tag` sends here; the one at `/tag.js` goes on to send to `v1/events` next to itself.",
     ),
     unset(
         "edge.paths.pixel",

@@ -8,6 +8,7 @@ mod form;
 pub mod file;
 mod listeners;
 pub mod check;
+mod paths;
 pub mod caution;
 pub mod change;
 pub mod load;
@@ -20,6 +21,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use http::HeaderName;
+
+pub use paths::BUILT_IN_PATHS;
 
 /// Everything the gateway can be told.
 #[derive(Clone, Debug, PartialEq)]

@@ -265,6 +265,18 @@ fn each_kind_of_mistake_says_what_to_write_instead() {
             "2:7: edge.paths.tag: \"site.js\" is not a path that begins",
         ),
         (
+            "[edge.paths]\ntag = \"/a/x\"\nevents = \"/a/x\"",
+            "3:10: edge.paths.events: \"/a/x\" is the path of edge.paths.tag; write another",
+        ),
+        (
+            "[edge.paths]\ntag = \"/v1/events\"",
+            "2:7: edge.paths.tag: \"/v1/events\" is the path of /v1/events, which is always there; write another",
+        ),
+        (
+            "[edge]\npath_prefix = \"/t\"\npaths.pixel = \"/t/healthz\"",
+            "3:15: edge.paths.pixel: \"/t/healthz\" is the path of /healthz, which is always there; write another",
+        ),
+        (
             "[edge]\nbody_bytes_max = \"1GiB\"",
             "2:18: edge.body_bytes_max: 1GiB is out of range; write a value from 1KiB to 256MiB",
         ),

@@ -15,4 +15,5 @@ mod smuggling;
 mod reading_back;
 mod simulation;
 mod caching;
+mod tag;
 mod visitors;
