@@ -104,10 +104,20 @@ impl<'m> Buffered<'m> {
     /// # Errors
     /// [`BodyError::NoRoom`]
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.hold_within(bytes, self.all_max)
+    }
+
+    /// As [`Self::hold`], for a body that has still to come: such bodies find half of the memory, so that
+    /// those that come in one go always find room.
+    fn hold_for_later(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.hold_within(bytes, self.all_max / 2)
+    }
+
+    fn hold_within(&mut self, bytes: usize, max: i64) -> Result<(), BodyError> {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let before = self.all.inc_by(bytes);
         self.held = self.held.saturating_add(bytes);
-        if before.saturating_add(bytes) > self.all_max {
+        if before.saturating_add(bytes) > max {
             return Err(BodyError::NoRoom);
         }
         Ok(())
@@ -139,6 +149,7 @@ where
         first: Bytes::new(),
         all: BytesMut::new(),
         buffered,
+        awaited: false,
     };
     let at_once = std::future::poll_fn(|cx| Poll::Ready(gathered.poll(body, cx, bytes_max))).await;
     // Most bodies arrive together with their headers: only the others cost a timer and a place.
@@ -146,6 +157,8 @@ where
         return done.map(|()| gathered.finish());
     }
     let _waiting = wait()?;
+    gathered.awaited = true;
+    gathered.buffered.hold_for_later(0)?;
     let rest = std::future::poll_fn(|cx| gathered.poll(body, cx, bytes_max));
     match tokio::time::timeout(Duration::from_millis(limits.timeout_ms), rest).await {
         Ok(done) => done.map(|()| gathered.finish()),
@@ -214,6 +227,8 @@ struct Gathered<'b, 'm> {
     first: Bytes,
     all: BytesMut,
     buffered: &'b mut Buffered<'m>,
+    /// Whether it did not come in one go.
+    awaited: bool,
 }
 
 impl Gathered<'_, '_> {
@@ -253,7 +268,11 @@ impl Gathered<'_, '_> {
         if self.first.len() + self.all.len() + data.len() > bytes_max {
             return Err(BodyError::TooLarge { bytes_max });
         }
-        self.buffered.hold(data.len())?;
+        if self.awaited {
+            self.buffered.hold_for_later(data.len())?;
+        } else {
+            self.buffered.hold(data.len())?;
+        }
         if self.first.is_empty() && self.all.is_empty() {
             self.first = data;
             return Ok(());

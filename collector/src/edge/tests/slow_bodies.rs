@@ -139,6 +139,28 @@ async fn a_client_over_http1_that_stops_within_its_body_takes_one_of_its_places(
 }
 
 #[tokio::test]
+async fn bodies_that_stop_halfway_leave_half_of_the_memory_to_complete_requests() {
+    let served = Served::start_with(|settings| {
+        settings.edge.body_bytes_max = 50_000;
+        settings.edge.buffered_bytes_max = 100_000;
+    })
+    .await;
+    let begun = |bytes: usize| {
+        let head = "POST /v1/events?writeKey=shop-key HTTP/1.1\r\nhost: x\r\ncontent-length: 49999\r\n\r\n";
+        [head.as_bytes(), &vec![b' '; bytes]].concat()
+    };
+    let mut first = Client::to(served.address).await;
+    first.send(&begun(40_000)).await;
+    let held = "tidegate_edge_buffered_bytes 40000\n";
+    eventually(|| served.metrics().contains(held)).await;
+    let mut second = Client::to(served.address).await;
+    second.send(&begun(20_000)).await;
+    assert_eq!(second.answer().await.status, 503);
+    rejected(&served, "no_room", 1);
+    assert_eq!(ask(served.address, &events(EVENT)).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_reload_changes_how_many_bodies_are_awaited() {
     let mut served = narrow().await;
     served.renew(|settings| settings.edge.bodies_per_address_max = NonZeroU32::MIN);
