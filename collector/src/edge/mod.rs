@@ -80,7 +80,8 @@ const DISCARD_FACTOR: usize = 4;
 /// How long an answer that needs no body waits for the end of one that comes over HTTP/2.
 const NEEDLESS_BODY_PATIENCE_MS: u64 = 1_000;
 
-/// How long the rest of a body that had its time is read on, for its client to see the answer.
+/// How long the rest of a body is read on, for its client to see the answer, where that body had its
+/// time, or is one of many that a connection may bring at once and there is no room for.
 const LATE_BODY_PATIENCE_MS: u64 = 1_000;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -339,12 +340,16 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             }
             Err(refusal) => Err(refusal),
         };
+        // A client that waits for "100 Continue" has sent nothing and shall not be asked to.
         if let Err(refusal) = &taken
-            && may_read_on(parts, refusal)
+            && !parts.headers.contains_key(EXPECT)
         {
             let bytes_max = limits.bytes_max.saturating_mul(DISCARD_FACTOR);
+            let no_room = refusal.outcome() == Outcome::Overloaded;
             let timeout_ms = match refusal {
                 Refusal::Body(BodyError::Timeout) => LATE_BODY_PATIENCE_MS,
+                // Over HTTP/1.1 it holds no more than its own connection.
+                _ if no_room && parts.version >= Version::HTTP_2 => LATE_BODY_PATIENCE_MS,
                 _ => limits.timeout_ms,
             };
             let limits = BodyLimits {
@@ -490,16 +495,6 @@ impl<A, G> Edge<A, G> {
             .with_retry_after(refusal.retry_after_s())
             .with_budget(refusal.budget())
     }
-}
-
-/// Whether what is left of a refused body is read, so that its client gets to see the answer. One
-/// that waits for "100 Continue" has sent nothing and shall not be asked to. Over HTTP/2 an answer is
-/// seen whatever is still to be sent (RFC 9113, section 8.1): where there is no room, none is held
-/// for what may never come.
-fn may_read_on(parts: &Parts, refusal: &Refusal) -> bool {
-    let asks_first = parts.headers.contains_key(EXPECT);
-    let no_room = refusal.outcome() == Outcome::Overloaded && parts.version == Version::HTTP_2;
-    !(asks_first || no_room)
 }
 
 /// A request that is let in, with what it takes up while it is in work.
