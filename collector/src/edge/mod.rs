@@ -74,6 +74,8 @@ use route::Route;
 use sources::Sender;
 use terms::Terms;
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
 /// Times the body limit that is read and thrown away after a 413, so that the client sees it.
 const DISCARD_FACTOR: usize = 4;
 
@@ -203,7 +205,8 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         let (parts, body) = request.into_parts();
         let trace = self.trace(&terms, &parts, channel);
         let cors = Cors::of(&parts.method, &parts.headers);
-        let reply = match request::malformed(&parts) {
+        let malformed = request::malformed(&parts);
+        let reply = match malformed {
             None => {
                 let trace = trace.as_deref();
                 self.answer(&terms, &parts, body, channel, trace).await
@@ -224,8 +227,9 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         }
         let gave_up = reply.status == StatusCode::REQUEST_TIMEOUT;
         let mut response = reply.into_response(parts.headers, cors);
-        // What is still to come of the body is no next request (RFC 9110, section 15.5.9).
-        if gave_up && parts.version < Version::HTTP_2 {
+        // What is still to come of the body is no next request (RFC 9110, section 15.5.9), nor is
+        // anything behind what was malformed to be trusted (RFC 9112, section 11.2).
+        if (gave_up || malformed.is_some()) && parts.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, CLOSE);
         }
         if let (Scheme::Https, Some(alt_svc)) = (channel.scheme, &terms.alt_svc) {

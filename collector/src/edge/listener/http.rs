@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,13 +19,12 @@ use tokio::sync::watch;
 use super::activity::{Activity, Seen};
 use super::arrival::Wait;
 use super::strict::Strict;
-use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::listening::Listening;
 use crate::edge::request::Channel;
+use crate::edge::{CLOSE, Edge};
 use crate::pipeline::enrich::GeoLookup;
 
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// Smallest header buffer that hyper takes.
 const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
 

@@ -2,8 +2,9 @@
 //! different messages: request smuggling (RFC 9112, section 11.2).
 //!
 //! [`framing`] follows the bytes as they are read. At the first message that a proxy in front may
-//! have framed otherwise, one byte is replaced by one that no HTTP parser takes: hyper itself then
-//! answers 400 and closes. Everything else passes unchanged and uncopied.
+//! have framed otherwise they end, within the line at fault, and hyper is given an ending that no
+//! HTTP parser takes: it answers 400 at once and closes, whether or not more was to come. Everything
+//! else passes unchanged and uncopied.
 
 mod framing;
 
@@ -18,11 +19,17 @@ use framing::Framing;
 
 use super::activity::Activity;
 
+/// What hyper reads after the last byte that is beyond doubt: one that is legal nowhere in a head
+/// nor in chunk framing, and the end of either, for which hyper waits before it looks.
+const REFUSAL: &[u8] = b"\0\r\n\r\n";
+
 /// A stream whose incoming bytes are checked.
 #[derive(Debug)]
 pub(super) struct Strict<S> {
     stream: S,
     framing: Framing,
+    /// What is left to read once a message was refused; then the stream is at its end.
+    refusal: &'static [u8],
     /// Learns that a head may have begun. Of HTTP/2 it does not: frames come between requests too.
     activity: Arc<Activity>,
 }
@@ -38,6 +45,7 @@ impl<S> Strict<S> {
         Self {
             stream,
             framing,
+            refusal: REFUSAL,
             activity,
         }
     }
@@ -50,8 +58,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.framing.follow(&mut buffer.filled_mut()[before..]);
+        let mut read = Poll::Ready(Ok(()));
+        if !self.framing.is_refused() {
+            read = Pin::new(&mut self.stream).poll_read(context, buffer);
+            let passing = self.framing.follow(&buffer.filled()[before..]);
+            buffer.set_filled(before + passing);
+        }
+        if self.framing.is_refused() {
+            let here = self.refusal.len().min(buffer.remaining());
+            let (here, later) = self.refusal.split_at(here);
+            buffer.put_slice(here);
+            self.refusal = later;
+        }
         if buffer.filled().len() > before && self.framing.is_http1() {
             self.activity.read();
         }
