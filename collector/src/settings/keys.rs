@@ -152,7 +152,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.idle_timeout",
         "\"75s\"",
-        "A connection without a request, HTTP/1.1 or HTTP/2, is closed after it.",
+        "A connection without a request, HTTP/1.1 or HTTP/2, is closed after it. It and `edge.header_timeout` are kept to within some milliseconds, from the last answer, or of a head from its first byte.",
     ),
     set(
         "edge.requests_per_connection_max",

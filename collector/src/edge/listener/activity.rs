@@ -1,36 +1,76 @@
 //! What a connection has been doing, so that one without a request can be told from a busy one, and
-//! a slow head from silence, without a timer for each request.
+//! a slow head from silence, without a timer for each request: it is noted when waiting began, and
+//! one timer of the connection looks now and then, at the latest when patience could be at its end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-/// Requests begun and ended on one connection, and whether bytes came since the last one began.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    started: AtomicU64,
-    finished: AtomicU64,
-    /// Bytes arrived while no request was in work: the beginning of a head.
-    head_begun: AtomicBool,
+use tokio::time::Instant;
+
+/// How long a connection may wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For its first request, or for the end of a head that has begun.
+    pub(super) head: Duration,
+    /// For another request.
+    pub(super) idle: Duration,
 }
 
-/// What a look at a connection remembers until the next one.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    started: u64,
-    idle_ms: u64,
+impl Patience {
+    /// The same, whatever it waits for.
+    pub(super) const fn of(time: Duration) -> Self {
+        Self {
+            head: time,
+            idle: time,
+        }
+    }
+
+    /// The first time when it can be at its end.
+    pub(super) fn shorter(self) -> Duration {
+        self.head.min(self.idle)
+    }
+}
+
+/// Requests begun and ended on one connection, and since when it waits for the next one.
+#[derive(Debug)]
+pub(super) struct Activity {
+    /// The times below are microseconds since.
+    began: Instant,
+    started: AtomicU64,
+    finished: AtomicU64,
+    /// When a request ended last.
+    rested_us: AtomicU64,
+    /// Bytes have arrived that begin a head and do not end it.
+    head_open: AtomicBool,
+    /// Since when that is so, or is not.
+    head_us: AtomicU64,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            started: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            rested_us: AtomicU64::new(0),
+            head_open: AtomicBool::new(false),
+            head_us: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Activity {
     /// Counts a request until the guard is dropped, however that comes about.
     pub(super) fn request(&self) -> Busy<'_> {
         self.started.fetch_add(1, Ordering::Relaxed);
-        self.head_begun.store(false, Ordering::Relaxed);
         Busy(self)
     }
 
-    /// Bytes arrived.
-    pub(super) fn read(&self) {
-        if self.is_resting() && !self.head_begun.load(Ordering::Relaxed) {
-            self.head_begun.store(true, Ordering::Relaxed);
+    /// Bytes arrived, and the last of them are the beginning of a head or are not.
+    pub(super) fn read(&self, head_open: bool) {
+        if self.head_open.load(Ordering::Relaxed) != head_open {
+            self.head_us.store(self.now_us(), Ordering::Relaxed);
+            self.head_open.store(head_open, Ordering::Relaxed);
         }
     }
 
@@ -39,32 +79,43 @@ impl Activity {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// A first look: what changes is what changes from here on.
-    pub(super) fn look(&self) -> Seen {
-        Seen {
-            started: self.requests(),
-            idle_ms: 0,
+    /// Waiting counts from now on.
+    pub(super) fn rest(&self) {
+        self.rested_us.store(self.now_us(), Ordering::Relaxed);
+    }
+
+    /// When to look at the connection again; None where it has waited too long. A look is never
+    /// late: nothing that begins after one can last too long before the next one.
+    pub(super) fn next_look(&self, patience: Patience) -> Option<Instant> {
+        let now = Instant::now();
+        let next = now + patience.shorter();
+        if !self.is_resting() {
+            return Some(next);
         }
+        let end = self.waiting_ends(patience);
+        (now < end).then(|| next.min(end))
+    }
+
+    fn waiting_ends(&self, patience: Patience) -> Instant {
+        let rested_us = self.rested_us.load(Ordering::Relaxed);
+        let (since_us, time) = if self.requests() == 0 {
+            (rested_us, patience.head)
+        } else if self.head_open.load(Ordering::Relaxed) {
+            // What came while the request before was in work could not be read.
+            let head_us = self.head_us.load(Ordering::Relaxed);
+            (rested_us.max(head_us), patience.head)
+        } else {
+            (rested_us, patience.idle)
+        };
+        self.began + Duration::from_micros(since_us) + time
     }
 
     fn is_resting(&self) -> bool {
         self.started.load(Ordering::Relaxed) == self.finished.load(Ordering::Relaxed)
     }
 
-    /// True where the connection has waited too long, for its first request or for the rest of a
-    /// head since the last look, or for another request for `idle_max_ms`. Looks are `period_ms` apart.
-    pub(super) fn is_over(&self, seen: &mut Seen, period_ms: u64, idle_max_ms: u64) -> bool {
-        let started = self.requests();
-        if started != seen.started || !self.is_resting() {
-            *seen = Seen {
-                started,
-                idle_ms: 0,
-            };
-            return false;
-        }
-        seen.idle_ms += period_ms;
-        let awaits_head = started == 0 || self.head_begun.load(Ordering::Relaxed);
-        awaits_head || seen.idle_ms >= idle_max_ms
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -74,6 +125,7 @@ pub(super) struct Busy<'a>(&'a Activity);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
+        self.0.rest();
         self.0.finished.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -81,40 +133,84 @@ impl Drop for Busy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::{advance, sleep_until};
 
-    #[test]
-    fn a_connection_that_never_asks_is_over_at_the_first_look() {
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_millis(2_000),
+        idle: Duration::from_millis(3_000),
+    };
+
+    /// Looks as a connection does until it has waited too long; how long that took, in milliseconds,
+    /// and in how many looks.
+    async fn over_after(activity: &Activity) -> (u128, u32) {
+        let (since, mut looks) = (Instant::now(), 1);
+        while let Some(next) = activity.next_look(PATIENCE) {
+            sleep_until(next).await;
+            looks += 1;
+        }
+        (since.elapsed().as_millis(), looks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_asks_has_the_time_of_a_head() {
+        assert_eq!(over_after(&Activity::default()).await, (2_000, 2));
+        let slow = Activity::default();
+        advance(Duration::from_millis(500)).await;
+        slow.read(true);
+        assert_eq!(over_after(&slow).await, (1_500, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_between_requests_may_rest_for_the_idle_time_and_not_longer() {
         let activity = Activity::default();
-        assert!(activity.is_over(&mut Seen::default(), 10, 100));
+        let busy = activity.request();
+        advance(Duration::from_millis(1_234)).await;
+        drop(busy);
+        assert_eq!(over_after(&activity).await, (3_000, 3));
     }
 
-    #[test]
-    fn one_between_requests_may_rest_for_the_idle_time() {
-        let (activity, mut seen) = (Activity::default(), Seen::default());
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_begins_has_its_time_from_its_first_byte_however_often_more_come() {
+        let activity = Activity::default();
         drop(activity.request());
-        assert!(!activity.is_over(&mut seen, 10, 30), "a request was seen");
-        assert!(!activity.is_over(&mut seen, 10, 30));
-        assert!(!activity.is_over(&mut seen, 10, 30));
-        assert!(activity.is_over(&mut seen, 10, 30));
+        advance(Duration::from_millis(700)).await;
+        for _ in 0..10 {
+            activity.read(true);
+            advance(Duration::from_millis(100)).await;
+        }
+        assert_eq!(over_after(&activity).await, (1_000, 2));
     }
 
-    #[test]
-    fn a_head_that_begins_and_does_not_end_is_over_at_the_next_look() {
-        let (activity, mut seen) = (Activity::default(), Seen::default());
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_came_along_with_a_request_has_its_time_from_the_answer() {
+        let activity = Activity::default();
+        activity.read(true);
+        let busy = activity.request();
+        advance(Duration::from_millis(5_000)).await;
+        drop(busy);
+        assert_eq!(over_after(&activity).await, (2_000, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_begins_between_two_looks_is_looked_at_in_time() {
+        let activity = Activity::default();
         drop(activity.request());
-        assert!(!activity.is_over(&mut seen, 10, 1_000));
-        activity.read();
-        assert!(activity.is_over(&mut seen, 10, 1_000));
+        let next = activity.next_look(PATIENCE).unwrap();
+        advance(Duration::from_millis(900)).await;
+        activity.read(true);
+        sleep_until(next).await;
+        assert_eq!(over_after(&activity).await, (900, 2));
     }
 
-    #[test]
-    fn a_request_in_work_is_never_over() {
-        let (activity, mut seen) = (Activity::default(), Seen::default());
+    #[tokio::test(start_paused = true)]
+    async fn a_request_in_work_is_never_over() {
+        let activity = Activity::default();
         let busy = activity.request();
         for _ in 0..100 {
-            activity.read();
-            assert!(!activity.is_over(&mut seen, 10, 30));
+            let next = activity.next_look(PATIENCE).unwrap();
+            sleep_until(next).await;
         }
         drop(busy);
+        assert!(activity.next_look(PATIENCE).is_some());
     }
 }

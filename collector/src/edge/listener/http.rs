@@ -16,7 +16,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::activity::{Activity, Seen};
+use super::activity::{Activity, Patience};
 use super::arrival::Wait;
 use super::strict::Strict;
 use crate::edge::accept::Accept;
@@ -159,10 +159,12 @@ where
                 tokio::time::sleep(FRESH_PATIENCE).await;
             }
         });
-        let period_ms = self.edge.listening.header_timeout_ms;
-        let period = Duration::from_millis(period_ms);
-        let mut tick = pin!(tokio::time::sleep(period));
-        let (mut seen, mut told_to_end) = (Seen::default(), false);
+        let patience = Patience {
+            head: Duration::from_millis(self.edge.listening.header_timeout_ms),
+            idle: Duration::from_millis(self.edge.listening.idle_timeout_ms),
+        };
+        let mut look = pin!(tokio::time::sleep(patience.shorter()));
+        let mut told_to_end = false;
         loop {
             tokio::select! {
                 biased;
@@ -172,17 +174,16 @@ where
                     told_to_end = true;
                     served.as_mut().graceful_shutdown();
                 }
-                () = tick.as_mut() => {
-                    let idle_max_ms = self.edge.listening.idle_timeout_ms;
-                    if self.activity.is_over(&mut seen, period_ms, idle_max_ms) {
+                () = look.as_mut() => {
+                    let Some(next) = self.activity.next_look(patience) else {
                         self.edge.metrics.limits.connections_idle.inc();
                         break;
-                    }
+                    };
                     if self.activity.requests() >= requests_max && !told_to_end {
                         told_to_end = true;
                         served.as_mut().graceful_shutdown();
                     }
-                    tick.set(tokio::time::sleep(period));
+                    look.as_mut().reset(next);
                 }
             }
         }

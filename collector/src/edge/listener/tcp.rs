@@ -166,11 +166,11 @@ where
             scheme: self.scheme,
             waited_ms: None,
         };
-        let connection = Connection::new(Arc::clone(&self.edge), channel, wait);
+        let connection = || Connection::new(Arc::clone(&self.edge), channel, wait);
         // Each stage is boxed: a task is as large as the largest of all that it may ever wait for,
         // and an idle connection would hold room for its handshake, and for TLS without having any.
         match &self.tls {
-            None => Box::pin(connection.run(stream, protocols, Spoken::Either, stopping)).await,
+            None => Box::pin(connection().run(stream, protocols, Spoken::Either, stopping)).await,
             Some(tls) => {
                 let shaken = tokio::select! {
                     biased;
@@ -189,7 +189,7 @@ where
                     Some(b"h2") => Spoken::Http2,
                     Some(_) | None => Spoken::Http1,
                 };
-                Box::pin(connection.run(stream, protocols, spoken, stopping)).await;
+                Box::pin(connection().run(stream, protocols, spoken, stopping)).await;
             }
         }
     }

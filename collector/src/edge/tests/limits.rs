@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidegate_event::Outcome;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::client::{Client, ask, events, eventually, get};
 use crate::catalog::Catalog;
@@ -231,6 +232,33 @@ async fn a_slow_head_is_cut_off_also_after_a_request() {
     assert_eq!(client.ask(&events(EVENT)).await.status, 200);
     client.send(b"POST /v1/events HTTP/1.1\r\nx-slow:").await;
     assert!(client.is_closed_silently().await);
+}
+
+/// How long a connection lasts, in milliseconds, that sends this after a request and its answer, and
+/// then nothing more.
+async fn lasts(after: &[u8]) -> u128 {
+    let served = Served::start_with(|settings| {
+        settings.edge.header_timeout_ms = 2_000;
+        settings.edge.idle_timeout_ms = 3_000;
+    })
+    .await;
+    let mut client = Client::to(served.address).await;
+    client.send(&[&events(EVENT), after].concat()).await;
+    assert_eq!(client.answer().await.status, 200);
+    let answered = Instant::now();
+    assert!(client.is_closed_silently().await);
+    answered.elapsed().as_millis()
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_and_header_timeouts_are_kept_to_a_twentieth() {
+    let idle = lasts(b"").await;
+    assert!((2_990..=3_100).contains(&idle), "{idle} ms");
+    let within_a_head = lasts(b"POST /v1/events HTTP/1.1\r\nx-slow:").await;
+    assert!(
+        (1_990..=2_100).contains(&within_a_head),
+        "{within_a_head} ms"
+    );
 }
 
 #[tokio::test]

@@ -21,8 +21,9 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::activity::{Activity, Seen};
+use super::activity::{Activity, Patience};
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::request::{Channel, Scheme};
@@ -69,14 +70,14 @@ pub(super) async fn serve<A, G>(
     let h3 = builder.build(h3_quinn::Connection::new(quic.clone()));
     // How a client ended its connection is its own affair, here and below.
     let Ok(mut h3) = h3.await else { return };
-    let mut patience = Duration::from_millis(edge.listening.h3.idle_timeout_ms);
+    let mut patience = Patience::of(Duration::from_millis(edge.listening.h3.idle_timeout_ms));
     let connection = Arc::new(Connection {
         edge,
         quic,
         activity: Activity::default(),
     });
-    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + patience, patience);
-    let (mut seen, mut told_to_end) = (Seen::default(), false);
+    let mut look = pin!(tokio::time::sleep(patience.shorter()));
+    let mut told_to_end = false;
     let mut stop = pin!(async {
         let _ = stopping.wait_for(|stop| *stop).await;
     });
@@ -89,16 +90,15 @@ pub(super) async fn serve<A, G>(
                 if h3.shutdown(1).await.is_err() {
                     return;
                 }
-                seen = connection.activity.look();
-                patience = GOAWAY_PATIENCE;
-                tick = tokio::time::interval_at(tokio::time::Instant::now() + patience, patience);
+                patience = Patience::of(GOAWAY_PATIENCE);
+                connection.activity.rest();
+                look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
             }
             // Before what is accepted: a client that said GOAWAY too makes that ready all the time.
-            _ = tick.tick() => {
-                if connection.activity.is_over(&mut seen, 1, 1) {
-                    return;
-                }
-            }
+            () = look.as_mut() => match connection.activity.next_look(patience) {
+                Some(next) => look.as_mut().reset(next),
+                None => return,
+            },
             accepted = h3.accept() => match accepted {
                 Ok(Some(resolver)) => {
                     tokio::spawn(Arc::clone(&connection).request(resolver));

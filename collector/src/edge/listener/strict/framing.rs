@@ -85,9 +85,19 @@ impl Framing {
         }
     }
 
-    /// Whether messages are followed at all: not where the connection speaks HTTP/2.
-    pub(super) fn is_http1(&self) -> bool {
-        !matches!(self.part, Part::Unchecked)
+    /// Whether a head has begun and not ended. Of HTTP/2 that is never known.
+    pub(super) fn head_is_open(&self) -> bool {
+        match self.part {
+            Part::RequestLine => !self.line.is_empty(),
+            Part::Header => true,
+            Part::Body(_)
+            | Part::ChunkSize
+            | Part::Chunk(_)
+            | Part::ChunkEnd
+            | Part::Trailer
+            | Part::Unchecked
+            | Part::Refused => false,
+        }
     }
 
     /// Whether a message left a doubt, since when nothing is followed any more.
@@ -333,6 +343,23 @@ mod tests {
             " ".repeat(99)
         );
         assert!(!passes(text.as_bytes(), 10));
+    }
+
+    #[test]
+    fn a_head_is_open_from_its_first_byte_to_its_last() {
+        let mut framing = Framing::default();
+        assert!(!framing.head_is_open());
+        let message = b"POST / HTTP/1.1\r\ncontent-length: 1\r\n\r\n";
+        for byte in &message[..message.len() - 1] {
+            framing.follow(&[*byte]);
+            assert!(framing.head_is_open());
+        }
+        framing.follow(b"\n");
+        assert!(!framing.head_is_open(), "the body is next");
+        framing.follow(b"a");
+        assert!(!framing.head_is_open());
+        framing.follow(b"GET / HTTP/1.1\r\n\r\nG");
+        assert!(framing.head_is_open(), "of the next one");
     }
 
     proptest! {

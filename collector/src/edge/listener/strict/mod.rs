@@ -30,7 +30,7 @@ pub(super) struct Strict<S> {
     framing: Framing,
     /// What is left to read once a message was refused; then the stream is at its end.
     refusal: &'static [u8],
-    /// Learns that a head may have begun. Of HTTP/2 it does not: frames come between requests too.
+    /// Learns of heads that begin.
     activity: Arc<Activity>,
 }
 
@@ -70,8 +70,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             buffer.put_slice(here);
             self.refusal = later;
         }
-        if buffer.filled().len() > before && self.framing.is_http1() {
-            self.activity.read();
+        if buffer.filled().len() > before {
+            self.activity.read(self.framing.head_is_open());
         }
         read
     }
