@@ -2,6 +2,7 @@
 
 mod client;
 mod secure_client;
+mod frames;
 mod answers;
 mod bad_input;
 mod connections;

@@ -2,9 +2,9 @@
 //! read as a request of its own.
 
 use super::client::{Client, events, eventually, get};
+use super::frames::{self, HEADERS, RST_STREAM};
 use crate::edge::fake::Served;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 
 /// A request that must never be taken for one.
 const SMUGGLED: &str = "POST /v1/events?writeKey=shop-key HTTP/1.1\r\nhost: localhost\r\n\
@@ -174,54 +174,23 @@ async fn honest_chunks_and_pipelines_pass() {
     assert_eq!(served.balance(), (4, 4));
 }
 
-/// HTTP/2 with every byte under control: fields go out as literals that no index shortens.
-async fn http2(served: &Served, fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
-    bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
-    bytes.extend_from_slice(&block);
-    let mut stream = TcpStream::connect(served.address).await.unwrap();
-    stream.write_all(&bytes).await.unwrap();
+/// The type of the first frame that answers such a request, and its first byte.
+async fn http2(served: &Served, fields: &[(&str, &str)]) -> Option<(u8, u8)> {
+    let bytes = [frames::opening(), frames::request(1, fields)].concat();
+    let mut stream = frames::sent(served, &bytes).await;
     stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    answer
-}
-
-/// The type of the first frame on stream 1, and its first byte.
-fn first_on_stream(mut frames: &[u8]) -> Option<(u8, u8)> {
-    while let [a, b, c, kind, _flags, s0, s1, s2, s3, rest @ ..] = frames {
-        let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
-        if [*s0, *s1, *s2, *s3] == [0, 0, 0, 1] {
-            return Some((*kind, *rest.first()?));
-        }
-        frames = rest.get(length..)?;
-    }
-    None
+    let answer = frames::all(stream).await;
+    let first = answer.iter().find(|frame| frame.stream == 1)?;
+    Some((first.kind, *first.payload.first()?))
 }
 
 #[tokio::test]
 async fn tricks_with_pseudo_headers_are_refused() {
-    const HEADERS: u8 = 1;
     const STATUS_200: u8 = 0x88;
     const STATUS_400: u8 = 0x8c;
-    const RST_STREAM: u8 = 3;
     let served = Served::start().await;
-    let good = [
-        (":method", "GET"),
-        (":scheme", "http"),
-        (":path", "/healthz"),
-        (":authority", "localhost"),
-    ];
-    let answer = http2(&served, &good).await;
-    assert_eq!(first_on_stream(&answer), Some((HEADERS, STATUS_200)));
+    let good = frames::HEALTH;
+    assert_eq!(http2(&served, &good).await, Some((HEADERS, STATUS_200)));
     for (name, value) in [
         (":path", "/v1/events"),
         (":method", "POST"),
@@ -239,8 +208,7 @@ async fn tricks_with_pseudo_headers_are_refused() {
         ("a b", "c"),
     ] {
         let fields = [&good[..], &[(name, value)]].concat();
-        let answer = http2(&served, &fields).await;
-        match first_on_stream(&answer) {
+        match http2(&served, &fields).await {
             None | Some((RST_STREAM, _) | (HEADERS, STATUS_400)) => {}
             Some(other) => panic!("{name}: {value:?} was answered by {other:?}"),
         }
@@ -260,8 +228,7 @@ async fn tricks_with_pseudo_headers_are_refused() {
                 field
             }
         });
-        let answer = http2(&served, &fields).await;
-        match first_on_stream(&answer) {
+        match http2(&served, &fields).await {
             None | Some((RST_STREAM, _) | (HEADERS, STATUS_400)) => {}
             Some(other) => panic!("{name}: {value:?} was answered by {other:?}"),
         }
