@@ -157,7 +157,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.requests_per_connection_max",
         "1000000",
-        "Requests after which a connection is closed in order, HTTP/1.1 or HTTP/2.",
+        "Requests of one connection, of any version of HTTP. With the last of them it is closed in order; what a client sends beyond it is not answered.",
     ),
     set(
         "edge.connections_max",

@@ -2,6 +2,7 @@
 //! a slow head from silence, without a timer for each request: it is noted when waiting began, and
 //! one timer of the connection looks now and then, at the latest when patience could be at its end.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -60,10 +61,14 @@ impl Default for Activity {
 }
 
 impl Activity {
-    /// Counts a request until the guard is dropped, however that comes about.
-    pub(super) fn request(&self) -> Busy<'_> {
+    /// Counts a request until the guard is dropped, however that comes about. None where `max` have
+    /// begun already. They begin one after another, whatever comes after is at once.
+    pub(super) fn request(self: &Arc<Self>, max: u64) -> Option<Busy> {
+        if self.requests() >= max {
+            return None;
+        }
         self.started.fetch_add(1, Ordering::Relaxed);
-        Busy(self)
+        Some(Busy(Arc::clone(self)))
     }
 
     /// Bytes arrived, and the last of them are the beginning of a head or are not.
@@ -77,6 +82,11 @@ impl Activity {
     /// Requests begun.
     pub(super) fn requests(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection waits for the rest of a head.
+    pub(super) fn awaits_head(&self) -> bool {
+        self.is_resting() && self.head_open.load(Ordering::Relaxed)
     }
 
     /// Waiting counts from now on.
@@ -121,9 +131,9 @@ impl Activity {
 
 /// A request in work.
 #[derive(Debug)]
-pub(super) struct Busy<'a>(&'a Activity);
+pub(super) struct Busy(Arc<Activity>);
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.0.rest();
         self.0.finished.fetch_add(1, Ordering::Relaxed);
@@ -162,8 +172,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_between_requests_may_rest_for_the_idle_time_and_not_longer() {
-        let activity = Activity::default();
-        let busy = activity.request();
+        let activity = Arc::<Activity>::default();
+        let busy = activity.request(u64::MAX).unwrap();
         advance(Duration::from_millis(1_234)).await;
         drop(busy);
         assert_eq!(over_after(&activity).await, (3_000, 3));
@@ -171,8 +181,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_begins_has_its_time_from_its_first_byte_however_often_more_come() {
-        let activity = Activity::default();
-        drop(activity.request());
+        let activity = Arc::<Activity>::default();
+        drop(activity.request(u64::MAX).unwrap());
         advance(Duration::from_millis(700)).await;
         for _ in 0..10 {
             activity.read(true);
@@ -183,9 +193,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_came_along_with_a_request_has_its_time_from_the_answer() {
-        let activity = Activity::default();
+        let activity = Arc::<Activity>::default();
         activity.read(true);
-        let busy = activity.request();
+        let busy = activity.request(u64::MAX).unwrap();
         advance(Duration::from_millis(5_000)).await;
         drop(busy);
         assert_eq!(over_after(&activity).await, (2_000, 2));
@@ -193,8 +203,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_begins_between_two_looks_is_looked_at_in_time() {
-        let activity = Activity::default();
-        drop(activity.request());
+        let activity = Arc::<Activity>::default();
+        drop(activity.request(u64::MAX).unwrap());
         let next = activity.next_look(PATIENCE).unwrap();
         advance(Duration::from_millis(900)).await;
         activity.read(true);
@@ -204,13 +214,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_in_work_is_never_over() {
-        let activity = Activity::default();
-        let busy = activity.request();
+        let activity = Arc::<Activity>::default();
+        let busy = activity.request(u64::MAX).unwrap();
         for _ in 0..100 {
             let next = activity.next_look(PATIENCE).unwrap();
             sleep_until(next).await;
         }
         drop(busy);
         assert!(activity.next_look(PATIENCE).is_some());
+    }
+
+    #[test]
+    fn requests_begin_up_to_their_number_and_no_further() {
+        let activity = Arc::<Activity>::default();
+        let first = activity.request(2);
+        assert!(first.is_some() && activity.request(2).is_some());
+        drop(first);
+        assert!(activity.request(2).is_none());
+        assert_eq!(activity.requests(), 2);
     }
 }

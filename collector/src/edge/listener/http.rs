@@ -1,8 +1,10 @@
-//! HTTP/1.1 and HTTP/2 on one connection, cleartext or not: served request by request, dropped when
-//! it only waits, finished in order when the gateway stops.
+//! HTTP/1.1 and HTTP/2 on one connection, cleartext or not: served request by request, ended in order
+//! when it only waits, when it had as many requests as it may, and when the gateway stops.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +17,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::GOAWAY_PATIENCE;
 use super::activity::{Activity, Patience};
 use super::arrival::Wait;
 use super::strict::Strict;
@@ -135,16 +139,20 @@ where
         let requests_max = self.edge.listening.requests_per_connection_max;
         let service = service_fn(|request: Request<Incoming>| {
             let connection = Arc::clone(&self);
+            let busy = self.activity.request(requests_max);
             // Boxed: hyper keeps room for it on every connection, which mostly has no request.
             Box::pin(async move {
-                let busy = connection.activity.request();
+                let Some(busy) = busy else {
+                    // It came before the client heard that there will be no more.
+                    return Err(h2::Error::from(h2::Reason::REFUSED_STREAM));
+                };
+                let in_turn = request.version() < Version::HTTP_2;
                 let mut response = connection.answer(request).await;
-                if connection.activity.requests() >= requests_max {
-                    // HTTP/1.1 closes by it; HTTP/2 drops it, and is told to end at the next look.
+                if in_turn && connection.activity.requests() >= requests_max {
                     response.headers_mut().insert(CONNECTION, CLOSE);
                 }
                 drop(busy);
-                Ok::<_, std::convert::Infallible>(response)
+                Ok(response)
             })
         });
         let stream = TokioIo::new(Strict::new(
@@ -159,7 +167,14 @@ where
                 tokio::time::sleep(FRESH_PATIENCE).await;
             }
         });
-        let patience = Patience {
+        // What begins requests is polled right before.
+        let mut enough = pin!(poll_fn(|_| {
+            match self.activity.requests() >= requests_max {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }));
+        let mut patience = Patience {
             head: Duration::from_millis(self.edge.listening.header_timeout_ms),
             idle: Duration::from_millis(self.edge.listening.idle_timeout_ms),
         };
@@ -170,22 +185,28 @@ where
                 biased;
                 // How a client ended its connection is its own affair.
                 _ = served.as_mut() => break,
-                () = stop.as_mut(), if !told_to_end => {
-                    told_to_end = true;
-                    served.as_mut().graceful_shutdown();
-                }
-                () = look.as_mut() => {
-                    let Some(next) = self.activity.next_look(patience) else {
-                        self.edge.metrics.limits.connections_idle.inc();
-                        break;
-                    };
-                    if self.activity.requests() >= requests_max && !told_to_end {
-                        told_to_end = true;
-                        served.as_mut().graceful_shutdown();
+                () = stop.as_mut(), if !told_to_end => {}
+                () = enough.as_mut(), if !told_to_end => {}
+                () = look.as_mut() => match self.activity.next_look(patience) {
+                    Some(next) => {
+                        look.as_mut().reset(next);
+                        continue;
                     }
-                    look.as_mut().reset(next);
+                    None if told_to_end => break,
+                    None => {
+                        self.edge.metrics.limits.connections_idle.inc();
+                        if self.activity.awaits_head() {
+                            break;
+                        }
+                    }
                 }
             }
+            // HTTP/2 says GOAWAY and refuses what it has not begun; HTTP/1.1 closes when it rests.
+            told_to_end = true;
+            served.as_mut().graceful_shutdown();
+            patience = Patience::of(GOAWAY_PATIENCE);
+            self.activity.rest();
+            look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
         }
     }
 }

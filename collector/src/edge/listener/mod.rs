@@ -16,12 +16,11 @@ mod activity;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-#[cfg(test)]
-pub(in crate::edge) use http3::GOAWAY_PATIENCE;
 pub(in crate::edge) use proxy_protocol::Refused;
 pub use sockets::{BindError, Given, Sockets};
 
@@ -31,6 +30,10 @@ use super::limits;
 use super::request::Scheme;
 use super::tls::Tls;
 use crate::pipeline::enrich::GeoLookup;
+
+/// After GOAWAY a connection without work is kept for so long: requests under way arrive, and the
+/// last answers are acknowledged, within a few round trips.
+pub(in crate::edge) const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The sockets of one edge, ready to be served.
 #[derive(Debug)]

@@ -214,6 +214,24 @@ async fn shutdown_says_goaway_and_answers_what_is_in_work() {
     task.await.unwrap();
 }
 
+#[tokio::test]
+async fn a_connection_ends_with_goaway_after_its_last_request() {
+    let served = Served::secure(|s| s.edge.requests_per_connection_max = 2).await;
+    let mut hearing = Http3::to(&served).await;
+    let mut deaf = Http3::to(&served).await;
+    deaf.hold.notify_one();
+    for client in [&mut hearing, &mut deaf] {
+        for _ in 0..2 {
+            assert_eq!(client.ask(get("/healthz"), b"").await.status(), 200);
+        }
+        assert!(client.try_ask(get("/healthz"), b"").await.is_err());
+    }
+    let ended = hearing.driver.await.unwrap();
+    assert!(ended.is_h3_no_error(), "{ended}");
+    let answered = "tidegate_edge_requests_by_version_total{version=\"3\"} 4\n";
+    assert!(served.metrics().contains(answered));
+}
+
 /// Asks after a GOAWAY that its client has not heard of; false where that took so long that the
 /// connection may have ended meanwhile.
 async fn cross_the_goaway() -> bool {

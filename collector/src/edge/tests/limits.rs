@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::client::{Client, ask, events, eventually, get};
+use super::frames;
 use crate::catalog::Catalog;
 use crate::edge::RuntimeCatalog;
 use crate::edge::fake::{Served, web_source};
@@ -273,6 +274,47 @@ async fn a_connection_ends_in_order_after_its_last_request() {
         (200, Some("close"))
     );
     assert!(client.is_closed_silently().await);
+}
+
+#[tokio::test]
+async fn http2_ends_with_goaway_as_soon_as_its_requests_are_used_up() {
+    let served = Served::start_with(|s| s.edge.requests_per_connection_max = 2).await;
+    // All in one write, by a client that answers no PING and heeds no GOAWAY.
+    let streams = [1, 3, 5, 7, 9];
+    let requests = streams.map(|stream| frames::request(stream, &frames::HEALTH));
+    let stream = frames::sent(&served, &[frames::opening(), requests.concat()].concat()).await;
+    let answer = frames::all(stream).await;
+    let on = |kind| {
+        let frames = answer.iter().filter(move |frame| frame.kind == kind);
+        frames.map(|frame| frame.stream).collect::<Vec<_>>()
+    };
+    assert_eq!(on(frames::HEADERS), [1, 3], "{answer:?}");
+    assert_eq!(on(frames::RST_STREAM), [5, 7, 9], "{answer:?}");
+    let refused = h2::Reason::REFUSED_STREAM;
+    for reset in answer.iter().filter(|f| f.kind == frames::RST_STREAM) {
+        assert_eq!(reset.payload, u32::from(refused).to_be_bytes());
+    }
+    assert!(!on(frames::GOAWAY).is_empty(), "{answer:?}");
+    let answered = "tidegate_edge_requests_by_version_total{version=\"2\"} 2\n";
+    assert!(served.metrics().contains(answered));
+}
+
+#[tokio::test]
+async fn http2_without_requests_ends_with_goaway() {
+    let served = Served::start_with(|settings| {
+        settings.edge.header_timeout_ms = 50;
+        settings.edge.idle_timeout_ms = 50;
+    })
+    .await;
+    for requests in [Vec::new(), frames::request(1, &frames::HEALTH)] {
+        let stream = frames::sent(&served, &[frames::opening(), requests].concat()).await;
+        let answer = frames::all(stream).await;
+        let goaway = answer.iter().find(|frame| frame.kind == frames::GOAWAY);
+        let no_error = &u32::from(h2::Reason::NO_ERROR).to_be_bytes()[..];
+        assert_eq!(goaway.unwrap().payload.get(4..8), Some(no_error));
+    }
+    let idle = "tidegate_edge_connections_idle_total 2\n";
+    assert!(served.metrics().contains(idle));
 }
 
 #[tokio::test]

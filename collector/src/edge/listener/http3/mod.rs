@@ -1,6 +1,6 @@
 //! HTTP/3 on one QUIC connection: each request is read off its stream and answered as over any
-//! other protocol. A connection without requests is closed, and one that the gateway stops under is
-//! told so by GOAWAY and finishes what is in work (RFC 9114, section 5.2).
+//! other protocol. A connection without requests is closed. One that had as many as it may, or that
+//! the gateway stops under, is told so by GOAWAY and finishes what is in work (RFC 9114, section 5.2).
 //!
 //! What h3 0.0.8 does not refuse: of a pseudo-header that comes twice it takes the last. The RFC
 //! calls that malformed; nobody stands between us and the client to read it otherwise.
@@ -23,16 +23,14 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::activity::{Activity, Patience};
+use super::GOAWAY_PATIENCE;
+use super::activity::{Activity, Busy, Patience};
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::request::{Channel, Scheme};
 use crate::pipeline::enrich::GeoLookup;
 use body::{Length, StreamBody};
 
-/// After GOAWAY a connection without work is kept for so long: requests under way arrive, and the
-/// last answers are acknowledged, within a few round trips.
-pub(in crate::edge) const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
 /// Before the next look at a connection that is ending and has no work.
 const REJECTED_PAUSE: Duration = Duration::from_millis(10);
 /// Headers that belong to a connection, which HTTP/3 has none of (RFC 9114, section 4.2).
@@ -51,7 +49,7 @@ type SendHalf = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
 struct Connection<A, G> {
     edge: Arc<Edge<A, G>>,
     quic: quinn::Connection,
-    activity: Activity,
+    activity: Arc<Activity>,
 }
 
 /// Serves one connection to its end.
@@ -70,30 +68,32 @@ pub(super) async fn serve<A, G>(
     let h3 = builder.build(h3_quinn::Connection::new(quic.clone()));
     // How a client ended its connection is its own affair, here and below.
     let Ok(mut h3) = h3.await else { return };
+    let requests_max = edge.listening.requests_per_connection_max;
     let mut patience = Patience::of(Duration::from_millis(edge.listening.h3.idle_timeout_ms));
     let connection = Arc::new(Connection {
         edge,
         quic,
-        activity: Activity::default(),
+        activity: Arc::default(),
     });
     let mut look = pin!(tokio::time::sleep(patience.shorter()));
-    let mut told_to_end = false;
+    let (mut stopped, mut told_to_end) = (false, false);
     let mut stop = pin!(async {
         let _ = stopping.wait_for(|stop| *stop).await;
     });
     loop {
+        if !told_to_end && (stopped || connection.activity.requests() >= requests_max) {
+            told_to_end = true;
+            // The first request that will not be answered: the one after the last.
+            if h3.shutdown(1).await.is_err() {
+                return;
+            }
+            patience = Patience::of(GOAWAY_PATIENCE);
+            connection.activity.rest();
+            look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
+        }
         tokio::select! {
             biased;
-            () = stop.as_mut(), if !told_to_end => {
-                told_to_end = true;
-                // The first request that will not be answered: the one after the last.
-                if h3.shutdown(1).await.is_err() {
-                    return;
-                }
-                patience = Patience::of(GOAWAY_PATIENCE);
-                connection.activity.rest();
-                look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
-            }
+            () = stop.as_mut(), if !stopped => stopped = true,
             // Before what is accepted: a client that said GOAWAY too makes that ready all the time.
             () = look.as_mut() => match connection.activity.next_look(patience) {
                 Some(next) => look.as_mut().reset(next),
@@ -101,7 +101,8 @@ pub(super) async fn serve<A, G>(
             },
             accepted = h3.accept() => match accepted {
                 Ok(Some(resolver)) => {
-                    tokio::spawn(Arc::clone(&connection).request(resolver));
+                    let busy = connection.activity.request(requests_max);
+                    tokio::spawn(Arc::clone(&connection).request(resolver, busy));
                 }
                 // After GOAWAY h3 says so each time it rejects a request while none is in work; closed at
                 // once, the client would hear of the end and not of the rejection.
@@ -117,15 +118,20 @@ where
     A: Accept,
     G: GeoLookup + Send + Sync + 'static,
 {
-    async fn request(self: Arc<Self>, resolver: Resolver) {
-        let _busy = self.activity.request();
+    /// Not `busy`: it is one more than the connection may have.
+    async fn request(self: Arc<Self>, resolver: Resolver, busy: Option<Busy>) {
         let patience = Duration::from_millis(self.edge.listening.header_timeout_ms);
         let resolved = tokio::time::timeout(patience, resolver.resolve_request()).await;
         // Malformed pseudo-headers are the library's to refuse; it has.
         let Ok(Ok((request, stream))) = resolved else {
             return;
         };
-        let (mut send, receive) = stream.split();
+        let (mut send, mut receive) = stream.split();
+        let Some(_busy) = busy else {
+            receive.stop_sending(Code::H3_REQUEST_REJECTED);
+            send.stop_stream(Code::H3_REQUEST_REJECTED);
+            return;
+        };
         let (parts, ()) = request.into_parts();
         let Some(length) = Length::of(&parts.headers).filter(|_| !has_connection(&parts.headers))
         else {
