@@ -1,9 +1,9 @@
 //! One request as the endpoints see it, and what no request may say, whatever protocol it came by.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use http::header::{AsHeaderName, HOST, HeaderMap};
+use http::header::{AsHeaderName, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Version};
 use tidegate_event::Timestamp;
@@ -76,26 +76,116 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 
-/// What makes a request malformed: whoever reads it otherwise sees another host than we do.
-/// (RFC 9112, section 3.2; RFC 9113, section 8.3.1; RFC 9114, section 4.3.1)
+/// What makes a request malformed: whoever reads it otherwise sees another host, or another end, than
+/// we do. (RFC 9112, sections 3.2 and 6.3; RFC 9113, section 8.3.1; RFC 9114, section 4.3.1)
 pub(super) fn malformed(parts: &Parts) -> Option<&'static str> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
-    let authority = parts.uri.authority();
     if another.is_some() {
         return Some("there is more than one Host");
     }
-    if parts.version == Version::HTTP_11 && host.is_none() {
-        return Some("there is no Host");
-    }
-    if let (Version::HTTP_2 | Version::HTTP_3, Some(host), Some(authority)) =
-        (parts.version, host, authority)
-        && !host
-            .as_bytes()
-            .eq_ignore_ascii_case(authority.as_str().as_bytes())
+    if parts
+        .headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .nth(1)
+        .is_some()
     {
-        return Some("Host and :authority differ");
+        return Some("there is more than one Content-Length");
     }
-    let has_user = authority.is_some_and(|authority| authority.as_str().contains('@'));
-    has_user.then_some("the host is given with a user")
+    let host = host.map(HeaderValue::as_bytes);
+    let target = parts.uri.authority();
+    let target = target.map(|authority| authority.as_str().as_bytes());
+    match (host, target) {
+        (None, None) if parts.version > Version::HTTP_10 => Some("there is no Host"),
+        (None, Some(_)) if parts.version == Version::HTTP_11 => Some("there is no Host"),
+        (Some(host), Some(target)) if !host.eq_ignore_ascii_case(target) => {
+            Some("Host and the target's host, or :authority, differ")
+        }
+        (host, target) => {
+            let mut said = host.into_iter().chain(target);
+            let faulty = said.any(|said| !is_host(said));
+            faulty.then_some("the host is no name or address, with or without a port")
+        }
+    }
+}
+
+/// Whether it is `uri-host [ ":" port ]` (RFC 9110, section 7.2; RFC 3986, section 3.2.2). Of
+/// addresses in brackets only IPv6 has been defined.
+fn is_host(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else {
+        return false;
+    };
+    let (is_name, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').unwrap_or(("", ""));
+            (address.parse::<Ipv6Addr>().is_ok(), port)
+        }
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (is_registered_name(name.as_bytes()), port)
+        }
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let has_colon = digits.len() < port.len();
+    is_name && (has_colon || port.is_empty()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether it is `reg-name`, which takes in IPv4 addresses.
+fn is_registered_name(name: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
+    let mut pieces = name.split(|byte| *byte == b'%');
+    let first = pieces.next().unwrap_or_default();
+    let is_escape = |piece: &[u8]| {
+        let escaped = piece.split_at_checked(2);
+        escaped.is_some_and(|(hex, rest)| {
+            hex.iter().all(u8::is_ascii_hexdigit) && rest.iter().all(is_plain)
+        })
+    };
+    first.iter().all(is_plain) && pieces.all(is_escape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in [
+            "localhost",
+            "shop.example:8443",
+            "a_b.example",
+            "203.0.113.1:80",
+            "[2001:db8::1]",
+            "[::1]:443",
+            "xn--bcher-kva.example",
+            "b%C3%BCcher.example",
+            "localhost:",
+            "",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host:?}");
+        }
+        for host in [
+            "x/y",
+            "user@shop.example",
+            "x/y@z",
+            "a b",
+            "a:b",
+            "a:1:2",
+            "2001:db8::1",
+            "[::1",
+            "[::1]x",
+            "[localhost]",
+            "a%4",
+            "a%zz",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "b\u{fc}cher.example",
+            "a, b",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host:?}");
+        }
+        assert!(!is_host(b"a\xff"));
+    }
 }

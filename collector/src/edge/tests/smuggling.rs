@@ -1,7 +1,7 @@
 //! Requests that two readers could frame differently: each is refused, and nothing behind it is
 //! read as a request of its own.
 
-use super::client::{Client, events, eventually, get};
+use super::client::{Client, ask, events, eventually, get};
 use super::frames::{self, HEADERS, RST_STREAM};
 use crate::edge::fake::Served;
 use tokio::io::AsyncWriteExt;
@@ -112,6 +112,18 @@ async fn what_has_two_readings_gets_400_at_once_and_the_connection_ends() {
             "two hosts",
             "GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n".to_owned(),
         ),
+        (
+            "a host that is none",
+            "GET /healthz HTTP/1.1\r\nhost: x/y@z\r\n\r\n".to_owned(),
+        ),
+        (
+            "a target of another host",
+            "GET http://evil/healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+        ),
+        (
+            "a target with a user",
+            "GET http://a@localhost/healthz HTTP/1.1\r\nhost: a@localhost\r\n\r\n".to_owned(),
+        ),
     ] {
         is_refused(&served, name, &head).await;
     }
@@ -148,6 +160,13 @@ async fn an_honest_request_ahead_of_an_ambiguous_one_is_answered() {
     assert_eq!(client.answer().await.status, 200);
     assert_eq!(client.answer().await.status, 400);
     assert!(client.is_closed_silently().await);
+}
+
+#[tokio::test]
+async fn a_target_may_name_the_host_that_host_names() {
+    let served = Served::start().await;
+    let whole = b"GET http://LocalHost:80/healthz HTTP/1.1\r\nhost: localhost:80\r\n\r\n";
+    assert_eq!(ask(served.address, whole).await.status, 200);
 }
 
 #[tokio::test]
@@ -232,6 +251,13 @@ async fn tricks_with_pseudo_headers_are_refused() {
             None | Some((RST_STREAM, _) | (HEADERS, STATUS_400)) => {}
             Some(other) => panic!("{name}: {value:?} was answered by {other:?}"),
         }
+    }
+    for fields in [
+        &[&good[..], &[("content-length", "0"); 2]].concat()[..],
+        &good[..3],
+    ] {
+        let answer = http2(&served, fields).await;
+        assert_eq!(answer, Some((HEADERS, STATUS_400)), "{fields:?}");
     }
     eventually(|| served.core.seen().is_empty()).await;
 }
