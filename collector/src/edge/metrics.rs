@@ -16,7 +16,7 @@ use super::listener::Refused;
 use crate::tracked::Outcomes;
 
 /// Every status that the edge answers with; the last one also stands for any other.
-const STATUSES: [u16; 12] = [200, 304, 400, 401, 403, 404, 405, 408, 413, 429, 503, 500];
+const STATUSES: [u16; 13] = [200, 304, 400, 401, 403, 404, 405, 408, 413, 429, 431, 503, 500];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
@@ -44,6 +44,31 @@ pub(super) enum Handshake {
     Timeout,
 }
 
+/// Why a connection was ended that its client had not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// A message that two readers could frame differently; answered 400.
+    Framing,
+    /// What is no HTTP; answered 400, or by GOAWAY.
+    Malformed,
+    /// A head over `edge.header_bytes_max` or `edge.headers_max`; answered 431.
+    HeadTooLarge,
+    /// Frames of HTTP/2 that only cost work: resets, CONTINUATION; answered by GOAWAY.
+    Flood,
+    /// `edge.requests_per_connection_max`
+    Requests,
+}
+
+impl Cut {
+    const REASONS: [&'static str; 5] = [
+        "framing",
+        "malformed",
+        "head_too_large",
+        "flood",
+        "requests",
+    ];
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Open(Gauge);
@@ -62,8 +87,8 @@ impl Drop for Open {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ReasonLabel {
-    pub(super) reason: &'static str,
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 /// The edge's metrics.
@@ -84,6 +109,7 @@ pub struct EdgeMetrics {
     pub(super) buffered_bytes: Gauge,
     pub(super) connections: Gauge,
     connections_total: Counter,
+    connections_cut: [Counter; Cut::REASONS.len()],
     /// QUIC handshakes under way.
     pub(super) quic_handshakes: Gauge,
     /// Clients sent to prove their address.
@@ -96,12 +122,10 @@ pub struct EdgeMetrics {
 impl EdgeMetrics {
     /// Registers all of them at 0.
     pub fn register(registry: &mut Registry) -> Self {
-        let [requests @ .., requests_other] = counters(
-            registry,
-            "tidegate_edge_requests",
-            "Requests answered, by status",
-            STATUSES.map(|status| StatusLabel { status }),
-        );
+        let name = "tidegate_edge_requests";
+        let help = "Requests answered, by status";
+        let statuses = STATUSES.map(|status| StatusLabel { status });
+        let [requests @ .., requests_other] = counters(registry, name, help, statuses);
         let name = "tidegate_edge_requests_by_version";
         let help = "Requests answered, by version of HTTP";
         let versions = ["1", "2", "3"].map(|version| VersionLabel { version });
@@ -117,8 +141,10 @@ impl EdgeMetrics {
         let proxy_headers = counters(registry, name, help, headers);
         let name = "tidegate_edge_rejected_bodies";
         let help = "Request bodies not taken, by reason";
-        let reasons = BodyError::REASONS.map(|reason| ReasonLabel { reason });
-        let rejected_bodies = counters(registry, name, help, reasons);
+        let rejected_bodies = by_reason(registry, name, help, BodyError::REASONS);
+        let name = "tidegate_edge_connections_cut";
+        let help = "Connections ended because of what their client sent, by reason";
+        let connections_cut = by_reason(registry, name, help, Cut::REASONS);
         let mut counter = |name, help| counter(registry, name, help);
         let connections_total = counter("tidegate_edge_connections_opened", "Connections accepted");
         let body_bytes = counter("tidegate_edge_body_bytes", "Body bytes received, as sent");
@@ -139,6 +165,7 @@ impl EdgeMetrics {
             body_bytes,
             inflated_bytes,
             connections_total,
+            connections_cut,
             quic_retries,
             quic_refused,
             connections: gauge("tidegate_edge_connections", "Open connections"),
@@ -174,6 +201,10 @@ impl EdgeMetrics {
         Open::new(&self.connections)
     }
 
+    pub(super) fn cut(&self, why: Cut) {
+        self.connections_cut[why as usize].inc();
+    }
+
     /// As [`Self::open_connection`], of QUIC handshakes.
     pub(super) fn quic_handshake(&self) -> Open {
         Open::new(&self.quic_handshakes)
@@ -198,8 +229,19 @@ impl EdgeMetrics {
     }
 }
 
+/// One counter for each reason.
+pub(super) fn by_reason<const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    reasons: [&'static str; N],
+) -> [Counter; N] {
+    let labels = reasons.map(|reason| ReasonLabel { reason });
+    counters(registry, name, help, labels)
+}
+
 /// One counter for each label.
-pub(super) fn counters<L, const N: usize>(
+fn counters<L, const N: usize>(
     registry: &mut Registry,
     name: &str,
     help: &str,

@@ -205,16 +205,13 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         let (parts, body) = request.into_parts();
         let trace = self.trace(&terms, &parts, channel);
         let cors = Cors::of(&parts.method, &parts.headers);
-        let malformed = request::malformed(&parts);
-        let reply = match malformed {
+        let fault = request::fault(&parts, self.listening.headers_max);
+        let reply = match fault {
             None => {
                 let trace = trace.as_deref();
                 self.answer(&terms, &parts, body, channel, trace).await
             }
-            Some(why) => {
-                let status = StatusCode::BAD_REQUEST;
-                Reply::error(status, "bad_request", "the request is malformed", why)
-            }
+            Some(fault) => Reply::error(fault.status, fault.code, fault.message, fault.detail),
         };
         self.metrics.answered(parts.version, reply.status);
         if let Some(trace) = trace {
@@ -229,7 +226,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         let mut response = reply.into_response(parts.headers, cors);
         // What is still to come of the body is no next request (RFC 9110, section 15.5.9), nor is
         // anything behind what was malformed to be trusted (RFC 9112, section 11.2).
-        if (gave_up || malformed.is_some()) && parts.version < Version::HTTP_2 {
+        if (gave_up || fault.is_some()) && parts.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, CLOSE);
         }
         if let (Scheme::Https, Some(alt_svc)) = (channel.scheme, &terms.alt_svc) {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::header::{AsHeaderName, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use tidegate_event::Timestamp;
 
 use crate::telemetry::traces::{RequestTrace, Stage};
@@ -76,9 +76,37 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 
+/// What a request is refused for whatever it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) message: &'static str,
+    pub(super) detail: &'static str,
+}
+
+/// Whether a request has more than `headers_max` header lines, or is malformed.
+pub(super) fn fault(parts: &Parts, headers_max: usize) -> Option<Fault> {
+    // hyper has looked at HTTP/1.1.
+    if parts.headers.len() > headers_max {
+        return Some(Fault {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            code: "too_large",
+            message: "the request has too many headers",
+            detail: "edge.headers_max says how many it may have",
+        });
+    }
+    malformed(parts).map(|detail| Fault {
+        status: StatusCode::BAD_REQUEST,
+        code: "bad_request",
+        message: "the request is malformed",
+        detail,
+    })
+}
+
 /// What makes a request malformed: whoever reads it otherwise sees another host, or another end, than
 /// we do. (RFC 9112, sections 3.2 and 6.3; RFC 9113, section 8.3.1; RFC 9114, section 4.3.1)
-pub(super) fn malformed(parts: &Parts) -> Option<&'static str> {
+fn malformed(parts: &Parts) -> Option<&'static str> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {

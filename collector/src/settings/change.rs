@@ -139,6 +139,7 @@ pub const CHANGES: &[Change] = &[
     key!(Live "edge.event_bytes_max" edge.event_bytes_max),
     key!(Live "edge.batch_events_max" edge.batch_events_max),
     key!(Restart "edge.header_bytes_max" edge.header_bytes_max),
+    key!(Restart "edge.headers_max" edge.headers_max),
     key!(Restart "edge.header_timeout" edge.header_timeout_ms),
     key!(Restart "edge.idle_timeout" edge.idle_timeout_ms),
     key!(Restart "edge.requests_per_connection_max" edge.requests_per_connection_max),

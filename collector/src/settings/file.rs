@@ -131,6 +131,7 @@ fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
         &mut edge.header_bytes_max,
         8 * KIB..=MIB,
     );
+    section.number("headers_max", &mut edge.headers_max, 10..=1_000);
     section.duration(
         "header_timeout",
         &mut edge.header_timeout_ms,

@@ -142,7 +142,12 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.header_bytes_max",
         "\"40KiB\"",
-        "All headers of a request together; at least 8KiB.",
+        "All headers of a request together; at least 8KiB. Beyond it 431. How many CONTINUATION frames HTTP/2 may take for them follows from it.",
+    ),
+    set(
+        "edge.headers_max",
+        "100",
+        "Header lines of one request; beyond it 431.",
     ),
     set(
         "edge.header_timeout",

@@ -133,6 +133,8 @@ pub struct Edge {
     pub batch_events_max: usize,
     /// All request headers together.
     pub header_bytes_max: usize,
+    /// Header lines of one request.
+    pub headers_max: usize,
     /// How long the headers may take.
     pub header_timeout_ms: u64,
     /// Open connections.
@@ -503,6 +505,7 @@ impl Default for Settings {
                 event_bytes_max: 32 << 10,
                 batch_events_max: 2_500,
                 header_bytes_max: 40_960,
+                headers_max: 100,
                 header_timeout_ms: 10_000,
                 connections_max: 65_536,
                 idle_timeout_ms: 75_000,

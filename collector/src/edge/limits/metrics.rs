@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::admission::Measured;
-use crate::edge::metrics::{ReasonLabel, counter, counters, gauge};
+use crate::edge::metrics::{by_reason, counter, gauge};
 use crate::edge::refusal::Refusal;
 
 /// The limits' metrics.
@@ -31,8 +31,8 @@ impl LimitMetrics {
     pub(in crate::edge) fn register(registry: &mut Registry) -> Self {
         let name = "tidegate_edge_refused_requests";
         let help = "Requests refused at their head, by reason";
-        let reasons = ["in_flight", "delay", "address_rate"].map(|reason| ReasonLabel { reason });
-        let refused = counters(registry, name, help, reasons);
+        let reasons = ["in_flight", "delay", "address_rate"];
+        let refused = by_reason(registry, name, help, reasons);
         Self {
             refused,
             connections_refused: counter(

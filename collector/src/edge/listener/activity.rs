@@ -2,8 +2,10 @@
 //! a slow head from silence, without a timer for each request: it is noted when waiting began, and
 //! one timer of the connection looks now and then, at the latest when patience could be at its end.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -45,6 +47,7 @@ pub(super) struct Activity {
     head_open: AtomicBool,
     /// Since when that is so, or is not.
     head_us: AtomicU64,
+    in_doubt: AtomicBool,
 }
 
 impl Default for Activity {
@@ -56,6 +59,7 @@ impl Default for Activity {
             rested_us: AtomicU64::new(0),
             head_open: AtomicBool::new(false),
             head_us: AtomicU64::new(0),
+            in_doubt: AtomicBool::new(false),
         }
     }
 }
@@ -79,9 +83,28 @@ impl Activity {
         }
     }
 
+    /// A message was in doubt: nothing more will be read.
+    pub(super) fn refuse(&self) {
+        self.in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one was.
+    pub(super) fn is_refused(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
+    }
+
     /// Requests begun.
     pub(super) fn requests(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
+    }
+
+    /// Ends once `max` requests have begun. It sees that only where it is polled after what begins them.
+    pub(super) async fn used_up(&self, max: u64) {
+        poll_fn(|_| match self.requests() >= max {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 
     /// Whether the connection waits for the rest of a head.

@@ -1,10 +1,9 @@
 //! HTTP/1.1 and HTTP/2 on one connection, cleartext or not: served request by request, ended in order
 //! when it only waits, when it had as many requests as it may, and when the gateway stops.
 
-use std::future::poll_fn;
+use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,11 +19,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::GOAWAY_PATIENCE;
-use super::activity::{Activity, Patience};
+use super::activity::{Activity, Busy, Patience};
 use super::arrival::Wait;
 use super::strict::Strict;
 use crate::edge::accept::Accept;
 use crate::edge::listening::Listening;
+use crate::edge::metrics::Cut;
 use crate::edge::request::Channel;
 use crate::edge::{CLOSE, Edge};
 use crate::pipeline::enrich::GeoLookup;
@@ -81,6 +81,7 @@ fn builder(listening: &Listening) -> auto::Builder<TokioExecutor> {
     http.http1()
         .half_close(true)
         .header_read_timeout(None)
+        .max_headers(listening.headers_max)
         .max_buf_size(header_bytes);
     http.http2()
         .max_concurrent_streams(listening.h2_streams_max)
@@ -113,18 +114,48 @@ where
         })
     }
 
-    /// One request, judged by how long it had waited.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// One request, judged by how long it had waited; refused where it is not `busy`, being one more
+    /// than the connection may have.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        busy: Option<Busy>,
+    ) -> Result<Response<Full<Bytes>>, h2::Error> {
+        let Some(_busy) = busy else {
+            // It came before the client heard that there will be no more.
+            return Err(h2::Reason::REFUSED_STREAM.into());
+        };
         let channel = Channel {
             waited_ms: self.wait.ms(self.edge.clock.now()),
             ..self.channel
         };
         let in_turn = request.version() < Version::HTTP_2;
-        let response = self.edge.handle(request, channel).await;
+        let mut response = self.edge.handle(request, channel).await;
         if in_turn {
             self.wait.answered(self.edge.clock.now());
+            if self.activity.requests() >= self.requests_max() {
+                response.headers_mut().insert(CONNECTION, CLOSE);
+            }
         }
-        response
+        Ok(response)
+    }
+
+    fn requests_max(&self) -> u64 {
+        self.edge.listening.requests_per_connection_max
+    }
+
+    /// Counts how the connection ended.
+    fn ended(&self, error: Option<&(dyn Error + 'static)>) {
+        let why = if self.activity.is_refused() {
+            Some(Cut::Framing)
+        } else if let Some(error) = error {
+            cut_by(error)
+        } else {
+            (self.activity.requests() >= self.requests_max()).then_some(Cut::Requests)
+        };
+        if let Some(why) = why {
+            self.edge.metrics.cut(why);
+        }
     }
 
     pub(super) async fn run<S>(
@@ -136,24 +167,11 @@ where
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let requests_max = self.edge.listening.requests_per_connection_max;
         let service = service_fn(|request: Request<Incoming>| {
             let connection = Arc::clone(&self);
-            let busy = self.activity.request(requests_max);
+            let busy = self.activity.request(self.requests_max());
             // Boxed: hyper keeps room for it on every connection, which mostly has no request.
-            Box::pin(async move {
-                let Some(busy) = busy else {
-                    // It came before the client heard that there will be no more.
-                    return Err(h2::Error::from(h2::Reason::REFUSED_STREAM));
-                };
-                let in_turn = request.version() < Version::HTTP_2;
-                let mut response = connection.answer(request).await;
-                if in_turn && connection.activity.requests() >= requests_max {
-                    response.headers_mut().insert(CONNECTION, CLOSE);
-                }
-                drop(busy);
-                Ok(response)
-            })
+            Box::pin(async move { connection.answer(request, busy).await })
         });
         let stream = TokioIo::new(Strict::new(
             stream,
@@ -167,36 +185,29 @@ where
                 tokio::time::sleep(FRESH_PATIENCE).await;
             }
         });
-        // What begins requests is polled right before.
-        let mut enough = pin!(poll_fn(|_| {
-            match self.activity.requests() >= requests_max {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        }));
+        let mut used_up = pin!(self.activity.used_up(self.requests_max()));
         let mut patience = Patience {
             head: Duration::from_millis(self.edge.listening.header_timeout_ms),
             idle: Duration::from_millis(self.edge.listening.idle_timeout_ms),
         };
         let mut look = pin!(tokio::time::sleep(patience.shorter()));
         let mut told_to_end = false;
-        loop {
+        let error = loop {
             tokio::select! {
                 biased;
-                // How a client ended its connection is its own affair.
-                _ = served.as_mut() => break,
+                ended = served.as_mut() => break ended.err(),
                 () = stop.as_mut(), if !told_to_end => {}
-                () = enough.as_mut(), if !told_to_end => {}
+                () = used_up.as_mut(), if !told_to_end => {}
                 () = look.as_mut() => match self.activity.next_look(patience) {
                     Some(next) => {
                         look.as_mut().reset(next);
                         continue;
                     }
-                    None if told_to_end => break,
+                    None if told_to_end => break None,
                     None => {
                         self.edge.metrics.limits.connections_idle.inc();
                         if self.activity.awaits_head() {
-                            break;
+                            break None;
                         }
                     }
                 }
@@ -207,6 +218,24 @@ where
             patience = Patience::of(GOAWAY_PATIENCE);
             self.activity.rest();
             look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
-        }
+        };
+        self.ended(error.as_deref().map(|error| error as _));
+    }
+}
+
+/// What a client sent, where a connection ended by it. How else it ended is the client's own affair.
+fn cut_by(error: &(dyn Error + 'static)) -> Option<Cut> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    if error.is_parse_too_large() {
+        return Some(Cut::HeadTooLarge);
+    }
+    if error.is_parse() {
+        return Some(Cut::Malformed);
+    }
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    match error.reason() {
+        _ if !error.is_library() => None,
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Cut::Flood),
+        Some(_) | None => Some(Cut::Malformed),
     }
 }

@@ -155,6 +155,33 @@ async fn headers_over_their_limit_are_refused() {
     let long = format!("x-long: {}", "x".repeat(400_000));
     client.send_what_it_takes(&get("/healthz", &[&long])).await;
     assert_eq!(client.answer().await.status, 431);
+    let counted = "tidegate_edge_connections_cut_total{reason=\"head_too_large\"} 1\n";
+    eventually(|| served.metrics().contains(counted)).await;
+}
+
+#[tokio::test]
+async fn more_headers_than_a_request_may_have_are_refused_over_every_version() {
+    let served = Served::start_with(|settings| settings.edge.headers_max = 10).await;
+    // Beside Host.
+    let fitting = ["a: b"; 9];
+    let fits = ask(served.address, &get("/healthz", &fitting)).await;
+    assert_eq!(fits.status, 200);
+    let one_more = ask(served.address, &get("/healthz", &["a: b"; 10])).await;
+    assert_eq!(one_more.status, 431);
+    let (mut sender, connection) = http2(&served).await;
+    for (headers, status) in [(10, 200), (11, 431)] {
+        let mut request = http::Request::get("http://localhost/healthz")
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        for _ in 0..headers {
+            let value = http::HeaderValue::from_static("b");
+            request.headers_mut().append("a", value);
+        }
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+    drop(sender);
+    connection.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -228,8 +228,12 @@ async fn a_connection_ends_with_goaway_after_its_last_request() {
     }
     let ended = hearing.driver.await.unwrap();
     assert!(ended.is_h3_no_error(), "{ended}");
-    let answered = "tidegate_edge_requests_by_version_total{version=\"3\"} 4\n";
-    assert!(served.metrics().contains(answered));
+    for counted in [
+        "tidegate_edge_requests_by_version_total{version=\"3\"} 4\n",
+        "tidegate_edge_connections_cut_total{reason=\"requests\"} 2\n",
+    ] {
+        assert!(served.metrics().contains(counted), "{counted}");
+    }
 }
 
 /// Asks after a GOAWAY that its client has not heard of; false where that took so long that the

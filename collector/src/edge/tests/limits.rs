@@ -297,6 +297,7 @@ async fn http2_ends_with_goaway_as_soon_as_its_requests_are_used_up() {
     assert!(!on(frames::GOAWAY).is_empty(), "{answer:?}");
     let answered = "tidegate_edge_requests_by_version_total{version=\"2\"} 2\n";
     assert!(served.metrics().contains(answered));
+    eventually(|| cut(&served, "requests") == 1).await;
 }
 
 #[tokio::test]
@@ -397,4 +398,52 @@ async fn a_client_that_floods_with_resets_is_cut_off() {
     let reason = error.and_then(|error| error.reason());
     assert_eq!(reason, Some(h2::Reason::ENHANCE_YOUR_CALM));
     assert_eq!(ask(served.address, &events(EVENT)).await.status, 200);
+    eventually(|| cut(&served, "flood") == 1).await;
+}
+
+#[tokio::test]
+async fn a_head_in_endless_pieces_is_cut_off() {
+    let served = Served::start().await;
+    let fields = frames::block(&frames::HEALTH);
+    let begun = frames::frame(frames::HEADERS, 0, 1, &fields);
+    let piece = frames::frame(frames::CONTINUATION, 0, 1, b"");
+    let flood = [frames::opening(), begun, piece.repeat(1_000)].concat();
+    let answer = frames::all(frames::sent(&served, &flood).await).await;
+    let goaway = answer.iter().find(|frame| frame.kind == frames::GOAWAY);
+    let calm = &u32::from(h2::Reason::ENHANCE_YOUR_CALM).to_be_bytes()[..];
+    assert_eq!(goaway.unwrap().payload.get(4..8), Some(calm));
+    eventually(|| cut(&served, "flood") == 1).await;
+}
+
+#[tokio::test]
+async fn connections_are_counted_by_what_ended_them() {
+    let served = Served::start_with(|s| s.edge.requests_per_connection_max = 1).await;
+    for request in [
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\na: b\r\n c\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\na: \0\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ] {
+        let mut client = Client::to(served.address).await;
+        client.send(request.as_bytes()).await;
+        client.answer().await;
+        assert!(client.is_closed_silently().await);
+    }
+    let stream = [frames::opening(), frames::request(2, &frames::HEALTH)].concat();
+    frames::all(frames::sent(&served, &stream).await).await;
+    for (reason, times) in [
+        ("framing", 1),
+        ("malformed", 2),
+        ("requests", 1),
+        ("flood", 0),
+    ] {
+        eventually(|| cut(&served, reason) == times).await;
+    }
+}
+
+/// How many connections were ended for this.
+fn cut(served: &Served, reason: &str) -> u32 {
+    let name = format!("tidegate_edge_connections_cut_total{{reason=\"{reason}\"}} ");
+    let metrics = served.metrics();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.unwrap().parse().unwrap()
 }

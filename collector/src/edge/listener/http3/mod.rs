@@ -27,6 +27,7 @@ use super::GOAWAY_PATIENCE;
 use super::activity::{Activity, Busy, Patience};
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
+use crate::edge::metrics::Cut;
 use crate::edge::request::{Channel, Scheme};
 use crate::pipeline::enrich::GeoLookup;
 use body::{Length, StreamBody};
@@ -81,8 +82,12 @@ pub(super) async fn serve<A, G>(
         let _ = stopping.wait_for(|stop| *stop).await;
     });
     loop {
-        if !told_to_end && (stopped || connection.activity.requests() >= requests_max) {
+        let used_up = connection.activity.requests() >= requests_max;
+        if !told_to_end && (stopped || used_up) {
             told_to_end = true;
+            if used_up {
+                connection.edge.metrics.cut(Cut::Requests);
+            }
             // The first request that will not be answered: the one after the last.
             if h3.shutdown(1).await.is_err() {
                 return;

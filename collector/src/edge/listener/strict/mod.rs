@@ -30,7 +30,7 @@ pub(super) struct Strict<S> {
     framing: Framing,
     /// What is left to read once a message was refused; then the stream is at its end.
     refusal: &'static [u8],
-    /// Learns of heads that begin.
+    /// Learns of heads that begin, and of a refusal.
     activity: Arc<Activity>,
 }
 
@@ -65,6 +65,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             buffer.set_filled(before + passing);
         }
         if self.framing.is_refused() {
+            self.activity.refuse();
             let here = self.refusal.len().min(buffer.remaining());
             let (here, later) = self.refusal.split_at(here);
             buffer.put_slice(here);
