@@ -16,7 +16,9 @@ use super::listener::Refused;
 use crate::tracked::Outcomes;
 
 /// Every status that the edge answers with; the last one also stands for any other.
-const STATUSES: [u16; 13] = [200, 304, 400, 401, 403, 404, 405, 408, 413, 429, 431, 503, 500];
+const STATUSES: [u16; 13] = [
+    200, 304, 400, 401, 403, 404, 405, 408, 413, 429, 431, 503, 500,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {

@@ -86,8 +86,6 @@ const NEEDLESS_BODY_PATIENCE_MS: u64 = 1_000;
 /// time, or is one of many that a connection may bring at once and there is no room for.
 const LATE_BODY_PATIENCE_MS: u64 = 1_000;
 
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
-
 /// Everything a request needs. Shared by all connections.
 pub struct Edge<A, G> {
     listening: Listening,
