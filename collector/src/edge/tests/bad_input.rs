@@ -39,7 +39,7 @@ fn malformed() -> Vec<Case> {
         bad("a batch of another type", br#"{"batch":7}"#, 1),
         bad("wrong types", br#"{"type":"track","event":7}"#, 1),
         bad("unknown type", br#"{"type":"dance"}"#, 1),
-        bad("invalid UTF-8", b"{\"type\":\"tr\xffack\"}", 0),
+        bad("invalid UTF-8", b"{\"type\":\"tr\xffack\"}", 1),
         bad("a raw NUL", b"{\"type\":\"page\0\"}", 1),
         bad("deep nesting", nested(40).as_bytes(), 1),
         bad("damaged gzip", &gzip(GOOD.as_bytes())[..30], 0),
