@@ -53,7 +53,7 @@ pub(super) struct Activity {
 impl Default for Activity {
     fn default() -> Self {
         Self {
-            began: Instant::now(),
+            began: tokio::time::Instant::now(),
             started: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             rested_us: AtomicU64::new(0),
@@ -120,7 +120,7 @@ impl Activity {
     /// When to look at the connection again; None where it has waited too long. A look is never
     /// late: nothing that begins after one can last too long before the next one.
     pub(super) fn next_look(&self, patience: Patience) -> Option<Instant> {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now();
         let next = now + patience.shorter();
         if !self.is_resting() {
             return Some(next);

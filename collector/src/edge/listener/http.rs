@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::GOAWAY_PATIENCE;
 use super::activity::{Activity, Busy, Patience};
@@ -217,7 +216,8 @@ where
             served.as_mut().graceful_shutdown();
             patience = Patience::of(GOAWAY_PATIENCE);
             self.activity.rest();
-            look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
+            look.as_mut()
+                .reset(tokio::time::Instant::now() + GOAWAY_PATIENCE);
         };
         self.ended(error.as_deref().map(|error| error as _));
     }

@@ -21,7 +21,6 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::GOAWAY_PATIENCE;
 use super::activity::{Activity, Busy, Patience};
@@ -94,7 +93,8 @@ pub(super) async fn serve<A, G>(
             }
             patience = Patience::of(GOAWAY_PATIENCE);
             connection.activity.rest();
-            look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
+            look.as_mut()
+                .reset(tokio::time::Instant::now() + GOAWAY_PATIENCE);
         }
         tokio::select! {
             biased;
