@@ -26,7 +26,9 @@ fn the_edge_port_answers_nothing_of_the_admin_api() {
     };
     let own = ask(addresses.admin, &Method::GET, "/admin/v1/stats");
     assert_eq!(own.status, StatusCode::OK, "{}", own.text());
-    let absolute = format!("http://{}/metrics", addresses.admin);
+    let own_host = format!("http://{}/metrics", addresses.http);
+    // Another host than its Host says: refused, whatever the path.
+    let other_host = format!("http://{}/metrics", addresses.admin);
     for path in [
         "/metrics",
         "/admin/v1/stats",
@@ -36,11 +38,17 @@ fn the_edge_port_answers_nothing_of_the_admin_api() {
         "/collect/admin/v1/stats",
         "/collect/../admin/v1/stats",
         "//admin/v1/stats",
-        &absolute,
+        &own_host,
+        &other_host,
     ] {
+        let expected = if path == other_host {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::NOT_FOUND
+        };
         for method in [Method::GET, Method::POST, Method::DELETE] {
             let answer = ask(addresses.http, &method, path);
-            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
+            assert_eq!(answer.status, expected, "{method} {path}");
             assert!(!answer.text().contains("tidegate_"), "{method} {path}");
         }
     }

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 /// How long a connection may wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -38,7 +36,7 @@ impl Patience {
 #[derive(Debug)]
 pub(super) struct Activity {
     /// The times below are microseconds since.
-    began: Instant,
+    began: tokio::time::Instant,
     started: AtomicU64,
     finished: AtomicU64,
     /// When a request ended last.
@@ -119,7 +117,7 @@ impl Activity {
 
     /// When to look at the connection again; None where it has waited too long. A look is never
     /// late: nothing that begins after one can last too long before the next one.
-    pub(super) fn next_look(&self, patience: Patience) -> Option<Instant> {
+    pub(super) fn next_look(&self, patience: Patience) -> Option<tokio::time::Instant> {
         let now = tokio::time::Instant::now();
         let next = now + patience.shorter();
         if !self.is_resting() {
@@ -129,7 +127,7 @@ impl Activity {
         (now < end).then(|| next.min(end))
     }
 
-    fn waiting_ends(&self, patience: Patience) -> Instant {
+    fn waiting_ends(&self, patience: Patience) -> tokio::time::Instant {
         let rested_us = self.rested_us.load(Ordering::Relaxed);
         let (since_us, time) = if self.requests() == 0 {
             (rested_us, patience.head)
@@ -176,7 +174,7 @@ mod tests {
     /// Looks as a connection does until it has waited too long; how long that took, in milliseconds,
     /// and in how many looks.
     async fn over_after(activity: &Activity) -> (u128, u32) {
-        let (since, mut looks) = (Instant::now(), 1);
+        let (since, mut looks) = (tokio::time::Instant::now(), 1);
         while let Some(next) = activity.next_look(PATIENCE) {
             sleep_until(next).await;
             looks += 1;
