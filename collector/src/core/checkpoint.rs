@@ -4,6 +4,7 @@
 //! that made it so was synced.
 
 use tidegate_event::{ProfileId, Timestamp};
+use tidegate_journal::Stats;
 
 use super::Core;
 use super::fire::AHEAD_MS;
@@ -81,7 +82,7 @@ impl Core {
     fn next_batch(&self, extent: Extent, durable: u64) -> Vec<ProfileId> {
         let lag = match extent {
             Extent::All => 0,
-            Extent::Due if self.journal_is_half_full() => 0,
+            Extent::Due if self.holds_half_the_journal() => 0,
             Extent::Due => self.0.settings.lag_records,
         };
         let mut ids = {
@@ -101,15 +102,13 @@ impl Core {
         ids
     }
 
-    /// Of what the others leave it of the budget.
-    fn journal_is_half_full(&self) -> bool {
+    /// Whether what it alone may still hold of the journal is over half of what others leave of the
+    /// budget. What retention keeps beside that goes by itself when there is no room.
+    fn holds_half_the_journal(&self) -> bool {
         let stats = self.0.journal.stats();
-        let room = self
-            .0
-            .settings
-            .disk_budget
-            .saturating_sub(stats.charged_bytes);
-        stats.disk_bytes > room / 2
+        let budget = self.0.settings.disk_budget;
+        let room = budget.saturating_sub(stats.charged_bytes);
+        held_bytes(&stats, self.0.cursor.lock().position()) > room / 2
     }
 
     fn write_batch(
@@ -224,5 +223,36 @@ impl Core {
             }
         }
         Ok(written)
+    }
+}
+
+/// The part of the journal from `position` on, by the records.
+fn held_bytes(stats: &Stats, position: u64) -> u64 {
+    let kept = stats.durable.saturating_sub(stats.oldest).max(1);
+    let held = stats.durable.saturating_sub(position).min(kept);
+    let bytes = u128::from(stats.disk_bytes) * u128::from(held) / u128::from(kept);
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_retention_keeps_makes_the_checkpoint_no_busier() {
+        let stats = Stats {
+            oldest: 1_000,
+            durable: 11_000,
+            disk_bytes: 10 << 20,
+            ..Stats::default()
+        };
+        assert_eq!(held_bytes(&stats, 11_000), 0);
+        assert_eq!(held_bytes(&stats, 6_000), 5 << 20);
+        assert_eq!(
+            held_bytes(&stats, 0),
+            10 << 20,
+            "a new cursor holds all of it"
+        );
+        assert_eq!(held_bytes(&Stats::default(), 0), 0);
     }
 }

@@ -58,7 +58,7 @@ pub struct CoreSettings {
     pub live_max: usize,
     /// How far a profile's row may be behind, in records.
     pub lag_records: u64,
-    /// Disk budget of the journal; half of it used makes the checkpoint hurry.
+    /// Disk budget of the journal; the checkpoint hurries where it alone may hold half of it.
     pub disk_budget: u64,
     /// Deduplication window.
     pub dedup_window_ms: u64,
