@@ -135,12 +135,7 @@ impl Catalogs {
             .map_err(refused)?;
         if ready.changes {
             // Before the rules: the first change that they decide finds its destination.
-            let configs: Vec<_> = prepared
-                .catalog
-                .destinations
-                .iter()
-                .map(check::config)
-                .collect();
+            let configs = check::configs(&prepared.catalog.destinations);
             self.activation
                 .set_destinations(&configs)
                 .map_err(|error| failed(&error))?;

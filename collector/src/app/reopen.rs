@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use rustix::fs::statvfs;
 use tidegate_activation::{Activation, ReopenError};
+use tokio::runtime::Handle;
 
 use super::catalogs::Catalogs;
 use super::open_files::OpenFiles;
-use super::start::{StartError, database};
+use super::start::{StartError, database, once_free};
 use crate::catalog::check;
 use crate::core::Core;
 use crate::profile::store::StoreError;
 
 /// Room on the disk without which opening would only fail again, bytes.
 const ROOM_BYTES: u64 = 8 << 20;
-/// The old handles are gone when the last who works with them has ended: so often it is looked.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
-const LOCK_TRIES: u32 = 1_000;
+/// The old handles are gone when the last who works with them has ended: so long it is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What has to be opened again, and how.
 pub(super) struct Reopening {
@@ -68,19 +68,13 @@ impl Reopening {
         self.activation.close().await;
         let (data_dir, open_files) = (self.data_dir.clone(), self.open_files);
         let open = move || {
-            let mut tries = LOCK_TRIES;
-            loop {
-                match database(&data_dir, open_files) {
-                    Err(error) if tries > 0 && error.is_locked() => tries -= 1,
-                    opened => return opened,
-                }
-                std::thread::sleep(LOCK_PAUSE);
-            }
+            let opened = once_free(LOCK_PATIENCE, || database(&data_dir, open_files));
+            Handle::current().block_on(opened)
         };
         let opened = tokio::task::spawn_blocking(open).await;
         let database = opened.map_err(|_| ReopeningError::Panicked)??;
         let destinations = self.catalogs.current()?.catalog.destinations;
-        let configs: Vec<_> = destinations.iter().map(check::config).collect();
+        let configs = check::configs(&destinations);
         self.activation.reopen(database.clone(), &configs)?;
         // Last: once this one takes writes, nobody looks any more.
         self.core.exchange_store(Some(database))?;

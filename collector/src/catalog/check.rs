@@ -223,9 +223,13 @@ pub fn networks(ranges: &[Cidr]) -> Vec<Network> {
         .collect()
 }
 
-/// A destination as the activation crate takes it.
+/// Destinations as the activation crate takes them.
 #[must_use]
-pub fn config(destination: &Destination) -> DestinationConfig {
+pub fn configs(destinations: &[Destination]) -> Vec<DestinationConfig> {
+    destinations.iter().map(config).collect()
+}
+
+fn config(destination: &Destination) -> DestinationConfig {
     let segments: Vec<&str> = destination.segments.iter().map(String::as_str).collect();
     match &destination.kind {
         DestinationKind::Webhook {

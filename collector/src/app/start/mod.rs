@@ -19,7 +19,7 @@ use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 pub use error::StartError;
-pub(super) use state::database;
+pub(super) use state::{database, once_free};
 
 use super::ahead::Ahead;
 use super::control::AppControl;

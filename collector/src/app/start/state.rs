@@ -36,7 +36,7 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Block cache of the store: rows are read once, when a visitor comes back.
 const STORE_CACHE_BYTES: u64 = 16 << 20;
 
-/// How often a lock is tried that a process is about to let go.
+/// How often a lock is tried that somebody is about to let go.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What is open once the state is what it was before the last stop or kill.
@@ -70,13 +70,12 @@ impl AtRest<'_> {
         registry: &mut Registry,
     ) -> Result<State, StartError> {
         let settings = self.settings;
-        let journal = self.once_free(|| self.journal()).await?;
+        let journal = once_free(self.lock_patience, || self.journal()).await?;
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
-        let database = self
-            .once_free(|| database(&settings.data_dir, self.open_files))
-            .await?;
+        let database = || database(&settings.data_dir, self.open_files);
+        let database = once_free(self.lock_patience, database).await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
@@ -95,8 +94,7 @@ impl AtRest<'_> {
         if let Some((traces, _)) = &traces {
             activation.observed_by(Arc::new(traces.clone()));
         }
-        let destinations = &current.catalog.destinations;
-        let configs: Vec<_> = destinations.iter().map(check::config).collect();
+        let configs = check::configs(&current.catalog.destinations);
         activation.set_destinations(&configs)?;
         let bad_rows_dir = settings.data_dir.join("bad-rows");
         let bad_rows = BadRows::start(&bad_rows_dir, &settings.bad_rows, registry)
@@ -219,23 +217,23 @@ impl AtRest<'_> {
         Ok(Some(Traces::new(otlp, endpoint, self.clock(), metrics)?))
     }
 
-    /// Opens what another process may still hold, where it is about to let go.
-    async fn once_free<T>(
-        &self,
-        open: impl Fn() -> Result<T, StartError>,
-    ) -> Result<T, StartError> {
-        let mut tries = self.lock_patience.as_millis() / LOCK_PAUSE.as_millis();
-        loop {
-            match open() {
-                Err(error) if tries > 0 && error.is_locked() => tries -= 1,
-                opened => return opened,
-            }
-            tokio::time::sleep(LOCK_PAUSE).await;
-        }
-    }
-
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(self.clock) as Arc<dyn Clock>
+    }
+}
+
+/// Opens what somebody else may still hold, where they are about to let go.
+pub(in crate::app) async fn once_free<T>(
+    patience: Duration,
+    open: impl Fn() -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let mut tries = patience.as_millis() / LOCK_PAUSE.as_millis();
+    loop {
+        match open() {
+            Err(error) if tries > 0 && error.is_locked() => tries -= 1,
+            opened => return opened,
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
     }
 }
 
