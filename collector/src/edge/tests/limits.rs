@@ -97,9 +97,7 @@ async fn without_a_limit_nothing_is_said_of_one() {
     );
 }
 
-#[tokio::test]
-async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() {
-    let served = Served::start().await;
+fn limit_its_source(served: &Served) {
     let mut limited = web_source();
     limited.rate_limit = TWO;
     let catalog = Catalog {
@@ -109,6 +107,12 @@ async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() 
     served
         .catalog
         .store(Arc::new(RuntimeCatalog::new(&catalog)));
+}
+
+#[tokio::test]
+async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() {
+    let served = Served::start().await;
+    limit_its_source(&served);
     let batch = format!("{{\"batch\":[{EVENT},{EVENT},{EVENT}]}}");
     let answer = ask(served.address, &events(&batch)).await;
     assert_eq!(
@@ -122,15 +126,7 @@ async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() 
 #[tokio::test]
 async fn a_batch_larger_than_the_rate_gets_on_with_each_try() {
     let served = Served::start().await;
-    let mut limited = web_source();
-    limited.rate_limit = TWO;
-    let catalog = Catalog {
-        sources: vec![limited],
-        ..Catalog::default()
-    };
-    served
-        .catalog
-        .store(Arc::new(RuntimeCatalog::new(&catalog)));
+    limit_its_source(&served);
     let event = |id| format!(r#"{{"type":"page","anonymousId":"a","messageId":"{id}"}}"#);
     let batch = format!(
         r#"{{"batch":[{},{},{}]}}"#,
