@@ -40,6 +40,7 @@ pub use error::{
 };
 pub use intent::Intent;
 pub use observer::{Attempt, Observer};
+pub use outbox::{FORMAT, check_format};
 pub use replay::{ReplayReport, ReplayWhich};
 pub use settings::{
     DestinationConfig, DestinationKind, Limits, Network, RetryPolicy, Secret, Settings,

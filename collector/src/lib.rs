@@ -18,6 +18,7 @@ pub mod geo;
 pub mod list;
 pub mod session;
 pub mod profile;
+pub mod formats;
 pub mod core;
 pub mod cursors;
 pub mod admin;

@@ -15,6 +15,7 @@ pub mod enriched;
 pub mod aggregate;
 pub mod segment;
 pub mod record;
+pub mod row_version;
 
 pub use aggregate::{AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue};
 pub use consent::{Consent, ConsentState, Consented};

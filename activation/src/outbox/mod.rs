@@ -2,27 +2,25 @@
 //! keyspaces of the database that the collector owns. One batch is one atomic write.
 
 mod keys;
+mod row;
 mod settle;
 
 use std::collections::HashMap;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tidegate_event::Timestamp;
 
 pub(crate) use keys::DestinationId;
+pub use row::FORMAT;
 pub(crate) use settle::{Command, Ending, Settlement, run, trim_dead};
 
 use crate::dead_letter::DeadRow;
 use crate::error::StoreError;
 use crate::intent::{Attempted, Key, Row};
 use crate::queue::{Due, DueChange};
+use row::{read, write};
 
-/// Which form keys and rows have. Raised with every change of what they hold: postcard rows do not
-/// say of what they are made.
-pub(crate) const FORMAT: u32 = 1;
-
+const META: &str = "outbox_meta";
 const CURSOR: &[u8] = b"cursor";
 /// Rows removed in one batch.
 const FORGET_MAX: usize = 4_096;
@@ -46,36 +44,29 @@ impl std::fmt::Debug for Outbox {
 
 impl Outbox {
     pub(crate) fn open(database: Database) -> Result<Self, StoreError> {
+        check_format(&database)?;
         let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
         let outbox = Self {
             jobs: open("outbox_jobs")?,
             due: open("outbox_due")?,
             attempted: open("outbox_attempted")?,
             dead: open("outbox_dead")?,
-            meta: open("outbox_meta")?,
+            meta: open(META)?,
             database,
         };
-        outbox.check_format()?;
+        outbox.raise_format()?;
         Ok(outbox)
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
-        let found = self.meta.get("format")?;
-        let found = found.map(|number| {
-            number
-                .as_ref()
-                .try_into()
-                .map_err(|_| StoreError::Malformed)
-        });
-        match found.transpose()?.map(u32::from_be_bytes) {
-            Some(FORMAT) => Ok(()),
-            // The first hand-in puts the cursor there.
-            None if self.meta.is_empty()? => {
-                self.meta.insert("format", FORMAT.to_be_bytes())?;
-                self.persist()
-            }
-            found => Err(StoreError::Format { found }),
+    /// Raises the number before the first value of this format is written, so that an earlier
+    /// build refuses the outbox from then on.
+    fn raise_format(&self) -> Result<(), StoreError> {
+        if format_of(&self.meta)? != Some(u32::from(FORMAT)) {
+            self.meta
+                .insert("format", u32::from(FORMAT).to_be_bytes())?;
+            self.persist()?;
         }
+        Ok(())
     }
 
     pub(crate) fn write(&self) -> Write<'_> {
@@ -268,7 +259,7 @@ pub(crate) struct Write<'a> {
 impl Write<'_> {
     pub(crate) fn put_row(&mut self, id: DestinationId, row: &Row) -> Result<(), StoreError> {
         let key = keys::job(id, &row.key(), row.intent.offset);
-        self.batch.insert(&self.outbox.jobs, key, bytes(row)?);
+        self.batch.insert(&self.outbox.jobs, key, write(row)?);
         Ok(())
     }
 
@@ -296,7 +287,7 @@ impl Write<'_> {
         self.batch.insert(
             &self.outbox.attempted,
             keys::key(id, key),
-            bytes(attempted)?,
+            write(attempted)?,
         );
         Ok(())
     }
@@ -312,7 +303,7 @@ impl Write<'_> {
         row: &DeadRow,
     ) -> Result<(), StoreError> {
         self.batch
-            .insert(&self.outbox.dead, keys::dead(id, number), bytes(row)?);
+            .insert(&self.outbox.dead, keys::dead(id, number), write(row)?);
         Ok(())
     }
 
@@ -349,22 +340,39 @@ impl Write<'_> {
     }
 }
 
-fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    postcard::to_allocvec(value).map_err(|_| StoreError::Malformed)
+/// Checks that this build reads the outbox in `database`; writes nothing.
+///
+/// # Errors
+/// [`StoreError::Format`], [`StoreError::Engine`]
+pub fn check_format(database: &Database) -> Result<(), StoreError> {
+    if !database.keyspace_exists(META) {
+        return Ok(());
+    }
+    let meta = database.keyspace(META, KeyspaceCreateOptions::default)?;
+    match format_of(&meta)? {
+        Some(format) if (1..=u32::from(FORMAT)).contains(&format) => Ok(()),
+        None if meta.is_empty()? => Ok(()),
+        found => Err(StoreError::Format { found }),
+    }
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    postcard::from_bytes(bytes).map_err(|_| StoreError::Malformed)
+fn format_of(meta: &Keyspace) -> Result<Option<u32>, StoreError> {
+    let number = meta.get("format")?;
+    let number = number.map(|number| {
+        number
+            .as_ref()
+            .try_into()
+            .map_err(|_| StoreError::Malformed)
+    });
+    Ok(number.transpose()?.map(u32::from_be_bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::{DeadReason, RenderedRequest};
-    use crate::intent::tests::intent;
 
     #[test]
-    fn rows_of_another_format_are_refused_with_what_to_do() {
+    fn an_unknown_format_is_refused_and_stays() {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::builder(directory.path()).open().unwrap();
         let outbox = Outbox::open(database.clone()).unwrap();
@@ -372,53 +380,25 @@ mod tests {
         write.set_cursor(7);
         write.commit().unwrap();
         assert_eq!(Outbox::open(database.clone()).unwrap().cursor().unwrap(), 7);
-        outbox
-            .meta
-            .insert("format", (FORMAT + 1).to_be_bytes())
-            .unwrap();
+        let next = u32::from(FORMAT) + 1;
+        outbox.meta.insert("format", next.to_be_bytes()).unwrap();
         let newer = Outbox::open(database.clone()).unwrap_err().to_string();
-        assert!(newer.contains("format 2, and this build reads"), "{newer}");
-        assert!(newer.contains("empty data_dir"), "{newer}");
+        assert!(newer.contains(&format!("have format {next}")), "{newer}");
+        assert!(newer.contains("restore a backup"), "{newer}");
+        assert_eq!(format_of(&outbox.meta).unwrap(), Some(next));
         // As written before there was a number.
         outbox.meta.remove("format").unwrap();
         let older = Outbox::open(database).unwrap_err();
         assert!(matches!(older, StoreError::Format { found: None }));
     }
 
-    /// Where this fails on purpose, raise [`FORMAT`] and write the new bytes here.
     #[test]
-    fn the_form_of_a_row_changes_only_with_the_format() {
-        let at = Timestamp(1_800_000_000_000);
-        let mut intent = intent(1, 2, 3);
-        intent.user_id = Some("ada".to_owned());
-        intent.reason = Some("merged".to_owned());
-        intent.merged_into = Some(tidegate_event::ProfileId(4));
-        let letter = DeadRow {
-            row: Row {
-                last_status: Some(400),
-                ..Row::new(&intent, at)
-            },
-            reason: DeadReason::OutboxFull,
-            at,
-            request: RenderedRequest {
-                method: "POST".to_owned(),
-                url: "/".to_owned(),
-                body: "{}".to_owned(),
-            },
-        };
-        let attempted = Attempted {
-            epoch: 2,
-            offset: 3,
-            at,
-        };
-        let rows = [bytes(&letter).unwrap(), bytes(&attempted).unwrap()].concat();
-        let hex: String = rows.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            (FORMAT, &*hex),
-            (
-                1,
-                "03010104616e6f6e0103616461066275796572730102ccf7a1b8c06801066d6572676564010480c0e285e368000190030380c0e285e36804504f5354012f027b7d020380c0e285e368"
-            )
-        );
+    fn an_earlier_format_is_raised_before_anything_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::builder(directory.path()).open().unwrap();
+        let outbox = Outbox::open(database.clone()).unwrap();
+        outbox.meta.insert("format", 1u32.to_be_bytes()).unwrap();
+        let raised = Outbox::open(database).unwrap();
+        assert_eq!(format_of(&raised.meta).unwrap(), Some(u32::from(FORMAT)));
     }
 }

@@ -13,7 +13,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::store::{ProfileWrite, Store, StoreError, Stored, row};
+use super::row::{self, Stored};
+use super::store::{ProfileWrite, Store, StoreError};
 use super::{OptionalTime, Profile};
 
 /// Loads and evictions of one id are serialised by its stripe; nothing else takes it.
@@ -174,7 +175,7 @@ impl Live {
         let saved = if theirs { usize::MAX } else { self.edges_saved };
         Ok(ProfileWrite {
             id: self.profile.id,
-            row: row(&self.profile, due)?,
+            row: row::write(&self.profile, due)?,
             edges: self
                 .profile
                 .identifiers

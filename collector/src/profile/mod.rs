@@ -9,6 +9,7 @@ pub mod membership;
 pub mod traits;
 pub mod fold;
 pub mod merge;
+pub mod row;
 pub mod store;
 pub mod live;
 

@@ -34,6 +34,7 @@ use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::edge::{Edge, EdgeMetrics, Listeners};
+use crate::formats;
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{self, Settings};
@@ -71,6 +72,7 @@ impl Gateway {
             before,
             open_files,
         } = launch;
+        formats::check(&settings.data_dir)?;
         let held = held(&settings, open_files)?;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;

@@ -28,6 +28,8 @@ use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
+use crate::formats;
+use crate::profile;
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
 
@@ -71,11 +73,15 @@ impl AtRest<'_> {
     ) -> Result<State, StartError> {
         let settings = self.settings;
         let journal = once_free(self.lock_patience, || self.journal()).await?;
+        let database = || database(&settings.data_dir, self.open_files);
+        let database = once_free(self.lock_patience, database).await?;
+        profile::store::check_format(&database)?;
+        tidegate_activation::check_format(&database)?;
+        // All of it can be read. From here on it is written in this build's formats.
+        formats::raise(&settings.data_dir)?;
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
-        let database = || database(&settings.data_dir, self.open_files);
-        let database = once_free(self.lock_patience, database).await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
