@@ -348,6 +348,7 @@ fn assemble(
         bytes: active.bytes,
         position: tail.position,
         marked: tail.marked,
+        began_at: tail.began_at,
         buffer: Vec::new(),
         batch: Vec::new(),
     };

@@ -149,6 +149,12 @@ impl Reader {
         } else if stuck && located.limit == before.limit {
             let path = self.source.path(located.base);
             let (position, offset) = (walker.batch_start(), walker.next());
+            // Retention may have taken the file meanwhile and used it again.
+            self.source.look_again()?;
+            if self.source.locate(self.position)? != located {
+                self.open = None;
+                return Ok(());
+            }
             return Err(Corruption {
                 path,
                 position,
@@ -185,6 +191,14 @@ impl Source {
         }
     }
 
+    /// A snapshot learns what retention took since it was made; the live journal knows.
+    fn look_again(&mut self) -> Result<(), ReadError> {
+        match self {
+            Self::Live(_) => Ok(()),
+            Self::Snapshot(snapshot) => snapshot.refresh(),
+        }
+    }
+
     fn path(&self, base: u64) -> std::path::PathBuf {
         match self {
             Self::Live(core) => segment_path(&core.dir, base),
@@ -203,7 +217,7 @@ impl Source {
         })
     }
 
-    fn open(&self, offset: u64) -> Result<(Walker, Located), ReadError> {
+    fn open(&mut self, offset: u64) -> Result<(Walker, Located), ReadError> {
         let located = self.locate(offset)?;
         let path = self.path(located.base);
         let opened = match self {
@@ -213,6 +227,7 @@ impl Source {
         let file = match opened {
             // Retired between the look-up and now.
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.look_again()?;
                 self.locate(offset)?;
                 Err(error).at("open", &path)?
             }
