@@ -123,7 +123,7 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
     let mut left = options.limit.unwrap_or(u64::MAX);
     let mut line = Vec::new();
     while left > 0 {
-        match reader.next().map_err(CliError::Read)? {
+        match reader.next_below(u64::MAX).map_err(CliError::Read)? {
             Some(frame) => {
                 let offset = frame.offset;
                 let view = RecordView::read(frame.payload)

@@ -168,9 +168,10 @@ impl Core {
             .profiles
             .store()?
             .dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
-        let total = self.0.journal.durable().saturating_sub(from);
+        let durable = self.0.journal.durable();
+        let total = durable.saturating_sub(from);
         let mut reader = self.0.journal.reader(from)?;
-        while let Some(frame) = reader.next()? {
+        while let Some(frame) = reader.next_below(durable)? {
             let view = RecordView::read(frame.payload).map_err(|error| OpenError::Record {
                 offset: frame.offset,
                 error,

@@ -136,11 +136,10 @@ impl Follower {
             if self.activation.wants_nothing() {
                 return Ok(());
             }
-            let next = collect(&mut reader, &mut batch)?;
-            let caught_up = next.is_none();
-            let next = next.unwrap_or(durable);
+            collect(&mut reader, durable, &mut batch)?;
+            let next = reader.position();
             self.hand_in(&mut batch, next)?;
-            if caught_up {
+            if next >= durable {
                 self.wait_past(durable);
             }
         }
@@ -181,17 +180,16 @@ impl Follower {
     }
 }
 
-/// Reads until the batch is full or nothing is left. Some: the offset to go on from, with more to
-/// come; None: everything that was durable when asked.
-fn collect(reader: &mut Reader, batch: &mut Vec<Intent>) -> Result<Option<u64>, Failed> {
-    let mut next = None;
+/// Reads the records below `durable` until the batch is full. Every intent of the batch is then
+/// below the reader's position, which is what is handed in with it.
+fn collect(reader: &mut Reader, durable: u64, batch: &mut Vec<Intent>) -> Result<(), Failed> {
     for _ in 0..BATCH_RECORDS {
-        let frame = reader.next().map_err(|error| {
+        let frame = reader.next_below(durable).map_err(|error| {
             tracing::error!(%error, "activation cannot read the journal");
             Failed
         })?;
         let Some(frame) = frame else {
-            return Ok(None);
+            break;
         };
         let offset = frame.offset;
         let view = RecordView::read(frame.payload).map_err(|error| {
@@ -202,10 +200,9 @@ fn collect(reader: &mut Reader, batch: &mut Vec<Intent>) -> Result<Option<u64>, 
         if let Ok(intents) = gate::intents(offset, &view.head) {
             batch.extend(intents);
         }
-        next = Some(offset + 1);
         if batch.len() >= BATCH_INTENTS {
             break;
         }
     }
-    Ok(next)
+    Ok(())
 }

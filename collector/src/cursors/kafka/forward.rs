@@ -167,7 +167,7 @@ impl Forwarder {
             return Some(self.drain(session));
         }
         let durable = self.parts.journal.durable();
-        let sent = match self.send_round(session) {
+        let sent = match self.send_round(session, durable) {
             Ok(sent) => sent,
             Err(end) => return Some(end),
         };
@@ -194,9 +194,9 @@ impl Forwarder {
         None
     }
 
-    /// Hands at most a round of records to the producer.
-    fn send_round(&mut self, session: &mut Session) -> Result<Sent, End> {
-        let limit = session.limit();
+    /// Hands at most a round of the records below `durable` to the producer.
+    fn send_round(&mut self, session: &mut Session, durable: u64) -> Result<Sent, End> {
+        let bound = durable.min(session.limit());
         let Session {
             producer,
             reader,
@@ -213,10 +213,10 @@ impl Forwarder {
         }
         *stalled = None;
         for count in 0..ROUND_RECORDS {
-            let frame = match reader.next() {
-                Ok(Some(frame)) if frame.offset < limit => frame,
-                Ok(_) if count == 0 => return Ok(Sent::Nothing),
-                Ok(_) => return Ok(Sent::All),
+            let frame = match reader.next_below(bound) {
+                Ok(Some(frame)) => frame,
+                Ok(None) if count == 0 => return Ok(Sent::Nothing),
+                Ok(None) => return Ok(Sent::All),
                 Err(error) => {
                     tracing::error!(%error, "kafka cannot read the journal");
                     return Err(End::Again);
