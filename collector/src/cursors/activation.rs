@@ -4,16 +4,17 @@
 //! only holds segments, follows after it. Records that dispatch nothing cost the outbox nothing.
 //! Gates, templates, retries and everything else about delivery are the activation crate's.
 
+use std::fmt::Display;
 use std::io;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use tidegate_activation::{Activation, Intent, gate};
+use tidegate_activation::{Activation, Intent, StoreError, gate};
 use tidegate_event::record::RecordView;
-use tidegate_journal::{Cursor, CursorClass, CursorError, Journal, Reader};
+use tidegate_journal::{Cursor, CursorClass, CursorError, Journal};
 use tokio::runtime::Handle;
 
-use super::follow::{Pace, StopSender};
+use super::follow::{Follow, Next, Pace, StopSender, drive};
+use super::source::Source;
 
 /// The cursor's name.
 pub const CURSOR: &str = "activation";
@@ -24,11 +25,7 @@ const BATCH_INTENTS: usize = 1_000;
 const BATCH_RECORDS: usize = 10_000;
 /// Once there is something new it waits this long for more: under load one wake-up, and one fsync
 /// of the outbox, then serve many of the journal's batches.
-const GATHER: Duration = Duration::from_millis(5);
-/// How often an idle cursor looks by itself, in milliseconds.
-const IDLE_MS: u64 = 1_000;
-/// Breath between two looks at a journal that has nothing and may have ended, in milliseconds.
-const ENDED_MS: u64 = 5;
+const GATHER_MS: u64 = 5;
 /// How long it waits after a failed read or hand-in, in milliseconds.
 const BACKOFF_MS: u64 = 1_000;
 
@@ -62,15 +59,15 @@ impl ActivationCursor {
     ) -> Result<Self, StartError> {
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let (stop, pace) = Pace::new(runtime);
-        let follower = Follower {
-            journal: journal.clone(),
-            activation: activation.clone(),
-            cursor,
-            pace,
+        let follower = Follower::new(Source::new(journal.clone()), activation.clone(), cursor);
+        let (journal, activation) = (journal.clone(), activation.clone());
+        let body = move || {
+            let room = || activation.wait_for_room();
+            drive(follower, pace, &journal, room, |_doing| ());
         };
         let thread = std::thread::Builder::new()
             .name("activation-cursor".to_owned())
-            .spawn(move || follower.run())?;
+            .spawn(body)?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -88,89 +85,140 @@ impl ActivationCursor {
     }
 }
 
-struct Follower {
-    journal: Journal,
-    activation: Activation,
+/// What the cursor hands to. The rules are those of [`Activation`]'s methods.
+pub(crate) trait Outbox {
+    /// Why it takes nothing.
+    type Error: Display;
+
+    /// No destination wants any change now.
+    fn wants_nothing(&self) -> bool;
+
+    /// The next offset to hand in, stored together with the rows.
+    fn cursor(&self) -> u64;
+
+    /// Stores the changes of the records before `next`; everything below the returned offset is
+    /// taken.
+    ///
+    /// # Errors
+    /// Nothing of it was taken.
+    fn hand_in(&self, batch: &[Intent], next: u64) -> Result<u64, Self::Error>;
+}
+
+impl Outbox for Activation {
+    type Error = StoreError;
+
+    fn wants_nothing(&self) -> bool {
+        Self::wants_nothing(self)
+    }
+
+    fn cursor(&self) -> u64 {
+        Self::cursor(self)
+    }
+
+    fn hand_in(&self, batch: &[Intent], next: u64) -> Result<u64, StoreError> {
+        Self::hand_in(self, batch, next)
+    }
+}
+
+/// The cursor's loop: reads a batch, hands it in, and goes on behind it.
+pub(crate) struct Follower<O> {
+    source: Source,
+    outbox: O,
     cursor: Cursor,
-    pace: Pace,
+    /// Read, all of it below the source's position, and not taken yet.
+    batch: Vec<Intent>,
+    ended: bool,
 }
 
 /// The cursor cannot go on from here; the reason is logged.
 struct Failed;
 
-impl Follower {
-    fn run(mut self) {
-        while !self.pace.stopped() {
-            if self.activation.wants_nothing() {
-                self.pass_over();
-            } else if self.follow().is_err() {
-                self.pace.pause(BACKOFF_MS);
-            }
+impl<O: Outbox> Follow for Follower<O> {
+    fn step(&mut self) -> Next {
+        if self.ended {
+            return Next::Done;
+        }
+        let stepped = if self.batch.is_empty() {
+            self.read()
+        } else {
+            self.hand_in()
+        };
+        stepped.unwrap_or_else(|Failed| {
+            self.batch.clear();
+            self.source.close();
+            Next::Pause(BACKOFF_MS)
+        })
+    }
+
+    fn gather_ms(&self) -> u64 {
+        GATHER_MS
+    }
+
+    /// The batch in hand is read again next time.
+    fn end(&mut self) {
+        self.ended = true;
+    }
+}
+
+impl<O: Outbox> Follower<O> {
+    pub(crate) fn new(source: Source, outbox: O, cursor: Cursor) -> Self {
+        Self {
+            source,
+            outbox,
+            cursor,
+            batch: Vec::new(),
+            ended: false,
         }
     }
 
-    /// While nobody wants any change the records are not even read.
-    fn pass_over(&mut self) {
-        while !self.pace.stopped() {
-            // In this order: what is durable here was decided before a destination came.
-            let durable = self.journal.durable();
-            if !self.activation.wants_nothing() {
-                return;
-            }
+    /// Reads the round's records until the batch is full.
+    fn read(&mut self) -> Result<Next, Failed> {
+        // In this order: what is durable here was decided before a destination came.
+        let durable = self.source.look(u64::MAX);
+        if self.outbox.wants_nothing() {
+            self.source.close();
             self.advance(durable);
-            self.wait_past(durable);
+            return Ok(Next::WaitPast(durable));
         }
-    }
-
-    /// The journal's cursor may be ahead of the outbox, over records that dispatched nothing, and
-    /// behind it after a crash between the two.
-    fn follow(&mut self) -> Result<(), Failed> {
-        let from = self.activation.cursor().max(self.cursor.position());
-        let mut reader = self.journal.reader(from).map_err(|error| {
-            tracing::error!(%error, "activation cannot read the journal");
-            Failed
-        })?;
-        let mut batch = Vec::new();
-        while !self.pace.stopped() {
-            let durable = self.journal.durable();
-            if self.activation.wants_nothing() {
-                return Ok(());
-            }
-            collect(&mut reader, durable, &mut batch)?;
-            let next = reader.position();
-            self.hand_in(&mut batch, next)?;
-            if next >= durable {
-                self.wait_past(durable);
-            }
-        }
-        Ok(())
-    }
-
-    fn wait_past(&mut self, durable: u64) {
-        let past = self.journal.wait_past(durable);
-        self.pace.until(past, IDLE_MS);
-        std::thread::sleep(GATHER);
-        // A journal that has ended answers at once, for ever.
-        if self.journal.durable() == durable {
-            self.pace.pause(ENDED_MS);
-        }
-    }
-
-    fn hand_in(&mut self, batch: &mut Vec<Intent>, next: u64) -> Result<(), Failed> {
-        while !batch.is_empty() {
-            self.pace.until(self.activation.wait_for_room(), u64::MAX);
-            if self.pace.stopped() {
-                return Ok(());
-            }
-            let taken = self.activation.hand_in(batch, next).map_err(|error| {
-                tracing::error!(%error, "the outbox takes no changes; trying again");
+        if !self.source.is_open() {
+            // The journal's cursor may be ahead of the outbox, over records that dispatched
+            // nothing, and behind it after a crash between the two.
+            let from = self.outbox.cursor().max(self.cursor.position());
+            self.source.open(from).map_err(|error| {
+                tracing::error!(%error, "activation cannot read the journal");
                 Failed
             })?;
-            batch.retain(|intent| intent.offset >= taken);
-            self.advance(taken);
         }
-        self.advance(next);
-        Ok(())
+        collect(&mut self.source, &mut self.batch)?;
+        if self.batch.is_empty() {
+            return Ok(self.go_on(durable));
+        }
+        Ok(Next::WaitRoom)
+    }
+
+    fn hand_in(&mut self) -> Result<Next, Failed> {
+        let next = self.source.position();
+        let taken = self.outbox.hand_in(&self.batch, next).map_err(|error| {
+            tracing::error!(%error, "the outbox takes no changes; trying again");
+            Failed
+        })?;
+        self.batch.retain(|intent| intent.offset >= taken);
+        self.advance(taken);
+        Ok(if self.batch.is_empty() {
+            Next::Again
+        } else {
+            Next::WaitRoom
+        })
+    }
+
+    fn go_on(&mut self, durable: u64) -> Next {
+        let position = self.source.position();
+        self.advance(position);
+        if position >= durable {
+            Next::WaitPast(durable)
+        } else {
+            Next::Again
+        }
     }
 
     fn advance(&mut self, to: u64) {
@@ -180,11 +228,10 @@ impl Follower {
     }
 }
 
-/// Reads the records below `durable` until the batch is full. Every intent of the batch is then
-/// below the reader's position, which is what is handed in with it.
-fn collect(reader: &mut Reader, durable: u64, batch: &mut Vec<Intent>) -> Result<(), Failed> {
+/// Reads on until the batch is full or the round ends.
+fn collect(source: &mut Source, batch: &mut Vec<Intent>) -> Result<(), Failed> {
     for _ in 0..BATCH_RECORDS {
-        let frame = reader.next_below(durable).map_err(|error| {
+        let frame = source.next().map_err(|error| {
             tracing::error!(%error, "activation cannot read the journal");
             Failed
         })?;
@@ -206,3 +253,6 @@ fn collect(reader: &mut Reader, durable: u64, batch: &mut Vec<Intent>) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
