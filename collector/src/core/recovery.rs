@@ -101,7 +101,12 @@ impl Compiled {
     pub fn new(catalog: &Catalog, generation: u32, evaluators: usize) -> Result<Self, OpenError> {
         let engine = Engine::new(Limits::default())?;
         let rules = Rules::load(&engine, catalog, generation, evaluators)?;
-        Ok(Self { engine, rules })
+        Ok(Self::of(engine, rules))
+    }
+
+    /// Of rules that were loaded with this engine.
+    pub(crate) const fn of(engine: Engine, rules: Rules) -> Self {
+        Self { engine, rules }
     }
 }
 
