@@ -38,6 +38,8 @@ pub(crate) struct Broker(Arc<Mutex<State>>);
 struct State {
     /// Messages taken, by what they are.
     taken: BTreeSet<u64>,
+    /// Messages that it will never take.
+    refused: BTreeSet<u64>,
     /// The newest offset of each topic and key, and how often an older one came behind it.
     newest: BTreeMap<(usize, Vec<u8>), u64>,
     disordered: u64,
@@ -167,6 +169,10 @@ impl State {
             self.answers.extend(answers);
         }
         let at = if self.skips { 0 } else { at };
+        if self.refused.contains(&self.queue[at].digest()) {
+            self.give_back(at, RDKafkaErrorCode::InvalidRecord);
+            return true;
+        }
         let queued = self.queue.remove(at).expect("it was just found");
         self.answers.push(Answer::Taken(queued.offset));
         self.store(&queued);
@@ -183,7 +189,7 @@ impl State {
         *newest = queued.offset.max(*newest);
     }
 
-    /// Returns the first message of some partition. In a batch its neighbours are not taken either.
+    /// Returns the first message of some partition; an invalid record stays one.
     fn refuse(&mut self, code: RDKafkaErrorCode, random: &mut SmallRng) {
         let Some(first) = pick(random, (0..self.queue.len()).collect()) else {
             return;
@@ -194,7 +200,16 @@ impl State {
             .iter()
             .position(|queued| queued.partition() == partition)
             .expect("one is there");
-        let queued = self.queue.remove(at).expect("it was just found");
+        if code == RDKafkaErrorCode::InvalidRecord {
+            self.refused.insert(self.queue[at].digest());
+        }
+        self.give_back(at, code);
+    }
+
+    /// Returns a message. In a batch its neighbours are not taken either.
+    fn give_back(&mut self, at: usize, code: RDKafkaErrorCode) {
+        let queued = self.queue.remove(at).expect("the caller found it");
+        let partition = queued.partition();
         if !self.singles || code != RDKafkaErrorCode::InvalidRecord {
             self.broken.insert(partition);
         }
