@@ -160,7 +160,7 @@ impl State {
             firsts.entry(queued.partition()).or_insert(at);
         }
         firsts.retain(|partition, _| !self.broken.contains(partition));
-        let Some(at) = pick(random, firsts.into_values().collect()) else {
+        let Some(at) = pick(random, &firsts.into_values().collect::<Vec<_>>()) else {
             return false;
         };
         if self.skips {
@@ -191,7 +191,7 @@ impl State {
 
     /// Returns the first message of some partition; an invalid record stays one.
     fn refuse(&mut self, code: RDKafkaErrorCode, random: &mut SmallRng) {
-        let Some(first) = pick(random, (0..self.queue.len()).collect()) else {
+        let Some(first) = pick(random, &(0..self.queue.len()).collect::<Vec<_>>()) else {
             return;
         };
         let partition = self.queue[first].partition();
@@ -217,7 +217,7 @@ impl State {
     }
 }
 
-fn pick(random: &mut SmallRng, from: Vec<usize>) -> Option<usize> {
+fn pick(random: &mut SmallRng, from: &[usize]) -> Option<usize> {
     (!from.is_empty()).then(|| from[random.random_range(0..from.len())])
 }
 
