@@ -25,3 +25,5 @@ pub mod admin;
 pub mod demo;
 pub mod app;
 pub mod cli;
+#[cfg(test)]
+mod simulation;

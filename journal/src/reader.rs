@@ -1,4 +1,7 @@
 //! Reads records in order, never past the durable watermark, in large chunks.
+//!
+//! Each read names the offset at which it ends. A caller that takes the watermark once for a round
+//! then sees the same journal in all reads of that round, whatever is committed meanwhile.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -61,26 +64,22 @@ impl Reader {
         })
     }
 
-    /// The offset after the last one returned or skipped.
+    /// The offset after the last one returned or skipped: where the next read begins.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next record; `None` at the durable watermark (call again later). Void and erased
-    /// frames are skipped.
+    /// The next record below `bound`; `None` where there is none that is durable (call again
+    /// later). Void and erased frames are skipped.
     ///
     /// # Errors
     /// [`ReadError::Retired`] when retention overtook the reader, [`ReadError::Corrupt`] for
     /// damage, or those of the storage.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a frame borrows from the reader"
-    )]
-    pub fn next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+    pub fn next_below(&mut self, bound: u64) -> Result<Option<Frame<'_>>, ReadError> {
         let mut looked = false;
         let (offset, decided_at, payload) = loop {
-            if self.position >= self.source.durable(self.position)? {
+            if self.position >= bound || self.position >= self.source.durable(self.position)? {
                 return Ok(None);
             }
             let Some((walker, located)) = &mut self.open else {

@@ -280,8 +280,14 @@ mod tests {
         let snapshot = Snapshot::open(killed.path(), Arc::new(RealStorage)).unwrap();
         assert_eq!(snapshot.durable(), 2);
         let mut reader = snapshot.reader(0).unwrap();
-        assert_eq!(reader.next().unwrap().unwrap().payload, b"one");
-        assert_eq!(reader.next().unwrap().unwrap().payload, b"two");
-        assert!(reader.next().unwrap().is_none());
+        assert_eq!(
+            reader.next_below(u64::MAX).unwrap().unwrap().payload,
+            b"one"
+        );
+        assert_eq!(
+            reader.next_below(u64::MAX).unwrap().unwrap().payload,
+            b"two"
+        );
+        assert!(reader.next_below(u64::MAX).unwrap().is_none());
     }
 }

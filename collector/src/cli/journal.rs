@@ -152,7 +152,7 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
 
 /// Appends the next record to `line`; false where there is none yet.
 fn next_line(reader: &mut Reader, journal: &str, line: &mut Vec<u8>) -> Result<bool, CliError> {
-    let Some(frame) = reader.next().map_err(CliError::Read)? else {
+    let Some(frame) = reader.next_below(u64::MAX).map_err(CliError::Read)? else {
         return Ok(false);
     };
     let offset = frame.offset;

@@ -178,6 +178,12 @@ impl Core {
         self.0.cursor.lock().advance(position);
     }
 
+    /// A mutant for the simulation: the cursor passes profiles that are not written.
+    #[cfg(test)]
+    pub(crate) fn run_the_checkpoint_ahead(&self) {
+        self.0.cursor.lock().advance(self.0.journal.durable());
+    }
+
     /// Lets keys go that are older than the window, and from the store those that memory, which is
     /// bounded, let go.
     fn forget_old_keys(&self) -> Result<(), StoreError> {

@@ -101,7 +101,12 @@ impl Compiled {
     pub fn new(catalog: &Catalog, generation: u32, evaluators: usize) -> Result<Self, OpenError> {
         let engine = Engine::new(Limits::default())?;
         let rules = Rules::load(&engine, catalog, generation, evaluators)?;
-        Ok(Self { engine, rules })
+        Ok(Self::of(engine, rules))
+    }
+
+    /// Of rules that were loaded with this engine.
+    pub(crate) const fn of(engine: Engine, rules: Rules) -> Self {
+        Self { engine, rules }
     }
 }
 
@@ -168,9 +173,10 @@ impl Core {
             .profiles
             .store()?
             .dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
-        let total = self.0.journal.durable().saturating_sub(from);
+        let durable = self.0.journal.durable();
+        let total = durable.saturating_sub(from);
         let mut reader = self.0.journal.reader(from)?;
-        while let Some(frame) = reader.next()? {
+        while let Some(frame) = reader.next_below(durable)? {
             let view = RecordView::read(frame.payload).map_err(|error| OpenError::Record {
                 offset: frame.offset,
                 error,

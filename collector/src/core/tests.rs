@@ -192,7 +192,7 @@ impl World {
 fn reference_fold(journal: &Journal) -> BTreeMap<ProfileId, Profile> {
     let mut profiles: BTreeMap<ProfileId, Profile> = BTreeMap::new();
     let mut reader = journal.reader(0).unwrap();
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         let head = RecordView::read(frame.payload).unwrap().head;
         let Some(id) = head.profile else { continue };
         let loser = match &head.fold {
@@ -543,7 +543,7 @@ async fn what_is_told_of_a_session_names_its_own_device() {
     world.core().durable(end - 1).await.unwrap();
     let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut reader = world.core().journal().reader(0).unwrap();
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         let head = RecordView::read(frame.payload).unwrap().head;
         if let Fold::SessionStart(_) | Fold::SessionEnd(_) = head.fold {
             assert_eq!(head.user_id, Some("ada"), "{}", head.event);
@@ -673,7 +673,7 @@ async fn decided_at_never_decreases_even_when_the_wall_clock_steps_back() {
     world.core().durable(end - 1).await.unwrap();
     let mut reader = world.core().journal().reader(0).unwrap();
     let mut last = Timestamp(i64::MIN);
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         assert!(frame.decided_at >= last);
         last = frame.decided_at;
     }

@@ -215,13 +215,24 @@ pub struct Profiles {
     hash_key: [u8; 16],
 }
 
+/// Hashes by the store's secret key: senders cannot foresee it, and a simulation gets the same order
+/// of profiles in each run.
+fn hasher(hash_key: [u8; 16]) -> ahash::RandomState {
+    let half = |at: usize| {
+        let bytes = hash_key[at..].iter().take(8);
+        bytes.fold(0, |word: u64, byte| word << 8 | u64::from(*byte))
+    };
+    let (low, high) = (half(0), half(8));
+    ahash::RandomState::with_seeds(low, high, !low, !high)
+}
+
 impl Profiles {
     /// No profile in memory yet.
     #[must_use]
     pub fn new(store: Store, hash_key: [u8; 16]) -> Self {
         Self {
-            live: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
-            index: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
+            live: DashMap::with_hasher_and_shard_amount(hasher(hash_key), SHARDS),
+            index: DashMap::with_hasher_and_shard_amount(hasher(hash_key), SHARDS),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             hand: AtomicUsize::new(0),
             store: RwLock::new(Some(Arc::new(store))),

@@ -242,7 +242,7 @@ fn an_old_segment_stays_open_where_the_budget_is_short() {
 /// Reads to the error.
 fn overtaken(reader: &mut crate::Reader) -> ReadError {
     loop {
-        match reader.next() {
+        match reader.next_below(u64::MAX) {
             Ok(Some(frame)) => assert_eq!(frame.payload, record(frame.offset)),
             Ok(None) => panic!("it cannot have caught up"),
             Err(error) => return error,
@@ -265,7 +265,7 @@ fn a_snapshot_reader_that_retention_overtook_says_so() {
         commit_many(&journal, per_segment * 2);
         let snapshot = Snapshot::open(&data_dir(), Arc::new(storage.clone())).unwrap();
         let mut reader = snapshot.reader(0).unwrap();
-        assert!(reader.next().unwrap().is_some());
+        assert!(reader.next_below(u64::MAX).unwrap().is_some());
         later(&journal);
         commit_many(&journal, per_segment * 3);
         let error = overtaken(&mut reader);

@@ -24,7 +24,9 @@ use tokio::sync::watch;
 
 use self::dead_letters::DeadLetters;
 use self::forward::Forwarder;
-use super::follow::{Pace, StopSender};
+use self::producer::Librdkafka;
+use super::follow::{Pace, StopSender, drive};
+use super::source::Source;
 use crate::clock::Clock;
 use crate::settings::Kafka;
 
@@ -83,19 +85,24 @@ impl KafkaSink {
             DeadLetters::open(&dead_letters_dir(data_dir), settings.dead_letters_max)?;
         let (acked, receiver) = watch::channel(cursor.position());
         let (stop, pace) = Pace::new(runtime);
-        let forwarder = Forwarder::new(forward::Parts {
+        let connect = Librdkafka {
             settings,
-            journal: journal.clone(),
+            metrics: metrics.clone(),
+        };
+        let parts = forward::Parts {
+            source: Source::new(journal.clone()),
             cursor,
             dead_letters,
             clock,
             metrics: metrics.clone(),
             acked,
-            pace,
-        });
+        };
+        let forwarder = Forwarder::new(parts, connect);
+        let journal = journal.clone();
+        let body = move || drive(forwarder, pace, &journal, || async {}, |_doing| ());
         let thread = std::thread::Builder::new()
             .name("kafka".to_owned())
-            .spawn(move || forwarder.run())?;
+            .spawn(body)?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -129,5 +136,7 @@ impl KafkaSink {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod scripted;
 #[cfg(test)]
 mod tests;
