@@ -136,8 +136,10 @@ impl Catalogs {
         if ready.changes {
             // Before the rules: the first change that they decide finds its destination.
             let configs = check::configs(&prepared.catalog.destinations);
-            self.activation
-                .set_destinations(&configs)
+            let activation = self.activation.clone();
+            tokio::task::spawn_blocking(move || activation.set_destinations(&configs))
+                .await
+                .map_err(|error| failed(&error))?
                 .map_err(|error| failed(&error))?;
             let digest = &prepared.applied.digest;
             self.core

@@ -271,7 +271,7 @@ impl Figures {
             metrics.outbox_orphaned,
         )?;
         type Read = fn(&tidegate_activation::DestinationMetrics) -> u64;
-        let counters: [(&str, &str, Read); 6] = [
+        let counters: [(&str, &str, Read); 8] = [
             (
                 "tidegate_destination_delivered",
                 "Callbacks delivered",
@@ -289,6 +289,16 @@ impl Figures {
                 "tidegate_destination_dead_dropped",
                 "Dead letters dropped because activation.dead_letters_max was reached",
                 |d| d.dead_dropped,
+            ),
+            (
+                "tidegate_destination_dead_aged",
+                "Dead letters dropped because activation.dead_letters_max_age had passed",
+                |d| d.dead_aged,
+            ),
+            (
+                "tidegate_destination_unreadable",
+                "Reads of stored callbacks and dead letters that failed",
+                |d| d.unreadable,
             ),
             (
                 "tidegate_destination_superseded",

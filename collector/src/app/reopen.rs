@@ -3,17 +3,14 @@
 //! outbox begins from what is at rest, as after a restart.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::statvfs;
 use tidegate_activation::{Activation, ReopenError};
 use tokio::runtime::Handle;
 
-use super::catalogs::Catalogs;
 use super::open_files::OpenFiles;
 use super::start::{StartError, database, once_free};
-use crate::catalog::check;
 use crate::core::Core;
 use crate::profile::store::StoreError;
 
@@ -26,7 +23,6 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Reopening {
     pub(super) core: Core,
     pub(super) activation: Activation,
-    pub(super) catalogs: Arc<Catalogs>,
     pub(super) data_dir: PathBuf,
     pub(super) open_files: OpenFiles,
 }
@@ -37,8 +33,6 @@ enum ReopeningError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
-    Catalog(#[from] crate::catalog::store::StoreError),
-    #[error(transparent)]
     Outbox(#[from] ReopenError),
     #[error(transparent)]
     Profiles(#[from] StoreError),
@@ -47,9 +41,10 @@ enum ReopeningError {
 }
 
 impl Reopening {
-    /// Opens it again where it takes no writes and the disk has room.
+    /// Opens it again where profiles or outbox take no writes and the disk has room.
     pub(super) async fn look(&self) {
-        if self.core.store_takes_writes() || !self.has_room() {
+        let open = self.core.store_takes_writes() && !self.activation.has_failed();
+        if open || !self.has_room() {
             return;
         }
         match self.reopen().await {
@@ -73,9 +68,9 @@ impl Reopening {
         };
         let opened = tokio::task::spawn_blocking(open).await;
         let database = opened.map_err(|_| ReopeningError::Panicked)??;
-        let destinations = self.catalogs.current()?.catalog.destinations;
-        let configs = check::configs(&destinations);
-        self.activation.reopen(database.clone(), &configs)?;
+        let (activation, outbox) = (self.activation.clone(), database.clone());
+        let reopen = tokio::task::spawn_blocking(move || activation.reopen(outbox));
+        reopen.await.map_err(|_| ReopeningError::Panicked)??;
         // Last: once this one takes writes, nobody looks any more.
         self.core.exchange_store(Some(database))?;
         Ok(())

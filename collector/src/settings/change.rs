@@ -211,6 +211,7 @@ pub const CHANGES: &[Change] = &[
     key!(Restart "activation.outbox_rows_max" activation.outbox_rows_max),
     key!(Restart "activation.destination_rows_max" activation.destination_rows_max),
     key!(Restart "activation.dead_letters_max" activation.dead_letters_max),
+    key!(Restart "activation.dead_letters_max_age" activation.dead_letters_max_age_ms),
     key!(Restart "dedup.window" dedup.window_ms),
     key!(Restart "dedup.entries_max" dedup.entries_max),
     key!(Restart "profiles.live_max" profiles.live_max),

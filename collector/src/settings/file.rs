@@ -313,6 +313,11 @@ fn activation(section: Section<'_>, activation: &mut super::Activation) {
         &mut activation.dead_letters_max,
         1..=COUNT_MAX,
     );
+    section.duration(
+        "dead_letters_max_age",
+        &mut activation.dead_letters_max_age_ms,
+        60 * MINUTE..=3_650 * 24 * 60 * MINUTE,
+    );
     section.finish();
 }
 

@@ -417,6 +417,11 @@ pub const KEYS: &[Key] = &[
         "Dead letters kept for each destination; oldest out.",
     ),
     set(
+        "activation.dead_letters_max_age",
+        "\"30d\"",
+        "How long a dead letter is kept.",
+    ),
+    set(
         "dedup.window",
         "\"1d\"",
         "How long a message id is remembered.",

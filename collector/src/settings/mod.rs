@@ -315,6 +315,8 @@ pub struct Activation {
     pub destination_rows_max: usize,
     /// Dead letters kept for each destination.
     pub dead_letters_max: usize,
+    /// How long a dead letter is kept.
+    pub dead_letters_max_age_ms: u64,
 }
 
 /// `[dedup]`
@@ -541,6 +543,7 @@ impl Default for Settings {
                 outbox_rows_max: 1_000_000,
                 destination_rows_max: 500_000,
                 dead_letters_max: 10_000,
+                dead_letters_max_age_ms: 30 * 24 * 3_600_000,
             },
             dedup: Dedup {
                 window_ms: 24 * 3_600_000,

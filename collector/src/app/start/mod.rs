@@ -181,7 +181,6 @@ impl Gateway {
         let reopening = Reopening {
             core: core.clone(),
             activation: activation.clone(),
-            catalogs: Arc::clone(&catalogs),
             data_dir: settings.data_dir.clone(),
             open_files,
         };

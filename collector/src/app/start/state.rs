@@ -184,6 +184,7 @@ impl AtRest<'_> {
             outbox_rows_max: u64::try_from(settings.outbox_rows_max).unwrap_or(u64::MAX),
             destination_rows_max: u64::try_from(settings.destination_rows_max).unwrap_or(u64::MAX),
             dead_letters_max: u64::try_from(settings.dead_letters_max).unwrap_or(u64::MAX),
+            dead_letters_max_age_ms: settings.dead_letters_max_age_ms,
             ..tidegate_activation::Settings::default()
         };
         let clock = Arc::clone(self.clock) as Arc<dyn tidegate_activation::Clock>;
