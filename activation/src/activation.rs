@@ -322,7 +322,7 @@ impl Activation {
         let shared = &self.inner().shared;
         let plan = destination.plan();
         let sent_at = shared.clock.now();
-        let request = plan.test_request(sent_at);
+        let request = plan.test_request(shared.clock.wall());
         let answer = shared
             .transport
             .send(request, plan.limits.timeout_ms, sent_at)

@@ -169,7 +169,9 @@ impl Worker {
         if is_expired(plan, row, now) {
             return Err(DeadReason::Expired);
         }
-        plan.request(row, now).map_err(|_| DeadReason::TooLarge)
+        let signed_at = self.shared.clock.wall();
+        plan.request(row, signed_at)
+            .map_err(|_| DeadReason::TooLarge)
     }
 
     fn start(
