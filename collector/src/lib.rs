@@ -3,6 +3,7 @@
 //! The modules stand in the order of the flow: what is configured, then one hit from the edge
 //! through the pure pipeline into the live state and the journal, then the cursors that follow it.
 
+pub mod steady;
 pub mod clock;
 pub mod document;
 pub mod fingerprint;

@@ -103,6 +103,8 @@ pub enum Fold<'a> {
     Catalog(CatalogFold<'a>),
     /// The profile was erased.
     Erased,
+    /// An event of another person on the same device belongs to a session of this profile.
+    SessionContinued(SessionContinued),
 }
 
 /// State changes of a received event.
@@ -166,6 +168,22 @@ pub struct SessionMerged {
     pub from_id: u128,
     /// Grows with each merge into and each end of `into`.
     pub revision: u16,
+}
+
+/// What an event that another profile's record holds brings to a session: a session is the device's,
+/// whoever is signed in on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionContinued {
+    /// Which one.
+    pub session: SessionRef,
+    /// When the gateway received the event.
+    pub received_at: Timestamp,
+    /// A page or screen view.
+    pub page_view: bool,
+    /// Counts as a conversion.
+    pub conversion: bool,
+    /// Milliseconds the page was visible.
+    pub visible_ms: u32,
 }
 
 /// A profile merge.

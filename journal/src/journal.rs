@@ -12,7 +12,7 @@ use tidegate_event::Timestamp;
 use crate::committer::{Step, Writer};
 use crate::core::{Chores, Core};
 use crate::cursor::{Cursor, CursorClass, CursorInfo};
-use crate::error::{At, CursorError, Fatal, Full, OpenError, ReadError};
+use crate::error::{At, CursorError, Fatal, FileError, Full, OpenError, ReadError};
 use crate::log::Log;
 use crate::queue::Queue;
 use crate::reader::Reader;
@@ -208,6 +208,14 @@ impl Journal {
         self.core().save_cursors()?;
         self.core().ring_preparer();
         Ok(())
+    }
+
+    /// Saves the positions of all cursors now, if any has changed; they are saved each second anyway.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn save_cursors(&self) -> Result<(), FileError> {
+        self.core().save_cursors()
     }
 
     /// The oldest offset kept.

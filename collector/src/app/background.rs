@@ -20,8 +20,6 @@ use crate::settings::Settings;
 
 /// Timers are looked at this often.
 const TIMER_TICK: Duration = Duration::from_millis(50);
-/// The store's due index is read this often; it reaches two minutes ahead.
-const LOOK_AHEAD_TICK: Duration = Duration::from_secs(30);
 /// The checkpoint looks for work this often.
 const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 
@@ -41,7 +39,6 @@ pub(super) fn spawn(
     let core = &reopening.core.clone();
     let mut tasks = vec![
         tokio::spawn(timers(core.clone(), rate, stopping.clone())),
-        tokio::spawn(look_ahead(core.clone(), stopping.clone())),
         tokio::spawn(checkpoint(reopening, bad_rows.clone(), stopping.clone())),
     ];
     if let Some(certificates) = certificates {
@@ -74,6 +71,7 @@ async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
         }
+        look_ahead(&core).await;
         // Twenty ticks a second share the rate.
         let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let per_tick = per_second.div_ceil(20).max(1);
@@ -88,30 +86,29 @@ async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<
     }
 }
 
-async fn look_ahead(core: Core, mut stopping: watch::Receiver<bool>) {
-    let mut ticks = interval(LOOK_AHEAD_TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-        }
-        let core = core.clone();
-        match tokio::task::spawn_blocking(move || core.look_ahead()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "due timers at rest were not read"),
-            Err(error) => tracing::error!(%error, "reading due timers panicked"),
-        }
+/// Reads what is stored and due next, where the timers in memory run short of it.
+async fn look_ahead(core: &Core) {
+    if !core.wants_look_ahead() {
+        return;
+    }
+    let core = core.clone();
+    match tokio::task::spawn_blocking(move || core.look_ahead()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "due timers at rest were not read"),
+        Err(error) => tracing::error!(%error, "reading due timers panicked"),
     }
 }
 
 async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(CHECKPOINT_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failed = false;
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
+            // New profiles come faster than a look a second lets old ones go.
+            () = reopening.core.memory_pressed(), if !failed => {}
         }
         reopening.look().await;
         let core = reopening.core.clone();
@@ -119,11 +116,18 @@ async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch
         core.journal().charge("bad rows", bad_rows.bytes());
         let state = reopening.data_dir.join("state");
         let checkpoint = move || {
-            let bytes = occupied(&state).unwrap_or(0);
-            core.journal().charge("profiles and outbox", bytes);
+            match occupied(&state) {
+                Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
+                // What was charged last stays.
+                Err(error) => {
+                    tracing::warn!(%error, "the size of profiles and outbox is not known")
+                }
+            }
             core.checkpoint(Extent::Due)
         };
-        match tokio::task::spawn_blocking(checkpoint).await {
+        let written = tokio::task::spawn_blocking(checkpoint).await;
+        failed = !matches!(written, Ok(Ok(_)));
+        match written {
             Ok(Ok(0)) => {}
             Ok(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
             Ok(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),

@@ -132,7 +132,9 @@ impl Gateway {
             stop_admin.send_replace(true);
             let _ = admin_task.await;
             for task in background {
-                let _ = task.await;
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a background task panicked");
+                }
             }
             rest.end(&state).await;
         };
@@ -174,13 +176,17 @@ impl Rest {
                 cursor.stop();
             }
         });
-        let _ = sinks.await;
+        if let Err(error) = sinks.await {
+            tracing::error!(%error, "stopping the cursors panicked");
+        }
         left.lock().kafka_records = kafka_lag(&core);
         left.lock().callbacks = activation.shutdown(callbacks).await.queued;
         let state = tokio::task::spawn_blocking(move || {
             let written = core.checkpoint(Extent::All);
             core.journal().shutdown();
-            written.is_ok()
+            written
+                .inspect_err(|error| tracing::error!(%error, "the last checkpoint was not written"))
+                .is_ok()
         });
         left.lock().unwritten_state = !state.await.unwrap_or(false);
     }

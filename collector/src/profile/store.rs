@@ -40,11 +40,39 @@ pub enum StoreError {
         "a row of the profile store does not parse; the data directory was written by another version or is damaged"
     )]
     Row,
+    /// No place in memory for another profile.
+    #[error(
+        "{live} profiles are in memory, above profiles.live_max and its slack; the event can be \
+         sent again when some of them are written"
+    )]
+    MemoryFull {
+        /// Profiles in memory.
+        live: usize,
+    },
+    /// Other hits changed the same profiles each time.
+    #[error(
+        "other events changed the same profiles between look-up and lock, {tries} times in turn"
+    )]
+    Contended {
+        /// Tries.
+        tries: usize,
+    },
+    /// Aliases that do not come to an end.
+    #[error("the merges of profile {0} do not lead to a profile; its rows are damaged")]
+    Aliases(ProfileId),
     /// A write failed, and the database is not open again yet.
     #[error(
         "the profile store is closed after a failed write; it is opened again when the disk has room"
     )]
     Closed,
+}
+
+impl StoreError {
+    /// True where the rows of one profile are the cause, and those of others can be read.
+    #[must_use]
+    pub const fn is_of_one_row(&self) -> bool {
+        matches!(self, Self::Row | Self::Aliases(_))
+    }
 }
 
 fn named(found: Option<u32>) -> String {
@@ -84,6 +112,74 @@ pub struct ProfileWrite {
     pub due_before: Option<Timestamp>,
     /// The due time that it shall hold.
     pub due: Option<Timestamp>,
+}
+
+/// What a sweep needs to know of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredRow {
+    /// Whose.
+    pub id: ProfileId,
+    /// Time of the last event; None where the row does not parse.
+    pub last_seen: Option<Timestamp>,
+    /// See [`stored_bytes`].
+    pub bytes: u64,
+}
+
+/// Bytes of a profile's row, identifiers and due time, before compression.
+#[must_use]
+pub fn stored_bytes(row: &[u8], profile: &Profile) -> u64 {
+    let ids = profile.identifiers.iter();
+    let ids: usize = ids.map(|id| 1 + id.value.len() + PROFILE_KEY_BYTES).sum();
+    let bytes = PROFILE_KEY_BYTES + row.len() + ids + DUE_KEY_BYTES;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+const PROFILE_KEY_BYTES: usize = 16;
+
+/// Where to go on reading the due index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueFrom([u8; DUE_KEY_BYTES]);
+
+impl Default for DueFrom {
+    fn default() -> Self {
+        Self([0; DUE_KEY_BYTES])
+    }
+}
+
+impl DueFrom {
+    /// The first place behind `key`, which may be of any length.
+    fn behind(key: &[u8]) -> Self {
+        let mut next = [0; DUE_KEY_BYTES];
+        let bytes = key.len().min(DUE_KEY_BYTES);
+        next[..bytes].copy_from_slice(&key[..bytes]);
+        // A shorter key stands before itself with zeros added.
+        if key.len() >= DUE_KEY_BYTES {
+            for byte in next.iter_mut().rev() {
+                *byte = byte.wrapping_add(1);
+                if *byte != 0 {
+                    break;
+                }
+            }
+        }
+        Self(next)
+    }
+
+    /// Rows of before this time are read.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        due_entry(&self.0).map_or(Timestamp(0), |(at, _)| at)
+    }
+}
+
+/// A stretch of the due index.
+#[derive(Debug)]
+pub struct DuePage {
+    /// Due time and profile.
+    pub rows: Vec<(Timestamp, ProfileId)>,
+    /// Keys that are none.
+    pub unreadable: Vec<Box<[u8]>>,
+    /// Where to go on.
+    pub next: DueFrom,
 }
 
 /// Deduplication keys of one stretch of the journal: key and offset.
@@ -170,34 +266,86 @@ impl Store {
         Ok(Some(ProfileId(u128::from_be_bytes(id))))
     }
 
-    /// Up to `max` of the `wanted` profiles whose due time in the index is at or before `until`,
-    /// earliest first. It is never later than when something is due, and often earlier.
+    /// Up to `max` rows of the due index after `from` whose time is at or before `until`, earliest
+    /// first. A time is never later than when something is due, and often earlier.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub fn due_until(
+    /// [`StoreError::Database`]
+    pub fn due_page(
         &self,
+        from: DueFrom,
         until: Timestamp,
         max: usize,
-        wanted: impl Fn(ProfileId) -> bool,
-    ) -> Result<Vec<(Timestamp, ProfileId)>, StoreError> {
-        let end = due_key(Timestamp(until.0.saturating_add(1)), ProfileId(0));
-        let mut found = Vec::new();
-        for row in self.due.range(..end) {
+    ) -> Result<DuePage, StoreError> {
+        let end = due_key(until.plus_ms(1), ProfileId(0));
+        let mut page = DuePage {
+            rows: Vec::new(),
+            unreadable: Vec::new(),
+            next: DueFrom(end),
+        };
+        if from.0 >= end {
+            page.next = from;
+            return Ok(page);
+        }
+        for row in self.due.range(from.0..end).take(max) {
             let key = row.key()?;
-            let (at, id) = key.split_first_chunk::<8>().ok_or(StoreError::Row)?;
-            let id = id.try_into().map_err(|_| StoreError::Row)?;
-            let id = ProfileId(u128::from_be_bytes(id));
-            if !wanted(id) {
-                continue;
+            match due_entry(&key) {
+                Some(entry) => page.rows.push(entry),
+                None => page.unreadable.push(key.to_vec().into()),
             }
-            let at = i64::try_from(u64::from_be_bytes(*at)).unwrap_or(i64::MAX);
-            found.push((Timestamp(at), id));
-            if found.len() >= max {
-                break;
+            if page.rows.len() + page.unreadable.len() == max {
+                page.next = DueFrom::behind(&key);
             }
         }
-        Ok(found)
+        Ok(page)
+    }
+
+    /// Up to `max` rows from `from` on, by profile id.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn rows(&self, from: Option<ProfileId>, max: usize) -> Result<Vec<StoredRow>, StoreError> {
+        let from = from.unwrap_or(ProfileId(0)).0.to_be_bytes();
+        let mut rows = Vec::new();
+        for row in self.profiles.range(from..).take(max) {
+            let (key, value) = row.into_inner()?;
+            let id = key.as_ref().try_into().map_err(|_| StoreError::Row)?;
+            let profile = row::read(&value).ok().map(|stored| stored.profile);
+            rows.push(StoredRow {
+                id: ProfileId(u128::from_be_bytes(id)),
+                last_seen: profile.as_ref().map(|profile| profile.last_seen),
+                bytes: profile.map_or(0, |profile| stored_bytes(&value, &profile)),
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Removes a profile with all that leads to it, in one batch that the next synced one makes
+    /// durable. Identifiers that another profile has taken over stay its.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn remove(&self, stored: &Stored) -> Result<(), StoreError> {
+        let id = stored.profile.id.0.to_be_bytes();
+        let mut batch = self.database.batch();
+        for identifier in stored.profile.identifiers.iter() {
+            let key = identity_key(identifier.namespace, &identifier.value);
+            let tied = self.identity.get(&key)?;
+            if tied.is_some_and(|tied| *tied == id) {
+                batch.remove(&self.identity, key);
+            }
+        }
+        if let Some(at) = stored.due_indexed {
+            batch.remove(&self.due, due_key(at, stored.profile.id));
+        }
+        batch.remove(&self.profiles, id);
+        Ok(batch.commit()?)
+    }
+
+    /// Rows, identifiers and due times: what all profiles take.
+    #[cfg(test)]
+    pub fn lengths(&self) -> [usize; 3] {
+        [&self.profiles, &self.identity, &self.due].map(|keyspace| keyspace.iter().count())
     }
 
     /// Writes one atomic batch and syncs it.
@@ -322,6 +470,13 @@ impl Store {
         self.database.persist(PersistMode::Buffer).is_ok()
     }
 
+    /// Makes a profile's row unreadable, and puts a key that is none before all in the due index.
+    #[cfg(test)]
+    pub fn damage(&self, id: ProfileId) {
+        self.profiles.insert(id.0.to_be_bytes(), [0xff; 3]).unwrap();
+        self.due.insert([0, 0, 0, 1, 0], []).unwrap();
+    }
+
     /// Every profile row, for comparing states in tests and in `doctor`.
     ///
     /// # Errors
@@ -374,8 +529,17 @@ fn reached_key(at: Timestamp) -> Vec<u8> {
     [REACHED, &at].concat()
 }
 
-fn due_key(at: Timestamp, id: ProfileId) -> [u8; 24] {
-    let mut key = [0; 24];
+const DUE_KEY_BYTES: usize = 24;
+
+fn due_entry(key: &[u8]) -> Option<(Timestamp, ProfileId)> {
+    let (at, id) = key.split_first_chunk::<8>()?;
+    let at = i64::try_from(u64::from_be_bytes(*at)).unwrap_or(i64::MAX);
+    let id = u128::from_be_bytes(id.try_into().ok()?);
+    Some((Timestamp(at), ProfileId(id)))
+}
+
+fn due_key(at: Timestamp, id: ProfileId) -> [u8; DUE_KEY_BYTES] {
+    let mut key = [0; DUE_KEY_BYTES];
     key[..8].copy_from_slice(&at.0.max(0).unsigned_abs().to_be_bytes());
     key[8..].copy_from_slice(&id.0.to_be_bytes());
     key

@@ -389,6 +389,13 @@ fn state(root: &Section<'_>, settings: &mut Settings) {
         &mut kept.merges_per_hour_max,
         0..=10_000,
     );
+    profiles.number(
+        "new_per_address_rate",
+        &mut kept.new_per_address_rate,
+        0..=1_000_000,
+    );
+    profiles.duration("retention", &mut kept.retention_ms, DAY..=3_650 * DAY);
+    profiles.size("disk_max", &mut kept.disk_max, 16 * MIB..=1 << 50);
     profiles.finish();
     let checkpoint = root.section("checkpoint");
     checkpoint.number(

@@ -331,7 +331,7 @@ pub struct Dedup {
 /// `[profiles]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profiles {
-    /// Profiles kept in memory; clean ones beyond it are evicted.
+    /// Profiles kept in memory; those beyond it are evicted, and above a slack new ones refused.
     pub live_max: usize,
     /// Bytes of accumulated traits of one profile.
     pub traits_bytes_max: usize,
@@ -339,6 +339,12 @@ pub struct Profiles {
     pub identifiers_max: usize,
     /// Merges into one profile within an hour.
     pub merges_per_hour_max: u32,
+    /// New profiles a second of one client address; 0 sets no bound.
+    pub new_per_address_rate: u32,
+    /// A stored profile is removed when its last event is this old.
+    pub retention_ms: u64,
+    /// Bytes that stored profiles may take; the oldest are removed.
+    pub disk_max: u64,
 }
 
 /// `[checkpoint]`
@@ -554,6 +560,9 @@ impl Default for Settings {
                 traits_bytes_max: 2_048,
                 identifiers_max: 50,
                 merges_per_hour_max: 20,
+                new_per_address_rate: 50,
+                retention_ms: 400 * 86_400_000,
+                disk_max: 8 << 30,
             },
             checkpoint: Checkpoint {
                 lag_records: 5_000_000,

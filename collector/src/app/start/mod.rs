@@ -32,7 +32,7 @@ use super::reopen::Reopening;
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, GatewayClock, SystemClock};
 use crate::edge::{Edge, EdgeMetrics, Listeners};
 use crate::formats;
 use crate::recent::RecentOutcomes;
@@ -89,6 +89,8 @@ impl Gateway {
             Doors::open(&settings, &mut inherited, &clock, &mut registry)
         })
         .await?;
+        let system = clock;
+        let clock = Arc::new(GatewayClock::new(*system));
         let rest = AtRest {
             settings: &settings,
             clock: &clock,
@@ -114,7 +116,7 @@ impl Gateway {
 
         let doors = match doors {
             Some(open) => open,
-            None => Doors::open(&settings, &mut inherited, &clock, &mut registry)?,
+            None => Doors::open(&settings, &mut inherited, &system, &mut registry)?,
         };
         let Doors {
             sockets,

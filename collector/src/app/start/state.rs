@@ -21,7 +21,7 @@ use crate::app::open_files::OpenFiles;
 use crate::bad_rows::BadRows;
 use crate::catalog::store::{Current, Store};
 use crate::catalog::{Catalog, check, write};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
@@ -57,7 +57,7 @@ pub(super) struct State {
 /// The data directory before it is opened.
 pub(super) struct AtRest<'s> {
     pub(super) settings: &'s Settings,
-    pub(super) clock: &'s Arc<SystemClock>,
+    pub(super) clock: &'s Arc<GatewayClock>,
     /// How long another process may still hold its locks.
     pub(super) lock_patience: Duration,
     pub(super) open_files: OpenFiles,
@@ -279,6 +279,8 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         identifiers_max: settings.profiles.identifiers_max,
         merges_per_hour_max: settings.profiles.merges_per_hour_max,
         live_max: settings.profiles.live_max,
+        retention_ms: settings.profiles.retention_ms,
+        disk_max: settings.profiles.disk_max,
         lag_records: settings.checkpoint.lag_records,
         disk_budget: settings.journal.disk_budget,
         dedup_window_ms: settings.dedup.window_ms,
