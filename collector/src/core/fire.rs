@@ -14,7 +14,8 @@ pub(super) const AHEAD_MS: i64 = 120_000;
 const AHEAD_ROWS_MAX: usize = 50_000;
 /// Things due for one profile that are fired before others get their turn.
 const PER_PROFILE_MAX: usize = 16;
-const RECORD_BASE_BYTES: usize = 4_096;
+/// Bytes of a timer's record beside its transitions.
+pub(super) const RECORD_BASE_BYTES: usize = 4_096;
 
 /// What is due.
 enum Due {

@@ -9,6 +9,7 @@ mod step;
 pub mod accept;
 pub mod timers;
 mod fire;
+mod catch_up;
 pub mod checkpoint;
 mod recovery;
 pub mod metrics;
@@ -29,6 +30,7 @@ use tidegate_rules_wasm::Engine;
 use tokio::sync::watch;
 
 pub use accept::{Accepted, Refused};
+pub use catch_up::CatchUpPage;
 pub use recovery::{Compiled, OpenError, Parts, Progress};
 
 use crate::catalog::Catalog;
@@ -37,6 +39,7 @@ use crate::pipeline::record_json;
 use crate::profile::Profile;
 use crate::profile::live::{Live, Profiles};
 use crate::profile::store::{Store, StoreError};
+use catch_up::CatchUp;
 use dedup::Dedup;
 use metrics::CoreMetrics;
 use reached::Reached;
@@ -82,6 +85,7 @@ struct Inner {
     profiles: Profiles,
     dedup: Dedup,
     timers: Timers,
+    catch_up: Mutex<CatchUp>,
     rules: ArcSwap<Rules>,
     engine: Engine,
     /// Profiles with changes that their rows lack, by the offset of the oldest one.

@@ -11,6 +11,7 @@ use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordVie
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
 use tidegate_rules_wasm::{Engine, Limits, RuleError};
 
+use super::catch_up::CatchUp;
 use super::checkpoint::CURSOR;
 use super::dedup::Dedup;
 use super::metrics::CoreMetrics;
@@ -144,6 +145,7 @@ impl Core {
             profiles: Profiles::new(store, hash_key),
             dedup: Dedup::new(settings.dedup_entries_max),
             timers: Timers::default(),
+            catch_up: Mutex::new(CatchUp::default()),
             rules: ArcSwap::from_pointee(rules),
             engine,
             dirty: Mutex::new(BTreeSet::new()),
