@@ -20,6 +20,9 @@ use crate::settings::Settings;
 
 /// Timers are looked at this often.
 const TIMER_TICK: Duration = Duration::from_millis(50);
+/// After a catalog change so many profiles are looked at, this often.
+const CATCH_UP_TICK: Duration = Duration::from_millis(100);
+const CATCH_UP_PAGE: usize = 1_000;
 /// The checkpoint looks for work this often.
 const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,11 @@ pub(super) fn spawn(
     let core = &reopening.core.clone();
     let mut tasks = vec![
         tokio::spawn(timers(core.clone(), rate, stopping.clone())),
+        tokio::spawn(catch_up(
+            core.clone(),
+            Arc::clone(timer_rate),
+            stopping.clone(),
+        )),
         tokio::spawn(checkpoint(reopening, bad_rows.clone(), stopping.clone())),
     ];
     if let Some(certificates) = certificates {
@@ -99,6 +107,39 @@ async fn look_ahead(core: &Core) {
     }
 }
 
+/// Evaluates the profiles that send nothing, after a catalog change; see [`Core::catch_up`].
+async fn catch_up(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(CATCH_UP_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut changed = Vec::new();
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+        if changed.is_empty() {
+            let core = core.clone();
+            let page = move || core.catch_up(CATCH_UP_PAGE);
+            match tokio::task::spawn_blocking(page).await {
+                Ok(Ok(page)) => changed = page.changed,
+                Ok(Err(error)) => tracing::warn!(%error, "profiles were not evaluated anew"),
+                Err(error) => tracing::error!(%error, "evaluating profiles anew panicked"),
+            }
+        }
+        // Half of the timers' rate, in ten ticks a second.
+        let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let count = changed.len().min(per_second.div_ceil(20).max(1));
+        for id in changed.drain(..count) {
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => return,
+                evaluated = core.evaluate_now(id) => if let Err(error) = evaluated {
+                    tracing::warn!(%error, profile = %id, "a profile was not evaluated anew");
+                },
+            }
+        }
+    }
+}
+
 async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(CHECKPOINT_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -120,7 +161,7 @@ async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch
                 Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
                 // What was charged last stays.
                 Err(error) => {
-                    tracing::warn!(%error, "the size of profiles and outbox is not known")
+                    tracing::warn!(%error, "the size of profiles and outbox is not known");
                 }
             }
             core.checkpoint(Extent::Due)
