@@ -72,7 +72,7 @@ impl StoreError {
     /// True where the rows of one profile are the cause, and those of others can be read.
     #[must_use]
     pub const fn is_of_one_row(&self) -> bool {
-        matches!(self, Self::Row | Self::Aliases(_))
+        matches!(self, Self::Row | Self::NewerRow { .. } | Self::Aliases(_))
     }
 }
 
