@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use super::request::{Channel, Scheme, text};
+use crate::pipeline::address::parse as parse_hop;
 use crate::settings::{self, Cidr};
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -179,21 +180,6 @@ fn by_x_headers<'a>(headers: &'a HeaderMap, direct: Client<'a>) -> Client<'a> {
         host: first(FORWARDED_HOST).map(Cow::Borrowed).or(direct.host),
         ip: direct.ip,
     }
-}
-
-/// `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`, quoted or not.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    let hop = unquoted(hop.trim());
-    let bare = match hop.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => match hop.split_once(':') {
-            Some((v4, port)) if !port.contains(':') => v4,
-            Some(_) | None => hop,
-        },
-    };
-    bare.parse::<IpAddr>()
-        .ok()
-        .map(|address| address.to_canonical())
 }
 
 /// `1.2.3.4:46532`, `2001:db8::1:46532`: what follows the last colon is the port.
