@@ -123,6 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn placeholders_name_no_one() {
         for id in [
             "",

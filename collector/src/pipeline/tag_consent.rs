@@ -218,6 +218,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn the_strictest_word_wins() {
         use TagConsent::{Anonymous, Granted, NoShare, Refused};
         for (consent, expected) in [
