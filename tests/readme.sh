@@ -42,11 +42,11 @@ stand_in() { # DIR
 }
 
 run_page() ( # PAGE PACE NUMBER
-  local page=$1 pace=$2 page_number=$3 name work count n edge admin wanted status
+  local page=$1 pace=$2 page_number=$3 name work count n edge admin receiver wanted status
   name=${page#"$root/"} work=$(mktemp -d)
   # A block that fails ends the shell; what it said is shown here.
   trap 'status=$?; trap - DEBUG; [ "$status" -eq 0 ] || cat "$work/said"; kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
-  edge=127.0.0.1:$(free_port) admin=127.0.0.1:$(free_port)
+  edge=127.0.0.1:$(free_port) admin=127.0.0.1:$(free_port) receiver=$(free_port)
   stand_in "$work"
   count=$(blocks "$page" "$work")
   [ "$count" -ge 1 ] || { echo "no marked block in $name" >&2; exit 1; }
@@ -57,14 +57,14 @@ run_page() ( # PAGE PACE NUMBER
     export PATH=$work/target/demo:$PATH
     mkdir gateway && cd gateway
     cp "$root/deploy/catalog.example.toml" catalog.toml
-    echo 'catalog = "catalog.toml"' >tidegate.toml
+    printf 'catalog = "catalog.toml"\n[activation]\nallow_private = ["127.0.0.1"]\n' >tidegate.toml
     tidegate serve --config tidegate.toml >"$work/said" 2>&1 &
     eventually curl -sf "http://$admin/readyz"
   fi
   set -T
   for n in $(seq "$count"); do
     echo "-- $name, block $n, ${pace} s between commands"
-    sed -i "s/127\.0\.0\.1:8080/$edge/g; s/127\.0\.0\.1:9180/$admin/g" "$work/block-$n.sh"
+    sed -i "s/127\.0\.0\.1:8080/$edge/g; s/127\.0\.0\.1:9180/$admin/g; s/\b8099\b/$receiver/g" "$work/block-$n.sh"
     trap 'sleep "$pace"' DEBUG
     # In this shell, so that what one block starts is there for the next.
     # shellcheck disable=SC1090
