@@ -57,7 +57,6 @@ mod tests {
 
     use prometheus_client::registry::Registry;
 
-    use super::*;
     use crate::clock::SystemClock;
     use crate::cursors::kafka_absent;
     use crate::settings::{Kafka, Otlp};
