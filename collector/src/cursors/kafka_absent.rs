@@ -17,7 +17,9 @@ use crate::settings::Kafka;
 pub const CURSOR: &str = "kafka";
 
 /// Forwarding was asked for.
-pub type StartError = NotBuilt;
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StartError(#[from] NotBuilt);
 
 /// Refuses `[kafka]`.
 ///
@@ -54,7 +56,7 @@ impl KafkaSink {
         _runtime: Handle,
     ) -> Result<Self, StartError> {
         check(&settings)?;
-        Err(KAFKA)
+        Err(KAFKA.into())
     }
 
     /// As in `kafka`.
