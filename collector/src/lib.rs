@@ -5,6 +5,7 @@
 
 pub mod steady;
 pub mod clock;
+pub mod not_built;
 pub mod document;
 pub mod fingerprint;
 pub mod settings;

@@ -3,7 +3,14 @@
 //! visitors, no payloads. Traces of requests, where they are asked for, are [`traces`]' matter.
 
 mod repeats;
+#[cfg(feature = "otlp")]
 pub mod traces;
+#[cfg(any(not(feature = "otlp"), test))]
+pub mod traces_absent;
+mod traced;
+
+#[cfg(not(feature = "otlp"))]
+pub use traces_absent as traces;
 
 use std::io::IsTerminal as _;
 
