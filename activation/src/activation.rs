@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fjall::Database;
 use parking_lot::{Mutex, RwLock};
+use tidegate_event::Pulses;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -31,6 +32,8 @@ use crate::worker::{Worker, switched_off};
 
 /// Results that wait for the store thread at most; then workers wait.
 const COMMANDS_MAX: usize = 4_096;
+/// How long its threads and tasks may work without a beat, in milliseconds.
+const PULSE_BOUND_MS: u64 = 60_000;
 
 /// Takes membership changes in and delivers them. Cheap to clone; when the last handle is dropped
 /// without [`Activation::shutdown`], everything stops where it is and resumes at the next open.
@@ -44,6 +47,7 @@ pub struct Activation {
 struct Inner {
     shared: Arc<Shared>,
     runtime: Handle,
+    pulses: Pulses,
     stop: watch::Sender<bool>,
     state: Mutex<State>,
     store_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -92,7 +96,7 @@ impl Activation {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, OpenError> {
-        let inner = Inner::open(database, clock, settings)?;
+        let inner = Inner::open(database, clock, settings, Pulses::default())?;
         Ok(Self {
             inner: Arc::new(RwLock::new(Arc::new(inner))),
         })
@@ -121,7 +125,8 @@ impl Activation {
     ) -> Result<(), ReopenError> {
         let before = self.inner();
         let shared = &before.shared;
-        let inner = Inner::open(database, Arc::clone(&shared.clock), shared.settings.clone())?;
+        let (clock, settings) = (Arc::clone(&shared.clock), shared.settings.clone());
+        let inner = Inner::open(database, clock, settings, before.pulses.clone())?;
         if let Some(observer) = shared.observer.get() {
             let _first = inner.shared.observer.set(Arc::clone(observer));
         }
@@ -132,6 +137,12 @@ impl Activation {
         *self.inner.write() = opened.inner();
         shared.room.notify_waiters();
         Ok(())
+    }
+
+    /// The pulses of its store thread and of its workers.
+    #[must_use]
+    pub fn pulses(&self) -> Pulses {
+        self.inner().pulses.clone()
     }
 
     /// Tells `observer` of every attempt from now on; only the first one given is told.
@@ -399,6 +410,7 @@ impl Inner {
         database: Database,
         clock: Arc<dyn Clock>,
         settings: Settings,
+        pulses: Pulses,
     ) -> Result<Self, OpenError> {
         let runtime = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
         let transport = Transport::new(&settings)?;
@@ -407,11 +419,15 @@ impl Inner {
         let rows = found.values().map(|kept| kept.rows).sum();
         let shared = Arc::new(Shared::new(outbox, clock, settings, transport, rows)?);
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let pulse = pulses.register_temporary("outbox-store", PULSE_BOUND_MS);
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("activation-outbox".to_owned())
-                .spawn(move || run(&shared, receiver))
+                .spawn(move || {
+                    let _until_the_end = pulse;
+                    run(&shared, receiver);
+                })
                 .map_err(OpenError::Thread)?
         };
         let state = State {
@@ -424,6 +440,7 @@ impl Inner {
         Ok(Self {
             shared,
             runtime,
+            pulses,
             stop: watch::Sender::new(false),
             state: Mutex::new(state),
             store_thread: Mutex::new(Some(thread)),
@@ -468,6 +485,7 @@ impl Inner {
         };
         let shared = &self.shared;
         let disabled = shared.outbox()?.disabled(id)? == Some(plan.fingerprint());
+        let name = plan.name.clone();
         let destination = Arc::new(Destination::new(id, plan, shared.settings.resident_max));
         if disabled {
             destination.control.lock().breaker.disable();
@@ -478,9 +496,13 @@ impl Inner {
         destination.dead.store(dead, Ordering::Relaxed);
         state.destinations.push(Arc::clone(&destination));
         let worker = Worker::new(Arc::clone(shared), destination, commands);
-        state
-            .workers
-            .push(self.runtime.spawn(worker.run(self.stop.subscribe())));
+        let part = format!("destination:{name}");
+        let pulse = self.pulses.register_temporary(part, PULSE_BOUND_MS);
+        let run = worker.run(self.stop.subscribe());
+        state.workers.push(self.runtime.spawn(async move {
+            let _until_the_end = pulse;
+            run.await;
+        }));
         Ok(())
     }
 }

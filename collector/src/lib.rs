@@ -4,6 +4,7 @@
 //! through the pure pipeline into the live state and the journal, then the cursors that follow it.
 
 pub mod clock;
+pub mod liveness;
 pub mod document;
 pub mod fingerprint;
 pub mod settings;

@@ -44,6 +44,7 @@ pub use error::{
     Corruption, CursorError, Fatal, FileError, Full, FullReason, OpenError, ReadError,
 };
 pub use journal::Journal;
+pub use queue::Purpose;
 pub use reader::{Frame, Reader};
 pub use repair::{Cut, Repaired, drop_saved_cursor, repair};
 pub use settings::{Settings, SettingsError};

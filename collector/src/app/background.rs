@@ -16,6 +16,7 @@ use crate::bad_rows::BadRows;
 use crate::core::Core;
 use crate::core::checkpoint::Extent;
 use crate::edge::{self, Acme, Certificates};
+use crate::liveness::{Liveness, Pulse, spawn};
 use crate::settings::Settings;
 
 /// Timers are looked at this often.
@@ -24,6 +25,15 @@ const TIMER_TICK: Duration = Duration::from_millis(50);
 const LOOK_AHEAD_TICK: Duration = Duration::from_secs(30);
 /// The checkpoint looks for work this often.
 const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
+
+/// The runtime shows that it runs tasks and timers this often.
+const RUNTIME_TICK: Duration = Duration::from_millis(500);
+/// How long a task that ticks may take from one tick to the next.
+const TICK_BOUND: Duration = Duration::from_secs(30);
+/// How long a checkpoint, a look at the due index or the opening of a database may take.
+const DISK_BOUND: Duration = Duration::from_secs(120);
+/// Of a part that is only held: its end is seen, not how long it works.
+pub(super) const HELD: Duration = Duration::from_secs(60);
 
 /// Unit of `st_blocks` (stat(2)).
 const BLOCK_BYTES: u64 = 512;
@@ -36,18 +46,29 @@ pub(super) fn spawn(
     settings: &Settings,
     timer_rate: &Arc<AtomicU32>,
     stopping: &watch::Receiver<bool>,
+    liveness: &Liveness,
 ) -> Vec<JoinHandle<()>> {
     let rate = Arc::clone(timer_rate);
     let core = &reopening.core.clone();
     let mut tasks = vec![
-        tokio::spawn(timers(core.clone(), rate, stopping.clone())),
-        tokio::spawn(look_ahead(core.clone(), stopping.clone())),
-        tokio::spawn(checkpoint(reopening, bad_rows.clone(), stopping.clone())),
+        spawn::task(liveness.register("runtime", TICK_BOUND), |pulse| {
+            runtime(pulse, stopping.clone())
+        }),
+        spawn::task(liveness.register("timers", TICK_BOUND), |pulse| {
+            timers(core.clone(), rate, pulse, stopping.clone())
+        }),
+        spawn::task(liveness.register("look-ahead", DISK_BOUND), |pulse| {
+            look_ahead(core.clone(), pulse, stopping.clone())
+        }),
+        spawn::task(liveness.register("checkpoint", DISK_BOUND), |pulse| {
+            checkpoint(reopening, bad_rows.clone(), pulse, stopping.clone())
+        }),
     ];
     if let Some(certificates) = certificates {
         let interval_ms = settings.edge.tls.reload_interval_ms;
         let mut stopping = stopping.clone();
-        tasks.push(tokio::spawn(async move {
+        let pulse = liveness.register("certificate-watch", HELD);
+        tasks.push(spawn::holding(pulse, async move {
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => {}
                 () = edge::watch(certificates, interval_ms) => {}
@@ -56,7 +77,8 @@ pub(super) fn spawn(
     }
     if let Some(acme) = acme {
         let mut stopping = stopping.clone();
-        tasks.push(tokio::spawn(async move {
+        let pulse = liveness.register("acme", HELD);
+        tasks.push(spawn::holding(pulse, async move {
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => {}
                 () = acme.run() => {}
@@ -66,10 +88,29 @@ pub(super) fn spawn(
     tasks
 }
 
-async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<bool>) {
+/// A runtime whose workers all block runs no task: this one then falls silent.
+async fn runtime(pulse: Pulse, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(RUNTIME_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pulse.beat();
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+    }
+}
+
+async fn timers(
+    core: Core,
+    rate: Arc<AtomicU32>,
+    pulse: Pulse,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = interval(TIMER_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        pulse.beat();
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
@@ -81,6 +122,7 @@ async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<
             // While the journal has no room a timer waits inside; the end must not wait with it.
             _ = stopping.wait_for(|stop| *stop) => return,
             fired = core.fire_due(per_tick) => fired,
+            () = without_room(&core, &pulse) => unreachable!("it looks on for ever"),
         };
         if let Err(error) = fired {
             tracing::warn!(%error, "timers wait");
@@ -88,27 +130,45 @@ async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<
     }
 }
 
-async fn look_ahead(core: Core, mut stopping: watch::Receiver<bool>) {
-    let mut ticks = interval(LOOK_AHEAD_TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Says that the timers wait, not work, while the journal has no room. Never resolves.
+async fn without_room(core: &Core, pulse: &Pulse) {
     loop {
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-        }
-        let core = core.clone();
-        match tokio::task::spawn_blocking(move || core.look_ahead()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "due timers at rest were not read"),
-            Err(error) => tracing::error!(%error, "reading due timers panicked"),
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if core.room().is_err() {
+            pulse.idle();
         }
     }
 }
 
-async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch::Receiver<bool>) {
+async fn look_ahead(core: Core, pulse: Pulse, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(LOOK_AHEAD_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pulse.idle();
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+        pulse.beat();
+        let core = core.clone();
+        match spawn::blocking(move || core.look_ahead()).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(%error, "stored due timers were not read"),
+            None => return,
+        }
+    }
+}
+
+async fn checkpoint(
+    reopening: Reopening,
+    bad_rows: BadRows,
+    pulse: Pulse,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = interval(CHECKPOINT_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        pulse.beat();
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
@@ -123,11 +183,11 @@ async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch
             core.journal().charge("profiles and outbox", bytes);
             core.checkpoint(Extent::Due)
         };
-        match tokio::task::spawn_blocking(checkpoint).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
-            Ok(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),
-            Err(error) => tracing::error!(%error, "the checkpoint panicked"),
+        match spawn::blocking(checkpoint).await {
+            Some(Ok(0)) => {}
+            Some(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
+            Some(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),
+            None => return,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::open_files::OpenFiles;
 use super::start::{StartError, database, once_free};
 use crate::catalog::check;
 use crate::core::Core;
+use crate::liveness::spawn;
 use crate::profile::store::StoreError;
 
 /// Room on the disk without which opening would only fail again, bytes.
@@ -42,8 +43,8 @@ enum ReopeningError {
     Outbox(#[from] ReopenError),
     #[error(transparent)]
     Profiles(#[from] StoreError),
-    #[error("opening it panicked")]
-    Panicked,
+    #[error("the gateway stops")]
+    Stopped,
 }
 
 impl Reopening {
@@ -71,8 +72,8 @@ impl Reopening {
             let opened = once_free(LOCK_PATIENCE, || database(&data_dir, open_files));
             Handle::current().block_on(opened)
         };
-        let opened = tokio::task::spawn_blocking(open).await;
-        let database = opened.map_err(|_| ReopeningError::Panicked)??;
+        let opened = spawn::blocking(open).await;
+        let database = opened.ok_or(ReopeningError::Stopped)??;
         let destinations = self.catalogs.current()?.catalog.destinations;
         let configs = check::configs(&destinations);
         self.activation.reopen(database.clone(), &configs)?;

@@ -24,7 +24,7 @@ use fjall::Database;
 use parking_lot::Mutex;
 use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
 use tidegate_event::{ProfileId, Timestamp};
-use tidegate_journal::{Cursor, Journal};
+use tidegate_journal::{Cursor, Journal, Purpose, Reservation};
 use tidegate_rules_wasm::Engine;
 use tokio::sync::watch;
 
@@ -42,6 +42,11 @@ use metrics::CoreMetrics;
 use reached::Reached;
 use rules::{Rules, RulesError};
 use timers::Timers;
+
+/// Room for the record of a catalog change, bytes.
+const CATALOG_BYTES: usize = 1_024;
+/// How long a change of the catalog waits for it.
+const CATALOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bounds of the core, from the settings.
 #[derive(Clone, Debug)]
@@ -241,12 +246,32 @@ impl Core {
         )
     }
 
+    /// Room for the record of a catalog change. Waits a few seconds for it, not for ever: a
+    /// journal may be full for hours.
+    ///
+    /// # Errors
+    /// [`Refused::Full`], [`Refused::Stopped`]
+    pub async fn catalog_room(&self) -> Result<Reservation, Refused> {
+        let journal = &self.0.journal;
+        let room = journal.reserve_wait_for(Purpose::Control, CATALOG_BYTES, 1);
+        match tokio::time::timeout(CATALOG_PATIENCE, room).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_ended)) => Err(Refused::Stopped),
+            Err(_) => Err(Refused::Full { retry_after_s: 60 }),
+        }
+    }
+
     /// Journals the catalog change and puts its rules in force; resolves when it is durable.
     ///
     /// # Errors
     /// [`Refused::Stopped`]
-    pub async fn switch(&self, rules: Rules, digest: &str) -> Result<u64, Refused> {
-        let offset = self.write_catalog(rules.generation, digest).await?;
+    pub async fn switch(
+        &self,
+        rules: Rules,
+        digest: &str,
+        room: Reservation,
+    ) -> Result<u64, Refused> {
+        let offset = self.write_catalog(rules.generation, digest, room);
         self.0.rules.store(Arc::new(rules));
         self.0
             .journal
@@ -259,9 +284,10 @@ impl Core {
     /// Journals that the rules the core was opened with are those of a new catalog.
     ///
     /// # Errors
-    /// [`Refused::Stopped`]
+    /// [`Refused::Full`], [`Refused::Stopped`]
     pub async fn record_catalog(&self, generation: u32, digest: &str) -> Result<(), Refused> {
-        let offset = self.write_catalog(generation, digest).await?;
+        let room = self.catalog_room().await?;
+        let offset = self.write_catalog(generation, digest, room);
         self.0
             .journal
             .wait_durable(offset)
@@ -269,14 +295,8 @@ impl Core {
             .map_err(|_| Refused::Stopped)
     }
 
-    async fn write_catalog(&self, generation: u32, digest: &str) -> Result<u64, Refused> {
-        let mut reservation = self
-            .0
-            .journal
-            .reserve_wait(1_024, 1)
-            .await
-            .map_err(|_| Refused::Stopped)?;
-        let ticket = reservation.ticket(self.0.clock.now());
+    fn write_catalog(&self, generation: u32, digest: &str, mut room: Reservation) -> u64 {
+        let ticket = room.ticket(self.0.clock.now());
         let offset = ticket.offset();
         let message_id = uuid::Uuid::from_u128(self.mint()).to_string();
         let record = Record {
@@ -300,7 +320,7 @@ impl Core {
             })
             .expect("a catalog record is small");
         ticket.fill(payload);
-        Ok(offset)
+        offset
     }
 
     /// Tells the journal the time: it retires segments by age and reads no clock.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidegate_activation::{Activation, Intent, gate};
+use tidegate_event::Pulse;
 use tidegate_event::record::RecordView;
 use tidegate_journal::{Cursor, CursorClass, CursorError, Journal, Reader};
 use tokio::runtime::Handle;
@@ -59,6 +60,7 @@ impl ActivationCursor {
         journal: &Journal,
         activation: &Activation,
         runtime: Handle,
+        pulse: Pulse,
     ) -> Result<Self, StartError> {
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let (stop, pace) = Pace::new(runtime);
@@ -66,7 +68,7 @@ impl ActivationCursor {
             journal: journal.clone(),
             activation: activation.clone(),
             cursor,
-            pace,
+            pace: pace.beating(pulse),
         };
         let thread = std::thread::Builder::new()
             .name("activation-cursor".to_owned())

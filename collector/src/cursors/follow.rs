@@ -2,8 +2,10 @@
 //! end. Cursors run on threads of their own, because their sinks block (librdkafka, fsync).
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_event::Pulse;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -22,6 +24,7 @@ impl StopSender {
 #[derive(Clone, Debug)]
 pub struct Pace {
     runtime: Handle,
+    pulse: Option<Arc<Pulse>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -30,7 +33,19 @@ impl Pace {
     #[must_use]
     pub fn new(runtime: Handle) -> (StopSender, Self) {
         let (sender, stop) = watch::channel(false);
-        (StopSender(sender), Self { runtime, stop })
+        let pace = Self {
+            runtime,
+            pulse: None,
+            stop,
+        };
+        (StopSender(sender), pace)
+    }
+
+    /// The thread works between two waits and is idle in them.
+    #[must_use]
+    pub fn beating(mut self, pulse: Pulse) -> Self {
+        self.pulse = Some(Arc::new(pulse));
+        self
     }
 
     /// True once the cursor should end.
@@ -46,6 +61,9 @@ impl Pace {
 
     /// Waits for `event`, at most `ms_max` milliseconds, less when told to stop.
     pub fn until(&mut self, event: impl Future, ms_max: u64) {
+        if let Some(pulse) = &self.pulse {
+            pulse.idle();
+        }
         let stop = &mut self.stop;
         self.runtime.block_on(async move {
             tokio::select! {
@@ -55,6 +73,9 @@ impl Pace {
                 () = tokio::time::sleep(Duration::from_millis(ms_max)) => {}
             }
         });
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
     }
 }
 

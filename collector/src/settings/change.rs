@@ -220,6 +220,8 @@ pub const CHANGES: &[Change] = &[
     key!(Restart "checkpoint.lag_records" checkpoint.lag_records),
     key!(Live "timers.rate_max" timers.rate_max),
     key!(Restart "bad_rows.bytes_max" bad_rows.bytes_max),
+    key!(Restart "liveness.cursor_stalled" liveness.cursor_stalled_ms),
+    key!(Restart "liveness.durable_lag_max" liveness.durable_lag_max_ms),
     key!(Live "reload.watch_interval" reload.watch_interval_ms),
     key!(Live "drain.readiness_delay" drain.readiness_delay_ms),
     key!(Live "drain.deadline" drain.deadline_ms),

@@ -55,6 +55,8 @@ pub struct Settings {
     pub timers: Timers,
     /// `[bad_rows]`
     pub bad_rows: BadRows,
+    /// `[liveness]`
+    pub liveness: Liveness,
     /// `[reload]`
     pub reload: Reload,
     /// `[drain]`
@@ -360,6 +362,15 @@ pub struct BadRows {
     pub bytes_max: u64,
 }
 
+/// `[liveness]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Liveness {
+    /// How long a cursor with records before it may not move.
+    pub cursor_stalled_ms: u64,
+    /// How long a record may wait to become durable before the gateway is not ready.
+    pub durable_lag_max_ms: u64,
+}
+
 /// `[reload]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reload {
@@ -558,6 +569,10 @@ impl Default for Settings {
             timers: Timers { rate_max: 5_000 },
             bad_rows: BadRows {
                 bytes_max: 64 << 20,
+            },
+            liveness: Liveness {
+                cursor_stalled_ms: 30_000,
+                durable_lag_max_ms: 10_000,
             },
             reload: Reload {
                 watch_interval_ms: 1_000,

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tidegate_event::Pulse;
 use tidegate_journal::{CursorClass, CursorError, Journal};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -76,6 +77,7 @@ impl KafkaSink {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         runtime: Handle,
+        pulse: Pulse,
     ) -> Result<Self, StartError> {
         check(&settings)?;
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
@@ -91,7 +93,7 @@ impl KafkaSink {
             clock,
             metrics: metrics.clone(),
             acked,
-            pace,
+            pace: pace.beating(pulse),
         });
         let thread = std::thread::Builder::new()
             .name("kafka".to_owned())
