@@ -5,18 +5,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tidegate_event::Timestamp;
-use tokio::sync::Notify;
 
 use crate::breaker::{Breaker, BreakerState};
-use crate::dead_letter::{DeadReason, DeadRow};
+use crate::dead_letter::{DeadCount, DeadReason, DeadRow};
 use crate::destinations::{Plan, Target};
 use crate::intent::Row;
 use crate::limiter::{Rate, Width};
-use crate::outbox::DestinationId;
+use crate::outbox::{DestinationId, Kept};
 use crate::queue::Queue;
 use crate::retry::FailureKind;
 use crate::room::Wall;
 use crate::stats::{DestinationStatus, Stats, count};
+use crate::wake::Wake;
 
 /// See the module.
 #[derive(Debug)]
@@ -28,12 +28,12 @@ pub(crate) struct Destination {
     /// Rows in the outbox.
     pub(crate) rows: AtomicU64,
     /// Dead letters kept.
-    pub(crate) dead: AtomicU64,
+    pub(crate) dead: DeadCount,
     pub(crate) in_flight: AtomicUsize,
     /// Stands while it is full.
     pub(crate) wall: Mutex<Option<Wall>>,
     /// Tells the worker to look again.
-    pub(crate) wake: Notify,
+    pub(crate) wake: Wake,
     plan: Mutex<Arc<Plan>>,
 }
 
@@ -47,7 +47,8 @@ pub(crate) struct Control {
 }
 
 impl Destination {
-    pub(crate) fn new(id: DestinationId, plan: Plan, resident_max: usize) -> Self {
+    /// With nothing in memory yet of what is stored.
+    pub(crate) fn new(id: DestinationId, plan: Plan, resident_max: usize, kept: Kept) -> Self {
         Self {
             id,
             queue: Mutex::new(Queue::new(resident_max)),
@@ -58,11 +59,11 @@ impl Destination {
                 last_error: None,
             }),
             stats: Stats::default(),
-            rows: AtomicU64::new(0),
-            dead: AtomicU64::new(0),
+            rows: AtomicU64::new(kept.rows),
+            dead: DeadCount::starting_with(kept.dead),
             in_flight: AtomicUsize::new(0),
             wall: Mutex::new(None),
-            wake: Notify::new(),
+            wake: Wake::default(),
             plan: Mutex::new(Arc::new(plan)),
         }
     }
@@ -91,7 +92,7 @@ impl Destination {
             control.breaker.enable();
         }
         drop(control);
-        self.wake.notify_one();
+        self.wake.ring();
         afresh
     }
 
@@ -128,7 +129,7 @@ impl Destination {
             in_flight: self.in_flight.load(Ordering::Relaxed) as u64,
             parked: parked as u64,
             delivered: self.stats.delivered.load(Ordering::Relaxed),
-            dead_letters: self.dead.load(Ordering::Relaxed),
+            dead_letters: self.dead.count(),
             breaker: control.breaker.state(),
             last_error: control.last_error,
             oldest_queued_ms: oldest.and_then(|at| u64::try_from(now.since(at)).ok()),

@@ -37,16 +37,25 @@ pub enum StoreError {
     /// The storage engine failed.
     #[error("outbox storage failed: {0}")]
     Engine(#[from] fjall::Error),
-    /// Rows of another form than this build's. Nothing was changed.
+    /// Of a form that this build does not read. Nothing was changed.
     #[error(
-        "callbacks and dead letters at rest were written {}, and this build reads format {FORMAT} \
-         only; start the tidegate that wrote them and let it deliver them, or start with an empty \
-         data_dir, without them",
-        written(*found)
+        "the stored callbacks and dead letters have {}, and this build reads formats 1 to \
+         {FORMAT}; start the tidegate that wrote them or a later one, or restore a backup of the \
+         data directory",
+        named(*found)
     )]
     Format {
         /// Its number; None: from before there was one.
         found: Option<u32>,
+    },
+    /// A row of a version that this build does not read.
+    #[error(
+        "the outbox holds a row of format {found}, and this build reads formats 1 to {FORMAT}; \
+         start the tidegate that wrote it or a later one"
+    )]
+    NewerRow {
+        /// Its version.
+        found: u8,
     },
     /// A row does not parse.
     #[error("outbox row is malformed")]
@@ -56,10 +65,10 @@ pub enum StoreError {
     Closed,
 }
 
-fn written(found: Option<u32>) -> String {
+fn named(found: Option<u32>) -> String {
     found.map_or_else(
-        || "before formats had numbers".to_owned(),
-        |format| format!("in format {format}"),
+        || "no format number (written before release 0.1.0)".to_owned(),
+        |format| format!("format {format}"),
     )
 }
 

@@ -1,6 +1,7 @@
 //! Takes a batch of changes in: outbox rows and the cursor in one synced write, then the workers
-//! are told. Rows go into line before the write and become sendable after it. Who may have a row
-//! is [`crate::room`]'s to say.
+//! are woken. Rows enter the queues before the write and become sendable after it. [`crate::room`]
+//! decides which destination may have a row. Only a failed write fails a hand-in: what cannot be
+//! read costs no more than a chance to coalesce.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use crate::dead_letter::DeadReason;
 use crate::destination::Destination;
 use crate::error::StoreError;
 use crate::intent::{Intent, Key, Row};
-use crate::outbox::Write;
+use crate::mutant::Mutant;
+use crate::outbox::storage::Durability;
+use crate::outbox::{Outbox, Write};
 use crate::queue::{DueChange, Staged};
 use crate::room::{Place, Room, Wall};
 use crate::settings::Settings;
@@ -49,7 +52,7 @@ impl Routes {
         routes
     }
 
-    /// True where nobody wants any segment.
+    /// True where no destination wants any segment.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_segment.is_empty() && self.all.is_empty()
     }
@@ -76,13 +79,23 @@ type Queued<'a> = (&'a Arc<Destination>, Key, u64);
 struct HandIn<'a> {
     shared: &'a Shared,
     room: &'a Room,
+    outbox: &'a Outbox,
     write: Write<'a>,
     now: Timestamp,
     queued: Vec<Queued<'a>>,
     replaced: Vec<&'a Arc<Destination>>,
-    buried: Vec<&'a Arc<Destination>>,
-    /// Keys that went to the store only, in this very batch.
-    outside: HashMap<(*const Destination, Key), ()>,
+    /// Dead letters and their numbers.
+    dead: Vec<(&'a Arc<Destination>, u64)>,
+    /// Keys that went to the store only, in this very batch, with their newest offset.
+    outside: HashMap<(*const Destination, Key), u64>,
+}
+
+/// How a row enters the queue.
+enum Entered {
+    /// As a further one.
+    New(Staged),
+    /// Over another one of its offset, which it replaces.
+    Same,
 }
 
 /// Everything below the returned offset is taken: `next_offset`, or less where a destination is
@@ -98,77 +111,57 @@ pub(crate) fn hand_in(
     if next_offset <= cursor {
         return Ok(next_offset);
     }
+    if shared.has_failed() {
+        return Err(StoreError::Closed);
+    }
     let outbox = shared.outbox()?;
     let mut hand_in = HandIn {
         shared,
         room: &routes.room,
+        outbox: &outbox,
         write: outbox.write(),
         now: shared.clock.now(),
         queued: Vec::with_capacity(batch.len()),
         replaced: Vec::new(),
-        buried: Vec::new(),
+        dead: Vec::new(),
         outside: HashMap::new(),
     };
     let done = batch.partition_point(|intent| intent.offset < cursor);
-    match hand_in.take_all(routes, &batch[done..], next_offset) {
-        Ok(taken) => hand_in.finish(taken),
-        Err(error) => {
-            uncount(shared, &hand_in.queued);
-            Err(error)
-        }
-    }
-}
-
-/// Rows that a failed write did not put there hold nobody's place.
-fn uncount(shared: &Shared, queued: &[Queued<'_>]) {
-    for (destination, ..) in queued {
-        shared.rows_removed(destination, 1);
-    }
+    let taken = hand_in.take_all(routes, &batch[done..], next_offset);
+    hand_in.finish(taken)
 }
 
 impl<'a> HandIn<'a> {
-    fn take_all(
-        &mut self,
-        routes: &'a Routes,
-        batch: &[Intent],
-        next_offset: u64,
-    ) -> Result<u64, StoreError> {
+    fn take_all(&mut self, routes: &'a Routes, batch: &[Intent], next_offset: u64) -> u64 {
         for record in batch.chunk_by(|one, other| one.offset == other.offset) {
             if routes.should_wait(record, self.now) {
-                return Ok(record.first().map_or(next_offset, |intent| intent.offset));
+                return record.first().map_or(next_offset, |intent| intent.offset);
             }
             for intent in record {
                 for destination in routes.of(&intent.segment) {
-                    self.take(destination, intent)?;
+                    self.take(destination, intent);
                 }
             }
         }
-        Ok(next_offset)
+        next_offset
     }
 
-    fn take(
-        &mut self,
-        destination: &'a Arc<Destination>,
-        intent: &Intent,
-    ) -> Result<(), StoreError> {
+    fn take(&mut self, destination: &'a Arc<Destination>, intent: &Intent) {
         let row = Row::new(intent, self.now);
         // Where there is room soon it is a record of several changes: it is taken whole.
         if self.room.place(destination, self.now) == Place::None {
-            if destination.wall.lock().as_mut().is_some_and(Wall::tell) {
-                tracing::warn!(
-                    destination = destination.plan().name,
-                    "its part of the outbox is full: further changes become its dead letters until \
-                     half is delivered"
-                );
-            }
-            let dead = destination.bury(row, DeadReason::OutboxFull, self.now);
-            self.buried.push(destination);
-            return self
-                .write
-                .put_dead(destination.id, self.shared.dead_number(), &dead);
+            self.take_dead(destination, row);
+            return;
         }
         let key = row.key();
-        let staged = self.stage(destination, &row)?;
+        let staged = match self.stage(destination, &row) {
+            Entered::New(staged) => staged,
+            Entered::Same => {
+                self.write.put_row(destination.id, &row);
+                count(&destination.stats.coalesced);
+                return;
+            }
+        };
         let due = DueChange {
             remove: None,
             put: staged.due_put,
@@ -179,89 +172,129 @@ impl<'a> HandIn<'a> {
             self.replaced.push(destination);
             count(&destination.stats.coalesced);
         }
-        self.write.put_row(destination.id, &row)?;
+        self.write.put_row(destination.id, &row);
         self.queued.push((destination, key, intent.offset));
         // Counted at once, so that the cap holds within a batch too.
         self.shared.rows_added(destination, 1);
-        Ok(())
     }
 
-    fn stage(
-        &mut self,
-        destination: &'a Arc<Destination>,
-        row: &Row,
-    ) -> Result<Staged, StoreError> {
+    fn take_dead(&mut self, destination: &'a Arc<Destination>, row: Row) {
+        if destination.wall.lock().as_mut().is_some_and(Wall::tell) {
+            tracing::warn!(
+                destination = destination.plan().name,
+                "its part of the outbox is full: further changes become its dead letters until \
+                 half is delivered"
+            );
+        }
+        let dead = destination.bury(row, DeadReason::OutboxFull, self.now);
+        let number = self.shared.dead_number();
+        self.dead.push((destination, number));
+        self.write.put_dead(destination.id, number, &dead);
+    }
+
+    fn stage(&mut self, destination: &'a Arc<Destination>, row: &Row) -> Entered {
         let linger_ms = destination.plan().linger_ms;
         let coalesce = linger_ms > 0 || destination.is_held_back();
         let due = self.now.plus_ms(linger_ms);
         let key = row.key();
         let mut queue = destination.queue.lock();
         if !queue.takes_only_known() || queue.knows(&key) {
-            return Ok(queue.stage(row.clone(), due, coalesce).unwrap_or_default());
+            let staged = queue.stage(row.clone(), due, coalesce);
+            return staged.map_or(Entered::Same, Entered::New);
         }
         queue.note_outside(due);
         drop(queue);
-        let newest = self.shared.outbox()?.newest(destination.id, &key)?;
-        let fresh = self
-            .outside
-            .insert((Arc::as_ptr(destination), key), ())
-            .is_none();
-        Ok(match newest {
-            Some(old) if coalesce && fresh && old.attempts == 0 => Staged {
+        let offset = row.intent.offset;
+        let earlier = self.outside.insert((Arc::as_ptr(destination), key), offset);
+        if earlier == Some(offset) {
+            return Entered::Same;
+        }
+        let own_due = Some((due, offset));
+        let staged = match self.outbox.newest(destination.id, &key) {
+            Ok(Some(old)) if coalesce && earlier.is_none() && old.attempts == 0 => Staged {
                 due_put: None,
                 replaced: Some(old.intent.offset),
             },
-            Some(_) => Staged::default(),
-            None => Staged {
-                due_put: fresh.then_some((due, row.intent.offset)),
+            Ok(Some(_)) => Staged::default(),
+            Ok(None) => Staged {
+                due_put: own_due.filter(|_| earlier.is_none()),
                 replaced: None,
             },
-        })
+            Err(error) => {
+                let what = format!("an earlier change cannot be read: {error}");
+                self.shared.unreadable(destination, &what);
+                // Due by itself, in case the earlier one never is.
+                Staged {
+                    due_put: own_due,
+                    replaced: None,
+                }
+            }
+        };
+        Entered::New(staged)
     }
 
-    fn finish(mut self, next_offset: u64) -> Result<u64, StoreError> {
-        if self.queued.is_empty() && self.buried.is_empty() {
-            // Nobody wanted any of it: the journal's own cursor remembers how far this went.
+    fn finish(self, next_offset: u64) -> Result<u64, StoreError> {
+        if self.write.is_empty() {
+            // No destination wanted any of it: the journal's own cursor holds how far this went.
             return Ok(next_offset);
         }
-        self.write.set_cursor(next_offset);
-        if let Err(error) = self.write.commit_synced() {
-            uncount(self.shared, &self.queued);
-            self.shared.fail(&error);
+        let shared = self.shared;
+        if let Err(error) = commit(shared, self.write, self.now, next_offset) {
+            // Rows that were not written hold no capacity.
+            for (destination, ..) in &self.queued {
+                shared.rows_removed(destination, 1);
+            }
             return Err(error);
         }
-        self.shared.cursor.store(next_offset, Ordering::Release);
+        shared.cursor.store(next_offset, Ordering::Release);
         for destination in self.replaced {
-            self.shared.rows_removed(destination, 1);
+            shared.rows_removed(destination, 1);
         }
         for (destination, key, offset) in self.queued {
             destination.queue.lock().commit(&key, offset);
-            destination.wake.notify_one();
+            if !shared.is_mutant(Mutant::HandInUnheard) {
+                destination.wake.ring();
+            }
         }
-        for destination in &self.buried {
-            destination.dead.fetch_add(1, Ordering::Relaxed);
+        let mut dead = self.dead;
+        for (destination, number) in &dead {
+            destination.dead.added(*number);
         }
-        self.buried
-            .sort_unstable_by_key(|destination| destination.id);
-        self.buried.dedup_by_key(|destination| destination.id);
-        for destination in self.buried {
-            crate::outbox::trim_dead(self.shared, destination)?;
+        dead.sort_unstable_by_key(|(destination, _)| destination.id);
+        dead.dedup_by_key(|(destination, _)| destination.id);
+        for (destination, _) in dead {
+            crate::outbox::trim_dead(shared, destination);
         }
         Ok(next_offset)
     }
 }
 
+/// Rows and cursor in one synced batch.
+fn commit(
+    shared: &Shared,
+    mut write: Write<'_>,
+    now: Timestamp,
+    next_offset: u64,
+) -> Result<(), StoreError> {
+    #[cfg(any(test, feature = "simulation"))]
+    if shared.is_mutant(Mutant::CursorFirst) {
+        let done = write.commit_cursor_first(next_offset);
+        return done.inspect_err(|error| shared.fail(error));
+    }
+    write.set_cursor(next_offset);
+    write.note_clock(now);
+    shared.commit(write, Durability::Synced)
+}
+
 #[cfg(test)]
 mod tests {
-    use fjall::Database;
-
     use super::*;
     use crate::clock::Clock;
     use crate::destinations::plans;
     use crate::intent::tests::intent;
-    use crate::outbox::{DestinationId, Outbox};
+    use crate::outbox::{DestinationId, Kept};
     use crate::settings::DestinationConfig;
-    use crate::transport::Transport;
+    use crate::simulation::{MemoryStorage, ScriptedTransport};
 
     #[derive(Debug)]
     struct Fixed;
@@ -276,27 +309,60 @@ mod tests {
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let config = DestinationConfig::webhook("ads", "https://h.example/", secret, &["buyers"]);
         let plan = plans(&[config], &[]).unwrap().remove(0);
-        Arc::new(Destination::new(DestinationId::of("ads"), plan, 10))
+        let id = DestinationId::of("ads");
+        Arc::new(Destination::new(id, plan, 10, Kept::default()))
+    }
+
+    fn shared(storage: &MemoryStorage, settings: &Settings) -> Shared {
+        let outbox = Outbox::open(Arc::new(storage.clone())).unwrap();
+        let transport = Arc::new(ScriptedTransport::default());
+        Shared::new(outbox, Arc::new(Fixed), settings.clone(), transport, 0).unwrap()
     }
 
     #[test]
-    fn a_batch_that_could_not_be_written_holds_no_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let database = Database::builder(directory.path()).open().unwrap();
-        let settings = Settings::default();
-        let transport = Transport::new(&settings).unwrap();
-        let outbox = Outbox::open(database.clone()).unwrap();
-        let shared = Shared::new(outbox, Arc::new(Fixed), settings.clone(), transport, 0).unwrap();
+    fn a_batch_that_was_not_written_holds_no_capacity() {
+        let (storage, settings) = (MemoryStorage::default(), Settings::default());
+        let shared = shared(&storage, &settings);
         let destination = webhook();
         let routes = Routes::new(&[Arc::clone(&destination)], &settings);
         assert_eq!(hand_in(&shared, &routes, &[intent(1, 1, 1)], 2).unwrap(), 2);
-        // Profile 1 has a row already; now it does not read.
-        let jobs = database.keyspace("outbox_jobs", Default::default).unwrap();
-        let key = jobs.iter().next().unwrap().key().unwrap();
-        jobs.insert(key, [0xff]).unwrap();
+        storage.fail_writes(1);
         let batch = [intent(2, 1, 2), intent(1, 2, 3)];
         assert!(hand_in(&shared, &routes, &batch, 4).is_err());
         assert_eq!((shared.rows(), destination.rows()), (1, 1));
         assert_eq!(shared.cursor.load(Ordering::Acquire), 2);
+        assert!(shared.has_failed());
+    }
+
+    #[test]
+    fn a_failed_read_costs_no_hand_in() {
+        let (storage, settings) = (MemoryStorage::default(), Settings::default());
+        let shared = shared(&storage, &settings);
+        let destination = webhook();
+        let routes = Routes::new(&[Arc::clone(&destination)], &settings);
+        // Nothing of the store is in memory yet, so each hand-in reads the key's newest row.
+        assert_eq!(hand_in(&shared, &routes, &[intent(1, 1, 1)], 2).unwrap(), 2);
+        storage.fail_reads(1);
+        let batch = [intent(1, 2, 2), intent(2, 1, 3)];
+        assert_eq!(hand_in(&shared, &routes, &batch, 4).unwrap(), 4);
+        assert!(!shared.has_failed());
+        assert_eq!((shared.rows(), destination.rows()), (3, 3));
+        let unreadable = &destination.stats.unreadable;
+        assert_eq!(unreadable.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn two_changes_of_one_record_and_key_are_one_row() {
+        let (storage, settings) = (MemoryStorage::default(), Settings::default());
+        let shared = shared(&storage, &settings);
+        let destination = webhook();
+        let routes = Routes::new(&[Arc::clone(&destination)], &settings);
+        let batch = [intent(1, 1, 1), intent(1, 2, 1)];
+        assert_eq!(hand_in(&shared, &routes, &batch, 2).unwrap(), 2);
+        assert_eq!((shared.rows(), destination.rows()), (1, 1));
+        let key = Key::of(&batch[0]);
+        let rows = shared.outbox().unwrap().rows(destination.id, &key).unwrap();
+        assert_eq!(rows.readable.len(), 1);
+        assert_eq!(rows.readable[0].intent.epoch, 2, "the newer one");
     }
 }

@@ -21,6 +21,8 @@ pub mod destinations;
 pub mod sign;
 pub mod transport;
 mod shared;
+mod mutant;
+mod wake;
 mod destination;
 mod room;
 mod worker;
@@ -29,9 +31,15 @@ mod replay;
 mod hand_in;
 mod stats;
 mod observer;
+mod host;
+mod inner;
 mod activation;
+mod admin;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 
-pub use activation::{Activation, Leftover, TestReport};
+pub use activation::{Activation, Leftover};
+pub use admin::TestReport;
 pub use breaker::{BreakerState, PauseReason};
 pub use clock::Clock;
 pub use dead_letter::{DeadLetter, DeadReason, RenderedRequest};
@@ -40,6 +48,8 @@ pub use error::{
 };
 pub use intent::Intent;
 pub use observer::{Attempt, Observer};
+pub use outbox::storage::{Durability, Entry, KeyRange, Op, Space, Storage};
+pub use outbox::{FORMAT, Step, check_format};
 pub use replay::{ReplayReport, ReplayWhich};
 pub use settings::{
     DestinationConfig, DestinationKind, Limits, Network, RetryPolicy, Secret, Settings,

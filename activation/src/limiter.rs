@@ -1,38 +1,45 @@
-//! How fast and how wide one destination is called: a token bucket (governor) for the rate, and
-//! additive increase, multiplicative decrease for the width.
+//! How fast and how wide one destination is called: a token bucket for the rate, and additive
+//! increase, multiplicative decrease for the width. Pure: time is passed in.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::clock::{Clock as _, MonotonicClock};
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use tidegate_event::Timestamp;
 
 use crate::settings::Limits;
 
-/// Requests a second, with a burst of one second. Uses governor's monotonic clock, because a wall
-/// clock that steps back would block it for as long as the step.
-#[derive(Debug)]
+/// Parts of one token: a millisecond earns as many as there are requests a second.
+const PARTS: u64 = 1_000;
+
+/// Requests a second, with a burst of one second.
+#[derive(Clone, Debug)]
 pub(crate) struct Rate {
-    bucket: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
-    clock: MonotonicClock,
+    rps: u64,
+    parts: u64,
+    earned_until: Option<Timestamp>,
 }
 
 impl Rate {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let rps = NonZeroU32::new(limits.rps).unwrap_or(NonZeroU32::MIN);
-        let bucket = RateLimiter::direct_with_clock(Quota::per_second(rps), MonotonicClock);
+        let rps = u64::from(limits.rps.max(1));
         Self {
-            bucket,
-            clock: MonotonicClock,
+            rps,
+            parts: rps * PARTS,
+            earned_until: None,
         }
     }
 
-    /// Takes one token, or says how long until there is one.
-    pub(crate) fn take(&self) -> Result<(), Duration> {
-        self.bucket
-            .check()
-            .map_err(|until| until.wait_time_from(self.clock.now()))
+    /// Takes one token, or returns how long until there is one.
+    pub(crate) fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
+        let since = self.earned_until.map_or(0, |at| now.since(at).max(0));
+        let earned = since.unsigned_abs().saturating_mul(self.rps);
+        self.parts = self.parts.saturating_add(earned).min(self.rps * PARTS);
+        self.earned_until = Some(now);
+        if let Some(left) = self.parts.checked_sub(PARTS) {
+            self.parts = left;
+            return Ok(());
+        }
+        let missing = PARTS - self.parts;
+        Err(Duration::from_millis(missing.div_ceil(self.rps)))
     }
 }
 
@@ -79,17 +86,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_allows_one_second_of_burst_and_then_says_how_long() {
-        let rate = Rate::new(&Limits {
+    fn the_rate_allows_one_second_of_burst() {
+        let mut rate = Rate::new(&Limits {
             rps: 5,
             ..Limits::default()
         });
-        assert_eq!((0..5).filter(|_| rate.take().is_ok()).count(), 5);
-        let wait = rate.take().unwrap_err();
-        assert!(
-            wait > Duration::ZERO && wait <= Duration::from_millis(200),
-            "{wait:?}"
-        );
+        let mut burst = |now| (0..9).filter(|_| rate.take(Timestamp(now)).is_ok()).count();
+        assert_eq!(burst(10_000), 5);
+        assert_eq!(burst(10_199), 0);
+        assert_eq!(burst(10_200), 1);
+        assert_eq!(burst(99_000), 5, "no more than a second is saved up");
+    }
+
+    #[test]
+    fn the_wait_for_a_token_is_exact_at_any_rate() {
+        for rps in [1, 7, 1_000, 100_000] {
+            let mut rate = Rate::new(&Limits {
+                rps,
+                ..Limits::default()
+            });
+            let now = Timestamp(0);
+            let wait = loop {
+                if let Err(wait) = rate.take(now) {
+                    break i64::try_from(wait.as_millis()).unwrap();
+                }
+            };
+            assert_eq!(wait, i64::from(1_000_u32.div_ceil(rps)));
+            assert!(wait == 1 || rate.take(Timestamp(wait - 1)).is_err());
+            assert!(rate.take(Timestamp(wait)).is_ok());
+        }
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! Puts dead letters back into the outbox. A letter that something newer has overtaken is dropped
 //! as superseded: sending it would undo the newer change.
 
-use std::sync::atomic::Ordering;
-
 use crate::dead_letter::DeadRow;
 use crate::destination::Destination;
 use crate::error::StoreError;
 use crate::intent::Row;
-use crate::outbox::Write;
+use crate::outbox::storage::Durability;
+use crate::outbox::{Outbox, Write};
 use crate::queue::DueChange;
 use crate::room::Room;
 use crate::shared::Shared;
@@ -32,7 +31,7 @@ pub struct ReplayReport {
     pub replayed: u64,
     /// Dropped, because something newer was attempted or waits.
     pub superseded: u64,
-    /// No such dead letter.
+    /// No such dead letter, or one that cannot be read.
     pub missing: u64,
     /// Left where they are: the destination's part of the outbox is full.
     pub no_room: u64,
@@ -47,7 +46,7 @@ pub(crate) fn replay(
     let ids = match which {
         ReplayWhich::All => shared
             .outbox()?
-            .dead_numbers(destination.id)
+            .dead_numbers(destination.id, *destination.dead.first())
             .collect::<Result<Vec<_>, _>>()?,
         ReplayWhich::Ids(mut ids) => {
             // Oldest first, each once: a later letter of a key must find the earlier one queued.
@@ -72,20 +71,29 @@ fn replay_chunk(
 ) -> Result<(), StoreError> {
     let _writes = shared.writes.lock();
     let outbox = shared.outbox()?;
+    let now = shared.clock.now();
     let mut write = outbox.write();
     let mut staged = Vec::new();
     let mut removed = 0;
     for &id in ids {
-        let Some(dead) = outbox.dead_one(destination.id, id)? else {
+        let dead = match readable(shared, destination, outbox.dead_one(destination.id, id)) {
+            Ok(Some(dead)) => dead,
+            Ok(None) | Err(Unreadable) => {
+                report.missing += 1;
+                continue;
+            }
+        };
+        let superseded = is_superseded(&outbox, destination, &dead);
+        let Ok(superseded) = readable(shared, destination, superseded) else {
             report.missing += 1;
             continue;
         };
-        if is_superseded(shared, destination, &dead)? {
+        if superseded {
             report.superseded += 1;
             count(&destination.stats.superseded);
         } else if room.has_place(destination, staged.len() as u64) {
-            let row = Row::new(&dead.row.intent, shared.clock.now());
-            stage(destination, &mut write, &row)?;
+            let row = Row::new(&dead.row.intent, now);
+            stage(destination, &mut write, &row);
             staged.push((row.key(), row.intent.offset));
             report.replayed += 1;
         } else {
@@ -95,26 +103,42 @@ fn replay_chunk(
         write.remove_dead(destination.id, id);
         removed += 1;
     }
-    write.commit_synced()?;
-    destination.dead.fetch_sub(removed, Ordering::Relaxed);
+    write.note_clock(now);
+    shared.commit(write, Durability::Synced)?;
+    destination.dead.removed(removed);
     shared.rows_added(destination, staged.len() as u64);
     let mut queue = destination.queue.lock();
     for (key, offset) in staged {
         queue.commit(&key, offset);
     }
     drop(queue);
-    destination.wake.notify_one();
+    destination.wake.ring();
     Ok(())
 }
 
-fn is_superseded(
+/// It is counted and logged.
+struct Unreadable;
+
+/// A letter that cannot be read stays where it is; the others are replayed.
+fn readable<T>(
     shared: &Shared,
+    destination: &Destination,
+    read: Result<T, StoreError>,
+) -> Result<T, Unreadable> {
+    read.map_err(|error| {
+        let what = format!("a dead letter cannot be replayed: {error}");
+        shared.unreadable(destination, &what);
+        Unreadable
+    })
+}
+
+fn is_superseded(
+    outbox: &Outbox,
     destination: &Destination,
     dead: &DeadRow,
 ) -> Result<bool, StoreError> {
     let intent = &dead.row.intent;
     let key = dead.row.key();
-    let outbox = shared.outbox()?;
     let attempted = outbox.attempted(destination.id, &key)?;
     let newest = outbox.newest(destination.id, &key)?;
     Ok(
@@ -123,7 +147,7 @@ fn is_superseded(
     )
 }
 
-fn stage(destination: &Destination, write: &mut Write<'_>, row: &Row) -> Result<(), StoreError> {
+fn stage(destination: &Destination, write: &mut Write<'_>, row: &Row) {
     let (id, key, due) = (destination.id, row.key(), row.queued_at);
     let mut queue = destination.queue.lock();
     let due_put = if queue.takes_only_known() && !queue.knows(&key) {
@@ -143,5 +167,5 @@ fn stage(destination: &Destination, write: &mut Write<'_>, row: &Row) -> Result<
             put: due_put,
         },
     );
-    write.put_row(id, row)
+    write.put_row(id, row);
 }

@@ -22,6 +22,8 @@ pub struct Settings {
     pub resident_max: usize,
     /// Dead letters of one destination; beyond it the oldest is dropped and counted.
     pub dead_letters_max: u64,
+    /// Dead letters older than this are dropped and counted, in milliseconds.
+    pub dead_letters_max_age_ms: u64,
     /// How long the newest attempted epoch of an idle key is remembered, in milliseconds.
     pub attempted_keep_ms: u64,
     /// Bytes of an answer that are read before the connection is given up.
@@ -36,6 +38,7 @@ impl Default for Settings {
             destination_rows_max: 500_000,
             resident_max: 10_000,
             dead_letters_max: 10_000,
+            dead_letters_max_age_ms: 30 * 86_400_000,
             attempted_keep_ms: 30 * 86_400_000,
             answer_bytes_max: 64 * 1024,
         }

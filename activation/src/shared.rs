@@ -6,12 +6,15 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Steady};
 use crate::destination::Destination;
 use crate::error::StoreError;
+use crate::mutant::Mutant;
 use crate::observer::Observer;
-use crate::outbox::Outbox;
+use crate::outbox::storage::Durability;
+use crate::outbox::{Outbox, Write};
 use crate::settings::Settings;
+use crate::stats::count;
 use crate::transport::Transport;
 
 /// See the module.
@@ -19,10 +22,10 @@ use crate::transport::Transport;
 pub(crate) struct Shared {
     /// None while the database is opened again.
     outbox: RwLock<Option<Arc<Outbox>>>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Steady,
     pub(crate) settings: Settings,
-    pub(crate) transport: Transport,
-    /// Held by whoever adds rows to the outbox or loads them: one at a time. Never by a worker.
+    pub(crate) transport: Arc<dyn Transport>,
+    /// Held while rows are added to the outbox or loaded from it. Never by a worker.
     pub(crate) writes: Mutex<()>,
     pub(crate) cursor: AtomicU64,
     /// Signalled when rows leave the outbox, and when a destination fails: it is not waited for.
@@ -33,6 +36,8 @@ pub(crate) struct Shared {
     orphans: AtomicU64,
     next_dead: AtomicU64,
     failed: AtomicBool,
+    #[cfg(any(test, feature = "simulation"))]
+    mutant: OnceLock<Mutant>,
 }
 
 impl Shared {
@@ -40,10 +45,13 @@ impl Shared {
         outbox: Outbox,
         clock: Arc<dyn Clock>,
         settings: Settings,
-        transport: Transport,
+        transport: Arc<dyn Transport>,
         rows: u64,
     ) -> Result<Self, StoreError> {
+        let clock = Steady::new(clock, outbox.clock()?);
         Ok(Self {
+            #[cfg(any(test, feature = "simulation"))]
+            mutant: OnceLock::new(),
             cursor: AtomicU64::new(outbox.cursor()?),
             next_dead: AtomicU64::new(outbox.next_dead_number()?),
             rows: AtomicU64::new(rows),
@@ -63,7 +71,46 @@ impl Shared {
         self.outbox.read().clone().ok_or(StoreError::Closed)
     }
 
-    /// Lets the database go; whoever still works with it ends first.
+    /// Writes, and closes the outbox where that fails: its engine takes no further writes, and what
+    /// memory holds is ahead of what is stored.
+    pub(crate) fn commit(
+        &self,
+        write: Write<'_>,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        write
+            .commit(durability)
+            .inspect_err(|error| self.fail(error))
+    }
+
+    /// Something stored cannot be read. It costs only itself.
+    pub(crate) fn unreadable(&self, destination: &Destination, what: &str) {
+        count(&destination.stats.unreadable);
+        tracing::error!(destination = destination.plan().name, "{what}");
+    }
+
+    /// Switches a broken behaviour on.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn mutate(&self, mutant: Mutant) {
+        let _first = self.mutant.set(mutant);
+    }
+
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn mutated(&self) -> Option<Mutant> {
+        self.mutant.get().copied()
+    }
+
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.mutated() == Some(mutant)
+    }
+
+    #[cfg(not(any(test, feature = "simulation")))]
+    pub(crate) const fn is_mutant(&self, _mutant: Mutant) -> bool {
+        false
+    }
+
+    /// Lets the database go.
     pub(crate) fn close(&self) {
         self.fail(&StoreError::Closed);
         *self.outbox.write() = None;

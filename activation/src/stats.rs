@@ -52,6 +52,8 @@ pub(crate) struct Stats {
     pub(crate) delivered: AtomicU64,
     pub(crate) dead: AtomicU64,
     pub(crate) dead_dropped: AtomicU64,
+    pub(crate) dead_aged: AtomicU64,
+    pub(crate) unreadable: AtomicU64,
     pub(crate) superseded: AtomicU64,
     pub(crate) coalesced: AtomicU64,
     pub(crate) attempt_latency: Histogram,
@@ -83,6 +85,8 @@ impl Stats {
             attempts: of(&self.attempts),
             dead_total: of(&self.dead),
             dead_dropped: of(&self.dead_dropped),
+            dead_aged: of(&self.dead_aged),
+            unreadable: of(&self.unreadable),
             superseded: of(&self.superseded),
             coalesced: of(&self.coalesced),
             attempt_latency: self.attempt_latency.snapshot(),
@@ -133,6 +137,10 @@ pub struct DestinationMetrics {
     pub dead_total: u64,
     /// Dead letters dropped because there were too many.
     pub dead_dropped: u64,
+    /// Dead letters dropped because they were too old.
+    pub dead_aged: u64,
+    /// Reads of stored callbacks and dead letters that failed.
+    pub unreadable: u64,
     /// Replays skipped because something newer was attempted.
     pub superseded: u64,
     /// Changes replaced by a newer one before they were attempted.

@@ -19,7 +19,7 @@ use tidegate_benches::workload::{Shape, bodies};
 use tidegate_collector::catalog::Catalog;
 use tidegate_collector::clock::Clock;
 use tidegate_collector::core::metrics::CoreMetrics;
-use tidegate_collector::core::{Core, CoreSettings, Parts};
+use tidegate_collector::core::{Core, CoreSettings, Parts, Unlimited};
 use tidegate_event::Timestamp;
 use tidegate_journal::{Journal, Settings};
 
@@ -61,6 +61,8 @@ fn core(dir: &Path, count: usize, clock: Arc<Steady>) -> Core {
             identifiers_max: 50,
             merges_per_hour_max: 20,
             live_max: 2_000_000,
+            retention_ms: 400 * 86_400_000,
+            disk_max: 8 << 30,
             lag_records: 5_000_000,
             disk_budget: 1 << 50,
             dedup_window_ms: 86_400_000,
@@ -84,7 +86,7 @@ fn core(dir: &Path, count: usize, clock: Arc<Steady>) -> Core {
 /// Takes one event to its record.
 fn accept(core: &Core, steps: &Steps, body: &[u8], at: usize, clock: &Steady) -> u64 {
     let hit = steps.take(body, at, clock.now());
-    let mut accepted = pin!(core.accept(steps.source(), &hit));
+    let mut accepted = pin!(core.accept(steps.source(), &hit, &Unlimited));
     let mut context = Context::from_waker(Waker::noop());
     match accepted.as_mut().poll(&mut context) {
         Poll::Ready(accepted) => accepted.expect("there is room").offset,

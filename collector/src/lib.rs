@@ -3,6 +3,7 @@
 //! The modules stand in the order of the flow: what is configured, then one hit from the edge
 //! through the pure pipeline into the live state and the journal, then the cursors that follow it.
 
+pub mod steady;
 pub mod clock;
 pub mod liveness;
 pub mod document;
@@ -19,9 +20,12 @@ pub mod geo;
 pub mod list;
 pub mod session;
 pub mod profile;
+pub mod formats;
 pub mod core;
 pub mod cursors;
 pub mod admin;
 pub mod demo;
 pub mod app;
 pub mod cli;
+#[cfg(test)]
+mod simulation;

@@ -16,6 +16,7 @@ pub mod aggregate;
 pub mod segment;
 pub mod record;
 pub mod pulse;
+pub mod row_version;
 
 pub use aggregate::{AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue};
 pub use consent::{Consent, ConsentState, Consented};

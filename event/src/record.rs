@@ -1,7 +1,7 @@
 //! A journal record: a compact head that the fold and the cursors read, then the canonical JSON
 //! that Kafka and `journal cat` hand on byte for byte.
 //!
-//! Layout of a payload: `version: u8 = 1`, `head_len: u32` (little endian), the head in postcard,
+//! Layout of a payload: `version: u8`, `head_len: u32` (little endian), the head in postcard,
 //! then the JSON object from `"schema":` on. The two fields in front of it, `journal` and `offset`,
 //! are known only to the journal and are put there by [`RecordView::write_json`].
 //!
@@ -15,8 +15,14 @@ use crate::id::{ProfileId, SegmentId, VisitorId};
 use crate::segment::Change;
 use crate::time::Timestamp;
 
-/// Version of the payload layout and of the JSON's `schema` field.
+/// Version of the JSON, its `schema` field.
 pub const SCHEMA: u8 = 1;
+/// Version that payloads are written in. Version 2 may hold kinds of [`Fold`] that version 1 had
+/// not. Adding a kind at the end changes nothing for older payloads; before any other change of the
+/// head, copy its types as they were, and read the versions that have them with the copy.
+pub const PAYLOAD_VERSION: u8 = 2;
+/// The oldest version that is read.
+const OLDEST_VERSION: u8 = 1;
 
 /// Which kind of identifier an edge names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,6 +103,8 @@ pub enum Fold<'a> {
     Catalog(CatalogFold<'a>),
     /// The profile was erased.
     Erased,
+    /// An event of another person on the same device belongs to a session of this profile.
+    SessionContinued(SessionContinued),
 }
 
 /// State changes of a received event.
@@ -162,6 +170,22 @@ pub struct SessionMerged {
     pub revision: u16,
 }
 
+/// What an event that another profile's record holds brings to a session: a session is the device's,
+/// whoever is signed in on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionContinued {
+    /// Which one.
+    pub session: SessionRef,
+    /// When the gateway received the event.
+    pub received_at: Timestamp,
+    /// A page or screen view.
+    pub page_view: bool,
+    /// Counts as a conversion.
+    pub conversion: bool,
+    /// Milliseconds the page was visible.
+    pub visible_ms: u32,
+}
+
 /// A profile merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileMerged {
@@ -202,8 +226,17 @@ pub struct RecordView<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Written by a newer build.
-    #[error("record schema {0} is newer than this build reads ({SCHEMA}): upgrade tidegate")]
+    #[error(
+        "its format {0} is newer than this build reads ({OLDEST_VERSION} to {PAYLOAD_VERSION}): \
+         run the tidegate that wrote it, or a later one"
+    )]
     Newer(u8),
+    /// Written by a build from before the first release.
+    #[error(
+        "its format {0} is older than this build reads ({OLDEST_VERSION} to {PAYLOAD_VERSION}): \
+         no release wrote it; run the build that did until every cursor has passed it"
+    )]
+    Older(u8),
     /// Shorter than its own head says, or a head that does not parse.
     #[error("record payload is malformed")]
     Malformed,
@@ -220,7 +253,7 @@ impl Record<'_> {
         json: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Vec<u8>, RecordError> {
         let start = out.len();
-        out.push(SCHEMA);
+        out.push(PAYLOAD_VERSION);
         out.extend_from_slice(&[0; 4]);
         let mut out = postcard::to_extend(self, out).map_err(|_| RecordError::Malformed)?;
         let head_len = u32::try_from(out.len() - start - 5).map_err(|_| RecordError::Malformed)?;
@@ -237,8 +270,10 @@ impl<'a> RecordView<'a> {
     /// [`RecordError`] for a payload of another version or a broken one.
     pub fn read(payload: &'a [u8]) -> Result<Self, RecordError> {
         let (&version, rest) = payload.split_first().ok_or(RecordError::Malformed)?;
-        if version != SCHEMA {
-            return Err(RecordError::Newer(version));
+        match version {
+            OLDEST_VERSION..=PAYLOAD_VERSION => {}
+            ..OLDEST_VERSION => return Err(RecordError::Older(version)),
+            _ => return Err(RecordError::Newer(version)),
         }
         let (len, rest) = rest
             .split_first_chunk::<4>()
@@ -313,5 +348,16 @@ mod tests {
             assert!(RecordView::read(&payload[..len]).is_err(), "{len}");
         }
         assert_eq!(RecordView::read(&[9]), Err(RecordError::Newer(9)));
+    }
+
+    #[test]
+    fn earlier_versions_are_read_and_unknown_ones_named() {
+        let mut payload = record().write(Vec::new(), |_| ()).unwrap();
+        assert_eq!(payload[0], PAYLOAD_VERSION);
+        payload[0] = OLDEST_VERSION;
+        assert_eq!(RecordView::read(&payload).unwrap().head, record());
+        let said = |version| RecordView::read(&[version]).unwrap_err().to_string();
+        assert!(said(0).contains("0 is older than"), "{}", said(0));
+        assert!(said(3).contains("3 is newer than"), "{}", said(3));
     }
 }

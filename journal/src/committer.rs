@@ -35,6 +35,8 @@ pub(crate) struct Writer {
     pub(crate) position: u64,
     /// The durable mark last written down.
     pub(crate) marked: u64,
+    /// `decided_at` of the segment's first record; `None` while it is empty.
+    pub(crate) began_at: Option<i64>,
     pub(crate) buffer: Vec<u8>,
     pub(crate) batch: Vec<Taken>,
 }
@@ -85,6 +87,8 @@ impl Core {
         buffer.clear();
         buffer.resize(BATCH_HEADER_BYTES, 0);
         let mut next = first;
+        let began_at = writer.batch.first().map(|(decided_at, _)| *decided_at);
+        writer.began_at = writer.began_at.or(began_at);
         for (decided_at, payload) in writer.batch.drain(..) {
             let content = payload
                 .as_ref()
@@ -147,7 +151,7 @@ impl Core {
 
     /// Starts the next segment; false when none is prepared. Header and name are durable before
     /// the first record is written, so a segment without a sound header is always damage.
-    fn roll(&self, writer: &mut Writer) -> Result<bool, FileError> {
+    pub(crate) fn roll(&self, writer: &mut Writer) -> Result<bool, FileError> {
         let Some(spare) = self.spares.lock().pop_front() else {
             return Ok(false);
         };
@@ -176,6 +180,7 @@ impl Core {
         writer.salt = spare.salt;
         writer.bytes = spare.bytes;
         writer.position = HEADER_BLOCK_BYTES;
+        writer.began_at = None;
         let info = SegmentInfo {
             base,
             salt: spare.salt,

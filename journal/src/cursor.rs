@@ -23,7 +23,7 @@ const FILE: &str = "CURSORS";
 /// from damage.
 const HEADING: &str = "tidegate cursors ";
 /// The format this build writes, and the newest it reads. The first had no durable mark.
-const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 2;
 /// Begins the line that tells how far the journal was durable when the file was written: a segment
 /// that is missing since, or cut, is noticed by it.
 const DURABLE: &str = "durable ";

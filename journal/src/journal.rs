@@ -12,7 +12,7 @@ use tidegate_event::{Pulse, Pulses, Timestamp};
 use crate::committer::{Step, Writer};
 use crate::core::{Chores, Core};
 use crate::cursor::{Cursor, CursorClass, CursorInfo};
-use crate::error::{At, CursorError, Fatal, Full, OpenError, ReadError};
+use crate::error::{At, CursorError, Fatal, FileError, Full, OpenError, ReadError};
 use crate::log::Log;
 use crate::queue::{Purpose, Queue};
 use crate::reader::Reader;
@@ -230,6 +230,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Saves the positions of all cursors now, if any has changed; they are saved each second anyway.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn save_cursors(&self) -> Result<(), FileError> {
+        self.core().save_cursors()
+    }
+
     /// The oldest offset kept.
     #[must_use]
     pub fn oldest_offset(&self) -> u64 {
@@ -374,6 +382,7 @@ fn assemble(
         bytes: active.bytes,
         position: tail.position,
         marked: tail.marked,
+        began_at: tail.began_at,
         buffer: Vec::new(),
         batch: Vec::new(),
     };

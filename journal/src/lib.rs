@@ -26,6 +26,7 @@ mod preparer;
 mod retention;
 mod cursor;
 mod recovery;
+mod formats;
 mod journal;
 mod reader;
 mod snapshot;
@@ -39,14 +40,16 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use committer::Step;
-pub use cursor::{Cursor, CursorClass, CursorInfo};
+pub use cursor::{Cursor, CursorClass, CursorInfo, FORMAT_VERSION as CURSORS_FORMAT};
 pub use error::{
     Corruption, CursorError, Fatal, FileError, Full, FullReason, OpenError, ReadError,
 };
+pub use formats::check_formats;
 pub use journal::Journal;
 pub use queue::Purpose;
 pub use reader::{Frame, Reader};
 pub use repair::{Cut, Repaired, drop_saved_cursor, repair};
+pub use segment::FORMAT_VERSION as SEGMENT_FORMAT;
 pub use settings::{Settings, SettingsError};
 pub use snapshot::Snapshot;
 pub use stats::{SYNC_BUCKETS_US, Stats};

@@ -60,6 +60,7 @@ impl Core {
             }
         };
         self.count_room(None, Some(shortage));
+        self.close_old();
         self.work.notify_one();
         self.room.wake_all();
     }

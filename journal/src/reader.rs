@@ -1,4 +1,7 @@
 //! Reads records in order, never past the durable watermark, in large chunks.
+//!
+//! Each read names the offset at which it ends. A caller that takes the watermark once for a round
+//! then sees the same journal in all reads of that round, whatever is committed meanwhile.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -61,26 +64,22 @@ impl Reader {
         })
     }
 
-    /// The offset after the last one returned or skipped.
+    /// The offset after the last one returned or skipped: where the next read begins.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next record; `None` at the durable watermark (call again later). Void and erased
-    /// frames are skipped.
+    /// The next record below `bound`; `None` where there is none that is durable (call again
+    /// later). Void and erased frames are skipped.
     ///
     /// # Errors
     /// [`ReadError::Retired`] when retention overtook the reader, [`ReadError::Corrupt`] for
     /// damage, or those of the storage.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a frame borrows from the reader"
-    )]
-    pub fn next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+    pub fn next_below(&mut self, bound: u64) -> Result<Option<Frame<'_>>, ReadError> {
         let mut looked = false;
         let (offset, decided_at, payload) = loop {
-            if self.position >= self.source.durable(self.position)? {
+            if self.position >= bound || self.position >= self.source.durable(self.position)? {
                 return Ok(None);
             }
             let Some((walker, located)) = &mut self.open else {
@@ -149,6 +148,12 @@ impl Reader {
         } else if stuck && located.limit == before.limit {
             let path = self.source.path(located.base);
             let (position, offset) = (walker.batch_start(), walker.next());
+            // Retention may have taken the file meanwhile and used it again.
+            self.source.look_again()?;
+            if self.source.locate(self.position)? != located {
+                self.open = None;
+                return Ok(());
+            }
             return Err(Corruption {
                 path,
                 position,
@@ -185,6 +190,14 @@ impl Source {
         }
     }
 
+    /// A snapshot learns what retention took since it was made; the live journal knows.
+    fn look_again(&mut self) -> Result<(), ReadError> {
+        match self {
+            Self::Live(_) => Ok(()),
+            Self::Snapshot(snapshot) => snapshot.refresh(),
+        }
+    }
+
     fn path(&self, base: u64) -> std::path::PathBuf {
         match self {
             Self::Live(core) => segment_path(&core.dir, base),
@@ -203,7 +216,7 @@ impl Source {
         })
     }
 
-    fn open(&self, offset: u64) -> Result<(Walker, Located), ReadError> {
+    fn open(&mut self, offset: u64) -> Result<(Walker, Located), ReadError> {
         let located = self.locate(offset)?;
         let path = self.path(located.base);
         let opened = match self {
@@ -213,6 +226,7 @@ impl Source {
         let file = match opened {
             // Retired between the look-up and now.
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.look_again()?;
                 self.locate(offset)?;
                 Err(error).at("open", &path)?
             }

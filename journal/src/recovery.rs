@@ -33,6 +33,8 @@ pub(crate) struct Tail {
     pub(crate) position: u64,
     pub(crate) next: u64,
     pub(crate) decided_at: i64,
+    /// `decided_at` of the segment's first record.
+    pub(crate) began_at: Option<i64>,
     /// The highest durable mark written down.
     pub(crate) marked: u64,
 }
@@ -288,12 +290,17 @@ pub(crate) fn find_tail(active: &Found, known: u64) -> Result<Tail, OpenError> {
         position: walker.position(),
         next: walker.next(),
         decided_at: header.decided_at,
+        began_at: None,
         marked: header.base,
     };
     let mut decided_at = tail.decided_at;
+    let mut began_at = None;
     loop {
         match walker.step(0).at("read", &active.path)? {
-            Step::Frame { decided_at: at, .. } => decided_at = decided_at.max(at),
+            Step::Frame { decided_at: at, .. } => {
+                decided_at = decided_at.max(at);
+                began_at = began_at.or(Some(at));
+            }
             Step::Mark => {}
             Step::End | Step::Unreadable => break,
         }
@@ -303,6 +310,7 @@ pub(crate) fn find_tail(active: &Found, known: u64) -> Result<Tail, OpenError> {
                 position,
                 next,
                 decided_at,
+                began_at,
                 marked: walker.durable(),
             };
         }

@@ -1,5 +1,5 @@
 //! Which segments may go, and what goes with them. Never the active one, never one that a
-//! required cursor still needs.
+//! required cursor still needs. The active one is closed by age, so that its records go too.
 
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,40 @@ use crate::error::{At, FileError};
 use crate::log::{SegmentInfo, segment_path};
 use crate::preparer::name_spare;
 
+/// The active segment is closed when its first record has this part of the retention behind it: so
+/// much longer than the retention a record of a quiet site may stay.
+const CLOSE_AFTER: i64 = 4;
+
 impl Core {
+    /// Closes the active segment where it is old, so that it can retire although it is not full.
+    /// Only where nothing is promised and the budget leaves room for one more segment: it must not
+    /// make [`crate::Journal::reserve`] answer [`Full`](crate::Full).
+    pub(crate) fn close_old(&self) {
+        let mut writer = self.writer.lock();
+        let Some(began_at) = writer.began_at else {
+            return;
+        };
+        let age = i64::try_from(self.settings.retention_ms).unwrap_or(i64::MAX) / CLOSE_AFTER;
+        let now = self.now.load(Ordering::Relaxed);
+        if self.ended() || now.saturating_sub(began_at) < age.max(1) || !self.may_close() {
+            return;
+        }
+        if let Err(error) = self.roll(&mut writer) {
+            drop(writer);
+            self.fail(error);
+        }
+    }
+
+    fn may_close(&self) -> bool {
+        let idle = {
+            let queue = self.queue.lock();
+            queue.is_empty() && queue.reserved_bytes() == 0
+        };
+        let next = self.settings.segment_bytes;
+        let room = self.disk_bytes() + self.charged_bytes() + next <= self.settings.disk_budget;
+        idle && room && !self.spares.lock().is_empty()
+    }
+
     /// Retires what is older than the retention.
     ///
     /// # Errors

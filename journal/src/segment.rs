@@ -6,7 +6,7 @@ use crate::frame::{u32_at, u64_at};
 /// touches the sectors it stands in.
 pub(crate) const HEADER_BLOCK_BYTES: u64 = 4096;
 /// The format this build writes, and the newest it reads. No earlier one was ever released.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"TIDEGATE";
 const HEADER_BYTES: usize = 76;

@@ -239,7 +239,10 @@ impl Run {
             .filter(|(_, (_, payload))| payload.is_some());
         let mut reader = journal.reader(oldest).map_err(|error| error.to_string())?;
         let mut newest = i64::MIN;
-        while let Some(frame) = reader.next().map_err(|error| error.to_string())? {
+        while let Some(frame) = reader
+            .next_below(durable)
+            .map_err(|error| error.to_string())?
+        {
             let Some((&offset, (at, payload))) = expected.next() else {
                 return Err(format!("offset {} was never filled", frame.offset));
             };

@@ -119,14 +119,26 @@ fn look(storage: &dyn Storage, data_dir: &Path, dir: &Path) -> Result<View, Read
     let mut result = look_once(storage, data_dir, dir);
     for _ in 1..TRIES {
         match &result {
-            // A segment went between the listing and the opening.
-            Err(ReadError::Io(error)) if error.source.kind() == io::ErrorKind::NotFound => {
+            Err(error) if is_overtaken(storage, error) => {
                 result = look_once(storage, data_dir, dir);
             }
             Ok(_) | Err(_) => break,
         }
     }
     result
+}
+
+/// Whether a segment went between the listing and the reading of its header: its file is gone, or
+/// was renamed and is used again for a later segment.
+fn is_overtaken(storage: &dyn Storage, error: &ReadError) -> bool {
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match error {
+        ReadError::Io(error) => is_gone(&error.source),
+        ReadError::Corrupt(damage) => storage.open_read(&damage.path).is_err_and(|e| is_gone(&e)),
+        ReadError::Retired { .. } | ReadError::Absent { .. } | ReadError::NewerFormat { .. } => {
+            false
+        }
+    }
 }
 
 fn look_once(storage: &dyn Storage, data_dir: &Path, dir: &Path) -> Result<View, ReadError> {
@@ -268,8 +280,14 @@ mod tests {
         let snapshot = Snapshot::open(killed.path(), Arc::new(RealStorage)).unwrap();
         assert_eq!(snapshot.durable(), 2);
         let mut reader = snapshot.reader(0).unwrap();
-        assert_eq!(reader.next().unwrap().unwrap().payload, b"one");
-        assert_eq!(reader.next().unwrap().unwrap().payload, b"two");
-        assert!(reader.next().unwrap().is_none());
+        assert_eq!(
+            reader.next_below(u64::MAX).unwrap().unwrap().payload,
+            b"one"
+        );
+        assert_eq!(
+            reader.next_below(u64::MAX).unwrap().unwrap().payload,
+            b"two"
+        );
+        assert!(reader.next_below(u64::MAX).unwrap().is_none());
     }
 }

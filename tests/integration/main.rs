@@ -30,4 +30,5 @@ mod outcomes;
 mod shutdown;
 mod edge_is_not_admin;
 mod webhook;
+mod uneven_traffic;
 mod otlp;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -60,6 +60,8 @@ pub struct Receiver {
 struct State {
     callbacks: Vec<Callback>,
     answers: VecDeque<Planned>,
+    /// What is answered where nothing is planned, and after how long; 200 at once by default.
+    otherwise: Option<(Planned, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +104,15 @@ impl Receiver {
         self.state().answers.push_back(planned);
     }
 
+    /// Every webhook without a planned answer gets this one, after `delay`.
+    pub fn answer_always(&self, status: u16, delay: Duration) {
+        let planned = Planned {
+            status,
+            retry_after_s: None,
+        };
+        self.state().otherwise = Some((planned, delay));
+    }
+
     /// What came so far.
     #[must_use]
     pub fn callbacks(&self) -> Vec<Callback> {
@@ -141,11 +152,18 @@ async fn take(
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-    let planned = state.answers.pop_front().unwrap_or(Planned {
+    let accepted = Planned {
         status: 200,
         retry_after_s: None,
-    });
+    };
+    let (planned, delay) = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = state.answers.pop_front().map(|one| (one, Duration::ZERO));
+        let planned = planned.or(state.otherwise);
+        planned.unwrap_or((accepted, Duration::ZERO))
+    };
+    tokio::time::sleep(delay).await;
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     state.callbacks.push(Callback {
         id: header(&parts.headers, "webhook-id").to_owned(),
         signed: is_signed(&parts.headers, &body, SECRET),

@@ -5,8 +5,6 @@
 //! - attempted: destination, profile, segment
 //! - dead: destination, number
 
-use std::ops::Range;
-
 use tidegate_event::id::fnv1a_64;
 use tidegate_event::{ProfileId, SegmentId, Timestamp};
 
@@ -49,18 +47,11 @@ pub(super) fn due(id: DestinationId, key: &Key, (at, created_by): Due) -> Vec<u8
     out
 }
 
-fn due_prefix(id: DestinationId, at: Timestamp) -> Vec<u8> {
+pub(super) fn due_prefix(id: DestinationId, at: Timestamp) -> Vec<u8> {
     let mut out = Vec::with_capacity(44);
     out.extend_from_slice(&id.bytes());
     out.extend_from_slice(&u64::try_from(at.0).unwrap_or(0).to_be_bytes());
     out
-}
-
-pub(super) fn due_range(id: DestinationId, from: Timestamp) -> Range<Vec<u8>> {
-    // No time reaches the top bit, so this end lies behind every entry of the destination.
-    let mut end = id.bytes().to_vec();
-    end.extend_from_slice(&[0xff; 8]);
-    due_prefix(id, from)..end
 }
 
 pub(super) fn read_due(bytes: &[u8]) -> Option<(Key, Due)> {
@@ -95,6 +86,11 @@ pub(super) fn disabled_id(bytes: &[u8]) -> Option<DestinationId> {
     number(bytes.strip_prefix(DISABLED)?).map(DestinationId)
 }
 
+/// Where a row that does not parse is kept.
+pub(super) fn unreadable(raw_key: &[u8]) -> Vec<u8> {
+    [b"unreadable".as_slice(), raw_key].concat()
+}
+
 pub(super) fn destination_of(bytes: &[u8]) -> Option<DestinationId> {
     bytes
         .first_chunk()
@@ -107,7 +103,10 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeBounds as _;
+
     use super::*;
+    use crate::outbox::storage::from;
 
     #[test]
     fn due_keys_sort_by_time_and_read_back() {
@@ -120,9 +119,10 @@ mod tests {
             due(id, &key, (Timestamp(ms), 9))
         };
         assert!(at(255, 9) < at(256, 1) && at(256, 1) < at(256, 2));
-        let range = due_range(id, Timestamp(256));
+        let range = from(due_prefix(id, Timestamp(256)), &id.bytes());
         assert!(!range.contains(&at(255, 9)) && range.contains(&at(i64::MAX, u128::MAX)));
-        assert!(!due_range(DestinationId::of("mail"), Timestamp(0)).contains(&at(1, 1)));
+        let other = DestinationId::of("mail");
+        assert!(!from(due_prefix(other, Timestamp(0)), &other.bytes()).contains(&at(1, 1)));
         let (key, due) = read_due(&at(256, 7)).unwrap();
         assert_eq!((key.profile, key.segment), (ProfileId(7), SegmentId(3)));
         assert_eq!(due, (Timestamp(256), 9));

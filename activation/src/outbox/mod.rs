@@ -1,172 +1,162 @@
 //! The durable side: rows, their due index, the newest attempts, dead letters and the cursor, in
 //! keyspaces of the database that the collector owns. One batch is one atomic write.
 
+pub(crate) mod storage;
 mod keys;
+mod row;
+mod write;
+mod keeper;
 mod settle;
+mod refill;
+mod prune;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use fjall::{Database, KeyspaceCreateOptions, Slice};
 use tidegate_event::Timestamp;
 
+pub use keeper::Step;
+pub(crate) use keeper::{Command, Ending, Keeper, Settlement};
 pub(crate) use keys::DestinationId;
-pub(crate) use settle::{Command, Ending, Settlement, run, trim_dead};
+pub(crate) use prune::trim_dead;
+pub use row::FORMAT;
+pub(crate) use write::Write;
 
+use self::storage::{Durability, Op, Space, Storage, from, prefix};
 use crate::dead_letter::DeadRow;
 use crate::error::StoreError;
 use crate::intent::{Attempted, Key, Row};
-use crate::queue::{Due, DueChange};
+use crate::queue::Due;
+use row::read;
 
-/// Which form keys and rows have. Raised with every change of what they hold: postcard rows do not
-/// say of what they are made.
-pub(crate) const FORMAT: u32 = 1;
-
+const META: &str = "outbox_meta";
+const FORMAT_KEY: &[u8] = b"format";
 const CURSOR: &[u8] = b"cursor";
+const CLOCK: &[u8] = b"clock";
 /// Rows removed in one batch.
 const FORGET_MAX: usize = 4_096;
 
 /// See the module.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outbox {
-    database: Database,
-    jobs: Keyspace,
-    due: Keyspace,
-    attempted: Keyspace,
-    dead: Keyspace,
-    meta: Keyspace,
-}
-
-impl std::fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Outbox")
-    }
+    storage: Arc<dyn Storage>,
 }
 
 impl Outbox {
-    pub(crate) fn open(database: Database) -> Result<Self, StoreError> {
-        let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        let outbox = Self {
-            jobs: open("outbox_jobs")?,
-            due: open("outbox_due")?,
-            attempted: open("outbox_attempted")?,
-            dead: open("outbox_dead")?,
-            meta: open("outbox_meta")?,
-            database,
-        };
-        outbox.check_format()?;
+    pub(crate) fn open(storage: Arc<dyn Storage>) -> Result<Self, StoreError> {
+        let outbox = Self { storage };
+        let found = outbox.storage.get(Space::Meta, FORMAT_KEY)?;
+        let found = found.as_deref().map(format_number).transpose()?;
+        if !is_readable(found) && !(found.is_none() && outbox.is_new()?) {
+            return Err(StoreError::Format { found });
+        }
+        // Raised before the first value of this format is written, so that an earlier build
+        // refuses the outbox from then on.
+        if found != Some(u32::from(FORMAT)) {
+            let format = u32::from(FORMAT).to_be_bytes().to_vec();
+            let put = Op::Put(Space::Meta, FORMAT_KEY.to_vec(), format);
+            outbox.storage.commit(vec![put], Durability::Synced)?;
+        }
         Ok(outbox)
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
-        let found = self.meta.get("format")?;
-        let found = found.map(|number| {
-            number
-                .as_ref()
-                .try_into()
-                .map_err(|_| StoreError::Malformed)
-        });
-        match found.transpose()?.map(u32::from_be_bytes) {
-            Some(FORMAT) => Ok(()),
-            // The first hand-in puts the cursor there.
-            None if self.meta.is_empty()? => {
-                self.meta.insert("format", FORMAT.to_be_bytes())?;
-                self.persist()
-            }
-            found => Err(StoreError::Format { found }),
-        }
+    fn is_new(&self) -> Result<bool, StoreError> {
+        let first = self.storage.range(Space::Meta, prefix(&[])).next();
+        Ok(first.transpose()?.is_none())
     }
 
     pub(crate) fn write(&self) -> Write<'_> {
-        Write {
-            outbox: self,
-            batch: self.database.batch(),
-        }
+        Write::new(&*self.storage)
     }
 
     pub(crate) fn persist(&self) -> Result<(), StoreError> {
-        Ok(self.database.persist(PersistMode::SyncData)?)
+        Ok(self.storage.persist()?)
     }
 
     pub(crate) fn cursor(&self) -> Result<u64, StoreError> {
-        match self.meta.get(CURSOR)? {
+        match self.storage.get(Space::Meta, CURSOR)? {
             Some(value) => keys::number(&value).ok_or(StoreError::Malformed),
             None => Ok(0),
         }
     }
 
+    /// The time of the newest write that noted it.
+    pub(crate) fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        let value = self.storage.get(Space::Meta, CLOCK)?;
+        let ms = value.and_then(|value| keys::number(&value));
+        Ok(ms.and_then(|ms| i64::try_from(ms).ok()).map(Timestamp))
+    }
+
     /// The fingerprint under which a destination answered 410, if it did.
     pub(crate) fn disabled(&self, id: DestinationId) -> Result<Option<u64>, StoreError> {
-        Ok(self
-            .meta
-            .get(keys::disabled(id))?
-            .and_then(|value| keys::number(&value)))
+        let mark = self.storage.get(Space::Meta, &keys::disabled(id))?;
+        Ok(mark.and_then(|value| keys::number(&value)))
     }
 
     /// Every destination that answered 410 and was not enabled since.
     pub(crate) fn all_disabled(&self) -> Result<Vec<DestinationId>, StoreError> {
         let id_of = |key: &[u8]| keys::disabled_id(key).ok_or(StoreError::Malformed);
-        let marks = self.meta.prefix(keys::DISABLED);
-        marks.map(|guard| id_of(&guard.key()?)).collect()
+        let marks = self.keys(Space::Meta, keys::DISABLED);
+        marks.map(|key| id_of(&key?)).collect()
     }
 
-    /// What each destination has at rest that has anything.
-    pub(crate) fn kept(&self) -> Result<HashMap<DestinationId, Kept>, StoreError> {
-        let mut kept: HashMap<DestinationId, Kept> = HashMap::new();
+    /// Counts what each destination has stored.
+    pub(crate) fn kept(&self) -> Result<BTreeMap<DestinationId, Kept>, StoreError> {
+        let mut kept: BTreeMap<DestinationId, Kept> = BTreeMap::new();
         let id_of = |key: &[u8]| keys::destination_of(key).ok_or(StoreError::Malformed);
-        for guard in self.jobs.iter() {
-            kept.entry(id_of(&guard.key()?)?).or_default().rows += 1;
+        for key in self.keys(Space::Jobs, &[]) {
+            kept.entry(id_of(&key?)?).or_default().rows += 1;
         }
-        for guard in self.dead.iter() {
-            kept.entry(id_of(&guard.key()?)?).or_default().dead += 1;
+        for key in self.keys(Space::Dead, &[]) {
+            kept.entry(id_of(&key?)?).or_default().dead += 1;
         }
         Ok(kept)
     }
 
-    /// Removes all rows of a destination, their due entries and its dead letters.
-    pub(crate) fn forget(&self, id: DestinationId) -> Result<(), StoreError> {
-        for keyspace in [&self.jobs, &self.due, &self.dead] {
-            loop {
-                let mut batch = self.database.batch();
-                let mut removed = 0;
-                for guard in keyspace.prefix(id.bytes()).take(FORGET_MAX) {
-                    batch.remove(keyspace, guard.key()?);
-                    removed += 1;
-                }
-                batch.commit()?;
-                if removed < FORGET_MAX {
-                    break;
-                }
+    /// Removes some rows of a destination, their due entries and its dead letters. Empty where
+    /// nothing is left.
+    pub(crate) fn forget_some(&self, id: DestinationId) -> Result<Write<'_>, StoreError> {
+        let mut write = self.write();
+        for space in [Space::Jobs, Space::Due, Space::Dead] {
+            for key in self.keys(space, &id.bytes()).take(FORGET_MAX) {
+                write.remove(space, key?.to_vec());
             }
         }
-        Ok(())
+        Ok(write)
     }
 
     /// All rows of a key, oldest first.
-    pub(crate) fn rows(&self, id: DestinationId, key: &Key) -> Result<Vec<Row>, StoreError> {
-        self.jobs
-            .prefix(keys::key(id, key))
-            .map(|guard| read(&guard.value()?))
-            .collect()
+    pub(crate) fn rows(&self, id: DestinationId, key: &Key) -> Result<Rows, StoreError> {
+        let mut rows = Rows::default();
+        let within = prefix(&keys::key(id, key));
+        for entry in self.storage.range(Space::Jobs, within) {
+            let (raw_key, value) = entry?;
+            match read(&value) {
+                Ok(row) => rows.readable.push(row),
+                Err(_) => rows.malformed.push((raw_key.to_vec(), value.to_vec())),
+            }
+        }
+        Ok(rows)
     }
 
     /// The newest row of a key.
     pub(crate) fn newest(&self, id: DestinationId, key: &Key) -> Result<Option<Row>, StoreError> {
-        let last = self.jobs.prefix(keys::key(id, key)).next_back();
-        last.map(|guard| read(&guard.value()?)).transpose()
+        let within = prefix(&keys::key(id, key));
+        let last = self.storage.range(Space::Jobs, within).next_back();
+        last.map(|entry| read(&entry?.1)).transpose()
     }
 
-    /// Due entries of a destination in order of time, from `from` on.
+    /// Due entries of a destination in order of time, from `first` on.
     pub(crate) fn due(
         &self,
         id: DestinationId,
-        from: Timestamp,
+        first: Timestamp,
     ) -> impl Iterator<Item = Result<(Key, Due), StoreError>> {
-        let range = keys::due_range(id, from);
-        self.due
-            .range(range)
-            .map(|guard| keys::read_due(&guard.key()?).ok_or(StoreError::Malformed))
+        let range = from(keys::due_prefix(id, first), &id.bytes());
+        self.storage
+            .range(Space::Due, range)
+            .map(|entry| keys::read_due(&entry?.0).ok_or(StoreError::Malformed))
     }
 
     pub(crate) fn attempted(
@@ -174,43 +164,63 @@ impl Outbox {
         id: DestinationId,
         key: &Key,
     ) -> Result<Option<Attempted>, StoreError> {
-        self.attempted
-            .get(keys::key(id, key))?
-            .map(|value| read(&value))
-            .transpose()
+        let value = self.storage.get(Space::Attempted, &keys::key(id, key))?;
+        value.map(|value| read(&value)).transpose()
     }
 
-    /// Attempts older than `before` whose keys have no rows, at most `most` looked at.
+    /// Attempts older than `before` whose keys have no rows, at most `most` looked at. One that
+    /// does not parse is among them.
     pub(crate) fn stale_attempts(
         &self,
         before: Timestamp,
-        from: &[u8],
+        first: &[u8],
         most: usize,
     ) -> Result<StaleAttempts, StoreError> {
         let mut stale = StaleAttempts::default();
-        for (seen, guard) in self.attempted.range(from.to_vec()..).enumerate() {
-            let (key, value) = guard.into_inner()?;
+        let range = from(first.to_vec(), &[]);
+        for (seen, entry) in self.storage.range(Space::Attempted, range).enumerate() {
+            let (key, value) = entry?;
             if seen == most {
                 stale.next = key.to_vec();
                 break;
             }
-            let attempt: Attempted = read(&value)?;
-            if attempt.at < before && self.jobs.prefix(&key).next().is_none() {
-                stale.keys.push(key.to_vec());
+            match read::<Attempted>(&value) {
+                Ok(attempt) if attempt.at >= before => {}
+                Ok(_) if self.keys(Space::Jobs, &key).next().is_some() => {}
+                Ok(_) => stale.keys.push(key.to_vec()),
+                Err(_) => {
+                    stale.malformed += 1;
+                    stale.keys.push(key.to_vec());
+                }
             }
         }
         Ok(stale)
     }
 
-    /// Dead letters of a destination, newest first.
+    /// Dead letters of a destination, newest first. A letter that does not parse is an error of its
+    /// own; the others follow.
     pub(crate) fn dead(
         &self,
         id: DestinationId,
     ) -> impl Iterator<Item = Result<(u64, DeadRow), StoreError>> {
-        self.dead.prefix(id.bytes()).rev().map(|guard| {
-            let (key, value) = guard.into_inner()?;
+        let within = prefix(&id.bytes());
+        self.storage
+            .range(Space::Dead, within)
+            .rev()
+            .map(|entry| dead_entry(&entry?))
+    }
+
+    /// Dead letters from number `first` on, oldest first.
+    pub(crate) fn dead_from(
+        &self,
+        id: DestinationId,
+        first: u64,
+    ) -> impl Iterator<Item = Result<(u64, Result<DeadRow, StoreError>), StoreError>> {
+        let range = from(keys::dead(id, first), &id.bytes());
+        self.storage.range(Space::Dead, range).map(|entry| {
+            let (key, value) = entry?;
             let number = keys::dead_number(&key).ok_or(StoreError::Malformed)?;
-            Ok((number, read(&value)?))
+            Ok((number, read(&value)))
         })
     }
 
@@ -219,206 +229,135 @@ impl Outbox {
         id: DestinationId,
         number: u64,
     ) -> Result<Option<DeadRow>, StoreError> {
-        self.dead
-            .get(keys::dead(id, number))?
-            .map(|value| read(&value))
-            .transpose()
+        let value = self.storage.get(Space::Dead, &keys::dead(id, number))?;
+        value.map(|value| read(&value)).transpose()
     }
 
-    /// Numbers of a destination's dead letters, oldest first.
+    /// Numbers of a destination's dead letters from `first` on, oldest first.
     pub(crate) fn dead_numbers(
         &self,
         id: DestinationId,
+        first: u64,
     ) -> impl Iterator<Item = Result<u64, StoreError>> {
-        self.dead
-            .prefix(id.bytes())
-            .map(|guard| keys::dead_number(&guard.key()?).ok_or(StoreError::Malformed))
+        let range = from(keys::dead(id, first), &id.bytes());
+        self.storage
+            .range(Space::Dead, range)
+            .map(|entry| keys::dead_number(&entry?.0).ok_or(StoreError::Malformed))
     }
 
     /// One past the highest number of any dead letter.
     pub(crate) fn next_dead_number(&self) -> Result<u64, StoreError> {
         let mut next = 0;
-        for guard in self.dead.iter() {
-            next = next.max(keys::dead_number(&guard.key()?).unwrap_or(0) + 1);
+        for key in self.keys(Space::Dead, &[]) {
+            next = next.max(keys::dead_number(&key?).unwrap_or(0) + 1);
         }
         Ok(next)
     }
+
+    fn keys<'a>(
+        &'a self,
+        space: Space,
+        within: &[u8],
+    ) -> impl Iterator<Item = Result<Slice, StoreError>> + use<'a> {
+        let entries = self.storage.range(space, prefix(within));
+        entries.map(|entry| Ok(entry?.0))
+    }
 }
 
-/// What one destination has at rest.
+/// What one destination has stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) rows: u64,
     pub(crate) dead: u64,
 }
 
+/// The rows of one key.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) readable: Vec<Row>,
+    /// Keys and bytes of rows that do not parse.
+    pub(crate) malformed: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 /// Attempts to forget, and where to look on; empty is the beginning.
 #[derive(Debug, Default)]
 pub(crate) struct StaleAttempts {
     pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) malformed: u64,
     pub(crate) next: Vec<u8>,
 }
 
-/// One atomic write under construction.
-pub(crate) struct Write<'a> {
-    outbox: &'a Outbox,
-    batch: fjall::OwnedWriteBatch,
+fn dead_entry((key, value): &(Slice, Slice)) -> Result<(u64, DeadRow), StoreError> {
+    let number = keys::dead_number(key).ok_or(StoreError::Malformed)?;
+    Ok((number, read(value)?))
 }
 
-impl Write<'_> {
-    pub(crate) fn put_row(&mut self, id: DestinationId, row: &Row) -> Result<(), StoreError> {
-        let key = keys::job(id, &row.key(), row.intent.offset);
-        self.batch.insert(&self.outbox.jobs, key, bytes(row)?);
-        Ok(())
+/// Checks that this build reads the outbox in `database`; writes nothing.
+///
+/// # Errors
+/// [`StoreError::Format`], [`StoreError::Engine`]
+pub fn check_format(database: &Database) -> Result<(), StoreError> {
+    if !database.keyspace_exists(META) {
+        return Ok(());
     }
-
-    pub(crate) fn remove_row(&mut self, id: DestinationId, key: &Key, offset: u64) {
-        self.batch
-            .remove(&self.outbox.jobs, keys::job(id, key, offset));
+    let meta = database.keyspace(META, KeyspaceCreateOptions::default)?;
+    let found = meta.get(FORMAT_KEY)?;
+    let found = found.as_deref().map(format_number).transpose()?;
+    if is_readable(found) || (found.is_none() && meta.is_empty()?) {
+        return Ok(());
     }
-
-    pub(crate) fn change_due(&mut self, id: DestinationId, key: &Key, change: DueChange) {
-        if let Some(due) = change.remove {
-            self.batch.remove(&self.outbox.due, keys::due(id, key, due));
-        }
-        if let Some(due) = change.put {
-            self.batch
-                .insert(&self.outbox.due, keys::due(id, key, due), []);
-        }
-    }
-
-    pub(crate) fn put_attempted(
-        &mut self,
-        id: DestinationId,
-        key: &Key,
-        attempted: &Attempted,
-    ) -> Result<(), StoreError> {
-        self.batch.insert(
-            &self.outbox.attempted,
-            keys::key(id, key),
-            bytes(attempted)?,
-        );
-        Ok(())
-    }
-
-    pub(crate) fn forget_attempted(&mut self, raw_key: Vec<u8>) {
-        self.batch.remove(&self.outbox.attempted, raw_key);
-    }
-
-    pub(crate) fn put_dead(
-        &mut self,
-        id: DestinationId,
-        number: u64,
-        row: &DeadRow,
-    ) -> Result<(), StoreError> {
-        self.batch
-            .insert(&self.outbox.dead, keys::dead(id, number), bytes(row)?);
-        Ok(())
-    }
-
-    pub(crate) fn remove_dead(&mut self, id: DestinationId, number: u64) {
-        self.batch.remove(&self.outbox.dead, keys::dead(id, number));
-    }
-
-    pub(crate) fn set_cursor(&mut self, offset: u64) {
-        self.batch
-            .insert(&self.outbox.meta, CURSOR, offset.to_be_bytes());
-    }
-
-    pub(crate) fn set_disabled(&mut self, id: DestinationId, fingerprint: Option<u64>) {
-        let key = keys::disabled(id);
-        match fingerprint {
-            Some(value) => self
-                .batch
-                .insert(&self.outbox.meta, key, value.to_be_bytes()),
-            None => self.batch.remove(&self.outbox.meta, key),
-        }
-    }
-
-    /// Survives a kill of the process, not a loss of power.
-    pub(crate) fn commit(self) -> Result<(), StoreError> {
-        Ok(self.batch.commit()?)
-    }
-
-    /// Survives a loss of power too: one fdatasync.
-    pub(crate) fn commit_synced(self) -> Result<(), StoreError> {
-        Ok(self
-            .batch
-            .durability(Some(PersistMode::SyncData))
-            .commit()?)
-    }
+    Err(StoreError::Format { found })
 }
 
-fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    postcard::to_allocvec(value).map_err(|_| StoreError::Malformed)
+fn format_number(stored: &[u8]) -> Result<u32, StoreError> {
+    let bytes = stored.try_into().map_err(|_| StoreError::Malformed)?;
+    Ok(u32::from_be_bytes(bytes))
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    postcard::from_bytes(bytes).map_err(|_| StoreError::Malformed)
+fn is_readable(format: Option<u32>) -> bool {
+    format.is_some_and(|format| (1..=u32::from(FORMAT)).contains(&format))
 }
 
 #[cfg(test)]
 mod tests {
+    use fjall::Database;
+
+    use super::storage::FjallStorage;
     use super::*;
-    use crate::dead_letter::{DeadReason, RenderedRequest};
-    use crate::intent::tests::intent;
 
     #[test]
-    fn rows_of_another_format_are_refused_with_what_to_do() {
+    fn an_unknown_format_is_refused_and_stays() {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::builder(directory.path()).open().unwrap();
-        let outbox = Outbox::open(database.clone()).unwrap();
+        let open = || Outbox::open(Arc::new(FjallStorage::open(database.clone()).unwrap()));
+        let outbox = open().unwrap();
         let mut write = outbox.write();
         write.set_cursor(7);
-        write.commit().unwrap();
-        assert_eq!(Outbox::open(database.clone()).unwrap().cursor().unwrap(), 7);
-        outbox
-            .meta
-            .insert("format", (FORMAT + 1).to_be_bytes())
-            .unwrap();
-        let newer = Outbox::open(database.clone()).unwrap_err().to_string();
-        assert!(newer.contains("format 2, and this build reads"), "{newer}");
-        assert!(newer.contains("empty data_dir"), "{newer}");
+        write.commit(Durability::Buffered).unwrap();
+        assert_eq!(open().unwrap().cursor().unwrap(), 7);
+        let meta = database.keyspace(META, Default::default).unwrap();
+        let next = u32::from(FORMAT) + 1;
+        meta.insert(FORMAT_KEY, next.to_be_bytes()).unwrap();
+        let newer = open().unwrap_err().to_string();
+        assert!(newer.contains(&format!("have format {next}")), "{newer}");
+        assert!(newer.contains("restore a backup"), "{newer}");
+        assert_eq!(*meta.get(FORMAT_KEY).unwrap().unwrap(), next.to_be_bytes());
         // As written before there was a number.
-        outbox.meta.remove("format").unwrap();
-        let older = Outbox::open(database).unwrap_err();
+        meta.remove("format").unwrap();
+        let older = open().unwrap_err();
         assert!(matches!(older, StoreError::Format { found: None }));
     }
 
-    /// Where this fails on purpose, raise [`FORMAT`] and write the new bytes here.
     #[test]
-    fn the_form_of_a_row_changes_only_with_the_format() {
-        let at = Timestamp(1_800_000_000_000);
-        let mut intent = intent(1, 2, 3);
-        intent.user_id = Some("ada".to_owned());
-        intent.reason = Some("merged".to_owned());
-        intent.merged_into = Some(tidegate_event::ProfileId(4));
-        let letter = DeadRow {
-            row: Row {
-                last_status: Some(400),
-                ..Row::new(&intent, at)
-            },
-            reason: DeadReason::OutboxFull,
-            at,
-            request: RenderedRequest {
-                method: "POST".to_owned(),
-                url: "/".to_owned(),
-                body: "{}".to_owned(),
-            },
-        };
-        let attempted = Attempted {
-            epoch: 2,
-            offset: 3,
-            at,
-        };
-        let rows = [bytes(&letter).unwrap(), bytes(&attempted).unwrap()].concat();
-        let hex: String = rows.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            (FORMAT, &*hex),
-            (
-                1,
-                "03010104616e6f6e0103616461066275796572730102ccf7a1b8c06801066d6572676564010480c0e285e368000190030380c0e285e36804504f5354012f027b7d020380c0e285e368"
-            )
-        );
+    fn an_earlier_format_is_raised_before_anything_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::builder(directory.path()).open().unwrap();
+        let open = || Outbox::open(Arc::new(FjallStorage::open(database.clone()).unwrap()));
+        drop(open().unwrap());
+        let meta = database.keyspace(META, Default::default).unwrap();
+        meta.insert(FORMAT_KEY, 1u32.to_be_bytes()).unwrap();
+        drop(open().unwrap());
+        let raised = meta.get(FORMAT_KEY).unwrap().unwrap();
+        assert_eq!(*raised, u32::from(FORMAT).to_be_bytes());
     }
 }

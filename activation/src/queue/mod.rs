@@ -61,6 +61,8 @@ pub(crate) struct Queue {
     /// No key outside memory is due before this.
     outside_due: Timestamp,
     refilling: bool,
+    /// No refill before this.
+    refill_after: Timestamp,
 }
 
 impl Queue {
@@ -74,6 +76,7 @@ impl Queue {
             overflow: true,
             outside_due: Timestamp(i64::MIN),
             refilling: false,
+            refill_after: Timestamp(i64::MIN),
         }
     }
 
@@ -88,17 +91,18 @@ impl Queue {
     }
 
     /// Puts a row in line, not yet sendable. `coalesce` lets it replace a newest row that was not
-    /// attempted: the destination would not hear of it in time anyway. None where it is there.
+    /// attempted: the destination would not get it in time anyway. None where a row of its offset
+    /// is there; one that is not written yet is replaced by it.
     pub(crate) fn stage(&mut self, row: Row, due: Timestamp, coalesce: bool) -> Option<Staged> {
         let key = row.key();
         let offset = row.intent.offset;
         let entry = self.entries.entry(key).or_default();
         let mut staged = Staged::default();
-        if entry
-            .rows
-            .iter()
-            .any(|slot| slot.row.intent.offset == offset)
-        {
+        let mut rows = entry.rows.iter_mut();
+        if let Some(same) = rows.find(|slot| slot.row.intent.offset == offset) {
+            if !same.committed {
+                same.row = row;
+            }
             return None;
         }
         if entry.rows.is_empty() {
@@ -266,7 +270,7 @@ impl Entry {
 impl Queue {
     /// True where the store should be asked for more, and marks that it was.
     pub(crate) fn wants_refill(&mut self, now: Timestamp) -> bool {
-        if !self.overflow || self.refilling {
+        if !self.overflow || self.refilling || now < self.refill_after {
             return false;
         }
         let starving = self.next_due().is_none_or(|due| due > now) && self.outside_due <= now;
@@ -274,9 +278,16 @@ impl Queue {
         self.refilling
     }
 
-    /// When keys outside memory become due; None where there are none.
+    /// When to ask for keys outside memory; None where there are none.
     pub(crate) fn outside_due(&self) -> Option<Timestamp> {
-        self.overflow.then_some(self.outside_due)
+        let at = self.outside_due.max(self.refill_after);
+        self.overflow.then_some(at)
+    }
+
+    /// No key outside memory is due before this. The entries of the due index before it are of
+    /// keys in memory, or gone.
+    pub(crate) const fn outside_from(&self) -> Timestamp {
+        self.outside_due
     }
 
     /// Notes a key that went to the store only.
@@ -323,11 +334,13 @@ impl Queue {
         true
     }
 
-    /// Ends a refill: `outside` is when the first key that found no room is due.
-    pub(crate) fn refilled(&mut self, outside: Option<Timestamp>) {
+    /// Ends a refill: `outside` is when the first key that stayed outside is due, and `again` when
+    /// the next refill may try it.
+    pub(crate) fn refilled(&mut self, outside: Option<Timestamp>, again: Timestamp) {
         self.refilling = false;
         self.overflow = outside.is_some();
         self.outside_due = outside.unwrap_or(Timestamp(i64::MAX));
+        self.refill_after = again;
     }
 }
 

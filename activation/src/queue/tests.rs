@@ -14,7 +14,7 @@ fn key(profile: u128) -> Key {
 /// A queue whose store is empty.
 fn queue(resident_max: usize) -> Queue {
     let mut queue = Queue::new(resident_max);
-    queue.refilled(None);
+    queue.refilled(None, Timestamp(0));
     queue
 }
 
@@ -173,7 +173,7 @@ fn a_full_memory_sends_new_keys_to_the_store_and_asks_for_them_later() {
     assert!(queue.wants_refill(Timestamp(1)));
     assert!(!queue.wants_refill(Timestamp(1)), "asked once");
     assert!(queue.load(key(3), (Timestamp(0), 9), vec![row(3, 1, 9)]));
-    queue.refilled(None);
+    queue.refilled(None, Timestamp(0));
     assert!(!queue.takes_only_known());
     assert_eq!(take(&mut queue, 1), Some((3, 1)));
 }

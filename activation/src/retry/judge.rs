@@ -10,8 +10,8 @@ pub enum Answer {
     Status {
         /// Its status.
         code: u16,
-        /// `Retry-After`, as a point in time.
-        retry_after: Option<Timestamp>,
+        /// How long it asked to wait, milliseconds.
+        retry_after_ms: Option<i64>,
     },
     /// Nothing within the time-out.
     Timeout,
@@ -44,13 +44,15 @@ pub enum FailureKind {
     Auth,
     /// 410.
     Gone,
-    /// Other 4xx: this item will never be taken.
+    /// A 4xx that may pass: 404, 405, 409, 423 and others.
+    Client,
+    /// 400, 411, 413 to 417, 422 and 431: the same request will be refused again.
     Refused,
 }
 
 impl FailureKind {
     /// All kinds, in label order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Timeout,
         Self::Connect,
         Self::Blocked,
@@ -60,6 +62,7 @@ impl FailureKind {
         Self::Redirect,
         Self::Auth,
         Self::Gone,
+        Self::Client,
         Self::Refused,
     ];
 
@@ -76,6 +79,7 @@ impl FailureKind {
             Self::Redirect => "redirect",
             Self::Auth => "auth",
             Self::Gone => "gone",
+            Self::Client => "client_error",
             Self::Refused => "refused",
         }
     }
@@ -101,11 +105,17 @@ pub enum Verdict {
     Gone,
 }
 
-/// Judges one answer.
+/// Judges one answer, which came at `now`.
 #[must_use]
-pub const fn judge(answer: Answer) -> Verdict {
+pub fn judge(answer: Answer, now: Timestamp) -> Verdict {
     let kind = match answer {
-        Answer::Status { code, retry_after } => return judge_status(code, retry_after),
+        Answer::Status {
+            code,
+            retry_after_ms,
+        } => {
+            let not_before = retry_after_ms.map(|ms| now.plus_ms(ms));
+            return judge_status(code, not_before);
+        }
         Answer::Timeout => FailureKind::Timeout,
         Answer::Connect => FailureKind::Connect,
         Answer::Blocked => FailureKind::Blocked,
@@ -117,6 +127,9 @@ pub const fn judge(answer: Answer) -> Verdict {
     }
 }
 
+/// Standard Webhooks makes 410 alone final. The other final ones name the request itself (RFC 9110,
+/// 15.5), which would be the same each time; all further 4xx are tried again, because proxies answer
+/// them while a receiver is rolled out.
 const fn judge_status(code: u16, not_before: Option<Timestamp>) -> Verdict {
     let kind = match code {
         200..=299 => return Verdict::Delivered,
@@ -124,7 +137,8 @@ const fn judge_status(code: u16, not_before: Option<Timestamp>) -> Verdict {
         410 => return Verdict::Gone,
         429 | 502 | 504 => FailureKind::Throttled,
         408 | 425 => FailureKind::Server,
-        400..=499 => return Verdict::Permanent(FailureKind::Refused),
+        400 | 411 | 413..=417 | 422 | 431 => return Verdict::Permanent(FailureKind::Refused),
+        400..=499 => FailureKind::Client,
         300..=399 => FailureKind::Redirect,
         _ => FailureKind::Server,
     };
@@ -144,21 +158,27 @@ mod tests {
         for (codes, verdict) in [
             (&[200, 204, 299][..], Verdict::Delivered),
             (&[301, 304], again(FailureKind::Redirect)),
-            (&[400, 404, 422], Verdict::Permanent(FailureKind::Refused)),
+            (
+                &[400, 411, 413, 414, 415, 417, 422, 431],
+                Verdict::Permanent(FailureKind::Refused),
+            ),
+            (
+                &[
+                    402, 404, 405, 406, 409, 412, 418, 421, 423, 424, 428, 451, 499,
+                ],
+                again(FailureKind::Client),
+            ),
             (&[401, 403], Verdict::Auth),
             (&[410], Verdict::Gone),
             (&[429, 502, 504], again(FailureKind::Throttled)),
             (&[199, 408, 425, 500, 503, 600], again(FailureKind::Server)),
         ] {
             for &code in codes {
-                assert_eq!(
-                    judge(Answer::Status {
-                        code,
-                        retry_after: None
-                    }),
-                    verdict,
-                    "{code}"
-                );
+                let answer = Answer::Status {
+                    code,
+                    retry_after_ms: None,
+                };
+                assert_eq!(judge(answer, Timestamp(0)), verdict, "{code}");
             }
         }
     }
@@ -172,7 +192,7 @@ mod tests {
             Answer::Broken,
         ] {
             assert!(matches!(
-                judge(answer),
+                judge(answer, Timestamp(0)),
                 Verdict::Retry {
                     not_before: None,
                     ..

@@ -1,5 +1,7 @@
 //! `/admin/v1/catalog`: the catalog in force, and applying a file to it.
 
+use std::iter;
+
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -37,7 +39,15 @@ pub fn stats(control: &impl Control) -> Reply {
 fn masked(mut view: CatalogView) -> CatalogView {
     for destination in &mut view.catalog.destinations {
         match &mut destination.kind {
-            DestinationKind::Webhook { secret, .. } => "***".clone_into(secret),
+            DestinationKind::Webhook {
+                secret,
+                further_secrets,
+                ..
+            } => {
+                for one in iter::once(secret).chain(further_secrets) {
+                    "***".clone_into(one);
+                }
+            }
         }
     }
     view

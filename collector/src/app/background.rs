@@ -21,8 +21,6 @@ use crate::settings::Settings;
 
 /// Timers are looked at this often.
 const TIMER_TICK: Duration = Duration::from_millis(50);
-/// The store's due index is read this often; it reaches two minutes ahead.
-const LOOK_AHEAD_TICK: Duration = Duration::from_secs(30);
 /// The checkpoint looks for work this often.
 const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 
@@ -41,8 +39,7 @@ const BLOCK_BYTES: u64 = 512;
 pub(super) fn spawn(
     reopening: Reopening,
     bad_rows: &BadRows,
-    certificates: Option<Arc<Certificates>>,
-    acme: Option<Arc<Acme>>,
+    (certificates, acme): (Option<Arc<Certificates>>, Option<Arc<Acme>>),
     settings: &Settings,
     timer_rate: &Arc<AtomicU32>,
     stopping: &watch::Receiver<bool>,
@@ -54,11 +51,8 @@ pub(super) fn spawn(
         spawn::task(liveness.register("runtime", TICK_BOUND), |pulse| {
             runtime(pulse, stopping.clone())
         }),
-        spawn::task(liveness.register("timers", TICK_BOUND), |pulse| {
+        spawn::task(liveness.register("timers", DISK_BOUND), |pulse| {
             timers(core.clone(), rate, pulse, stopping.clone())
-        }),
-        spawn::task(liveness.register("look-ahead", DISK_BOUND), |pulse| {
-            look_ahead(core.clone(), pulse, stopping.clone())
         }),
         spawn::task(liveness.register("checkpoint", DISK_BOUND), |pulse| {
             checkpoint(reopening, bad_rows.clone(), pulse, stopping.clone())
@@ -115,6 +109,7 @@ async fn timers(
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
         }
+        look_ahead(&core).await;
         // Twenty ticks a second share the rate.
         let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let per_tick = per_second.div_ceil(20).max(1);
@@ -140,22 +135,15 @@ async fn without_room(core: &Core, pulse: &Pulse) {
     }
 }
 
-async fn look_ahead(core: Core, pulse: Pulse, mut stopping: watch::Receiver<bool>) {
-    let mut ticks = interval(LOOK_AHEAD_TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        pulse.idle();
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-        }
-        pulse.beat();
-        let core = core.clone();
-        match spawn::blocking(move || core.look_ahead()).await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => tracing::warn!(%error, "stored due timers were not read"),
-            None => return,
-        }
+/// Reads what is stored and due next, where the timers in memory run short of it.
+async fn look_ahead(core: &Core) {
+    if !core.wants_look_ahead() {
+        return;
+    }
+    let core = core.clone();
+    // None where the runtime ends, and the timers with it.
+    if let Some(Err(error)) = spawn::blocking(move || core.look_ahead()).await {
+        tracing::warn!(%error, "stored due timers were not read");
     }
 }
 
@@ -167,11 +155,14 @@ async fn checkpoint(
 ) {
     let mut ticks = interval(CHECKPOINT_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failed = false;
     loop {
         pulse.beat();
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
+            // New profiles come faster than a look a second lets old ones go.
+            () = reopening.core.memory_pressed(), if !failed => {}
         }
         reopening.look().await;
         let core = reopening.core.clone();
@@ -179,11 +170,18 @@ async fn checkpoint(
         core.journal().charge("bad rows", bad_rows.bytes());
         let state = reopening.data_dir.join("state");
         let checkpoint = move || {
-            let bytes = occupied(&state).unwrap_or(0);
-            core.journal().charge("profiles and outbox", bytes);
+            match occupied(&state) {
+                Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
+                // What was charged last stays.
+                Err(error) => {
+                    tracing::warn!(%error, "the size of profiles and outbox is not known")
+                }
+            }
             core.checkpoint(Extent::Due)
         };
-        match spawn::blocking(checkpoint).await {
+        let written = spawn::blocking(checkpoint).await;
+        failed = !matches!(written, Some(Ok(_)));
+        match written {
             Some(Ok(0)) => {}
             Some(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
             Some(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),

@@ -3,22 +3,27 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tidegate_activation::Activation;
 use tokio::sync::MutexGuard;
+use tokio::time::timeout;
 
 use crate::admin::control::ApplyRefused;
 use crate::catalog::change::Applied;
 use crate::catalog::check;
 use crate::catalog::store::{ApplyError, Current, Prepared, Store, StoreError};
 use crate::clock::Clock;
+use crate::core::Core;
 use crate::core::rules::Rules;
-use crate::core::{Core, Refused};
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::settings::Cidr;
 use crate::settings::load::{self, LoadError};
+
+/// How long a change waits for room in the journal: a full one may have none for hours.
+pub(super) const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The catalog in force and everything that runs by it.
 #[derive(Debug)]
@@ -140,7 +145,9 @@ impl Catalogs {
         let generation = prepared.applied.generation;
         // First: nothing is touched where the journal has no room.
         let room = if changes {
-            Some(self.core.catalog_room().await.map_err(no_room)?)
+            let room = timeout(ROOM_PATIENCE, self.core.catalog_room()).await;
+            let room = room.map_err(|_elapsed| no_room())?;
+            Some(room.map_err(|error| failed(&error))?)
         } else {
             None
         };
@@ -187,15 +194,11 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| failed(&error))
 }
 
-/// Why the journal has no room for the record of a change.
-fn no_room(refused: Refused) -> ApplyRefused {
-    match refused {
-        Refused::Full { .. } => ApplyRefused::Failed {
-            reason: "the journal has no room for the record of this change: nothing is changed. \
-                     Find the cursor that holds it (tidegate journal cursors list), then try again"
-                .to_owned(),
-        },
-        other => failed(&other),
+fn no_room() -> ApplyRefused {
+    ApplyRefused::Failed {
+        reason: "the journal has no room for the record of this change: nothing is changed. Find \
+                 the cursor that holds it (tidegate journal cursors list), then try again"
+            .to_owned(),
     }
 }
 

@@ -157,9 +157,11 @@ impl Control for AppControl {
         destination: &str,
         limit: usize,
     ) -> Result<Vec<DeadLetterView>, ControlError> {
-        let letters = self.activation.dead_letters(destination, limit);
-        let letters = letters.map_err(|error| refused(&error, destination))?;
+        let letters = self.outbox(destination, move |activation, name| {
+            activation.dead_letters(name, limit)
+        });
         Ok(letters
+            .await?
             .into_iter()
             .map(|letter| DeadLetterView {
                 id: letter.id,
@@ -189,8 +191,8 @@ impl Control for AppControl {
     }
 
     async fn enable_destination(&self, destination: &str) -> Result<(), ControlError> {
-        let enabled = self.activation.enable(destination);
-        enabled.map_err(|error| refused(&error, destination))
+        self.outbox(destination, |activation, name| activation.enable(name))
+            .await
     }
 
     async fn replay(
@@ -199,8 +201,10 @@ impl Control for AppControl {
         ids: Option<Vec<u64>>,
     ) -> Result<ReplayView, ControlError> {
         let which = ids.map_or(ReplayWhich::All, ReplayWhich::Ids);
-        let report = self.activation.replay(destination, which);
-        let report = report.map_err(|error| refused(&error, destination))?;
+        let report = self.outbox(destination, move |activation, name| {
+            activation.replay(name, which)
+        });
+        let report = report.await?;
         Ok(ReplayView {
             replayed: report.replayed,
             superseded: report.superseded,
@@ -219,6 +223,20 @@ impl Control for AppControl {
             .iter()
             .filter_map(|row| serde_json::from_str(row).ok())
             .collect())
+    }
+}
+
+impl AppControl {
+    /// Asks the outbox off the runtime: it may block for a disk.
+    async fn outbox<T: Send + 'static>(
+        &self,
+        destination: &str,
+        ask: impl FnOnce(&Activation, &str) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let (activation, name) = (self.activation.clone(), destination.to_owned());
+        let asked = tokio::task::spawn_blocking(move || ask(&activation, &name)).await;
+        let answer = asked.map_err(|error| failed(&error))?;
+        answer.map_err(|error| refused(&error, destination))
     }
 }
 

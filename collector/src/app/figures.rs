@@ -14,7 +14,7 @@ use tidegate_activation::{Activation, LATENCY_BUCKETS_MS, Latency};
 use tidegate_journal::SYNC_BUCKETS_US;
 
 use crate::bad_rows::BadRows;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, GatewayClock};
 use crate::core::Core;
 
 /// Reads them from the parts.
@@ -26,7 +26,7 @@ struct Parts {
     core: Core,
     activation: Activation,
     bad_rows: BadRows,
-    clock: Arc<SystemClock>,
+    clock: Arc<GatewayClock>,
     disk_budget: u64,
 }
 
@@ -36,7 +36,7 @@ impl Figures {
         core: &Core,
         activation: &Activation,
         bad_rows: &BadRows,
-        clock: &Arc<SystemClock>,
+        clock: &Arc<GatewayClock>,
         disk_budget: u64,
     ) -> Self {
         let figures = Self(Arc::new(Parts {
@@ -205,6 +205,7 @@ impl Figures {
         Ok(())
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table of names and texts")]
     fn state(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let state = self.0.core.gauges(self.0.clock.now());
         for (name, help, value) in [
@@ -217,6 +218,16 @@ impl Figures {
                 "tidegate_profiles_dirty",
                 "Profiles whose row is behind",
                 state.profiles_dirty,
+            ),
+            (
+                "tidegate_profiles_stored",
+                "Profiles at rest, as the last sweep counted them",
+                state.profiles_stored.profiles,
+            ),
+            (
+                "tidegate_profiles_stored_bytes",
+                "Bytes of their rows, identifiers and due times, before compression",
+                state.profiles_stored.bytes,
             ),
             ("tidegate_timers", "Timers waiting", state.timers),
             (
@@ -252,7 +263,13 @@ impl Figures {
         ] {
             gauge(encoder, name, help, value)?;
         }
-        Ok(())
+        let lead = encoder.encode_descriptor(
+            "tidegate_clock_lead_milliseconds",
+            "How far the gateway's clock is ahead of the wall clock; negative while a step is held",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(self.0.clock.lead_ms()).encode(lead)
     }
 
     #[expect(clippy::too_many_lines, reason = "a table of names and texts")]
@@ -271,7 +288,7 @@ impl Figures {
             metrics.outbox_orphaned,
         )?;
         type Read = fn(&tidegate_activation::DestinationMetrics) -> u64;
-        let counters: [(&str, &str, Read); 6] = [
+        let counters: [(&str, &str, Read); 8] = [
             (
                 "tidegate_destination_delivered",
                 "Callbacks delivered",
@@ -289,6 +306,16 @@ impl Figures {
                 "tidegate_destination_dead_dropped",
                 "Dead letters dropped because activation.dead_letters_max was reached",
                 |d| d.dead_dropped,
+            ),
+            (
+                "tidegate_destination_dead_aged",
+                "Dead letters dropped because activation.dead_letters_max_age had passed",
+                |d| d.dead_aged,
+            ),
+            (
+                "tidegate_destination_unreadable",
+                "Reads of stored callbacks and dead letters that failed",
+                |d| d.unreadable,
             ),
             (
                 "tidegate_destination_superseded",

@@ -3,17 +3,14 @@
 //! outbox begins from what is at rest, as after a restart.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::statvfs;
 use tidegate_activation::{Activation, ReopenError};
 use tokio::runtime::Handle;
 
-use super::catalogs::Catalogs;
 use super::open_files::OpenFiles;
 use super::start::{StartError, database, once_free};
-use crate::catalog::check;
 use crate::core::Core;
 use crate::liveness::spawn;
 use crate::profile::store::StoreError;
@@ -27,7 +24,6 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Reopening {
     pub(super) core: Core,
     pub(super) activation: Activation,
-    pub(super) catalogs: Arc<Catalogs>,
     pub(super) data_dir: PathBuf,
     pub(super) open_files: OpenFiles,
 }
@@ -38,8 +34,6 @@ enum ReopeningError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
-    Catalog(#[from] crate::catalog::store::StoreError),
-    #[error(transparent)]
     Outbox(#[from] ReopenError),
     #[error(transparent)]
     Profiles(#[from] StoreError),
@@ -48,9 +42,10 @@ enum ReopeningError {
 }
 
 impl Reopening {
-    /// Opens it again where it takes no writes and the disk has room.
+    /// Opens it again where profiles or outbox take no writes and the disk has room.
     pub(super) async fn look(&self) {
-        if self.core.store_takes_writes() || !self.has_room() {
+        let open = self.core.store_takes_writes() && !self.activation.has_failed();
+        if open || !self.has_room() {
             return;
         }
         match self.reopen().await {
@@ -74,9 +69,9 @@ impl Reopening {
         };
         let opened = spawn::blocking(open).await;
         let database = opened.ok_or(ReopeningError::Stopped)??;
-        let destinations = self.catalogs.current()?.catalog.destinations;
-        let configs = check::configs(&destinations);
-        self.activation.reopen(database.clone(), &configs)?;
+        let (activation, outbox) = (self.activation.clone(), database.clone());
+        let reopened = spawn::blocking(move || activation.reopen(outbox)).await;
+        reopened.ok_or(ReopeningError::Stopped)??;
         // Last: once this one takes writes, nobody looks any more.
         self.core.exchange_store(Some(database))?;
         Ok(())

@@ -2,9 +2,10 @@
 //! destinations that can be called.
 
 use std::collections::HashMap;
+use std::iter;
 use std::ops::Range;
 
-use tidegate_activation::{ConfigFaultKind, DestinationConfig, Network, destinations};
+use tidegate_activation::{ConfigFaultKind, DestinationConfig, Network, Secret, destinations};
 use tidegate_event::SegmentId;
 use tidegate_rules_wasm::{ExpressionError, SegmentSource, compile};
 
@@ -198,7 +199,9 @@ fn callable(entry: &Entry<Destination>, allow: Option<&[Cidr]>, reader: &Reader<
                     remedy: "add it to activation.allow_private in tidegate.toml",
                 },
             ),
-            ConfigFaultKind::Secret | ConfigFaultKind::NoSecret => (
+            // Each one is checked at its own place.
+            ConfigFaultKind::Secret => continue,
+            ConfigFaultKind::NoSecret => (
                 "secret",
                 Reason::Secret {
                     why: "it is not whsec_ and the base64 of 24 to 64 bytes",
@@ -210,6 +213,25 @@ fn callable(entry: &Entry<Destination>, allow: Option<&[Cidr]>, reader: &Reader<
             }
         };
         entry.fault(key, entry.part(key), reason, reader);
+    }
+    well_formed_secrets(entry, reader);
+}
+
+fn well_formed_secrets(entry: &Entry<Destination>, reader: &Reader<'_>) {
+    let DestinationKind::Webhook {
+        secret,
+        further_secrets,
+        ..
+    } = &entry.value.kind;
+    let places = entry.parts.iter().filter(|(part, _)| *part == "secret");
+    let secrets = iter::once(secret).chain(further_secrets);
+    for (secret, (_, place)) in secrets.zip(places) {
+        if tidegate_activation::sign::SigningKey::parse(secret).is_err() {
+            let reason = Reason::Secret {
+                why: "it is not whsec_ and the base64 of 24 to 64 bytes",
+            };
+            entry.fault("secret", place.clone(), reason, reader);
+        }
     }
 }
 
@@ -235,11 +257,17 @@ fn config(destination: &Destination) -> DestinationConfig {
         DestinationKind::Webhook {
             url,
             secret,
+            further_secrets,
             rps,
             concurrency,
             timeout_ms,
         } => {
             let mut config = DestinationConfig::webhook(&destination.name, url, secret, &segments);
+            let secrets = iter::once(secret).chain(further_secrets);
+            config.kind = tidegate_activation::DestinationKind::Webhook {
+                url: url.clone(),
+                secrets: secrets.map(Secret::new).collect(),
+            };
             config.limits.rps = *rps;
             config.limits.concurrency = usize::try_from(*concurrency).unwrap_or(usize::MAX);
             config.limits.timeout_ms = *timeout_ms;

@@ -19,6 +19,9 @@ const DAY: u64 = 24 * HOUR;
 /// A whole number of entries of each kind, at most: what one process is meant to hold.
 pub const ENTRIES_MAX: usize = 10_000;
 
+/// Secrets of one destination, at most.
+const SECRETS_MAX: usize = 4;
+
 /// What a file says. A kind that the file does not name at all is None: it stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Declared {
@@ -221,7 +224,7 @@ fn destination(section: Section<'_>) -> Option<Entry<Destination>> {
         Some((found.text()?, found.place().clone()))
     };
     let url = text("url", "url = \"https://ads.example.com/hook\"");
-    let secret = text("secret", "secret = \"whsec_...\"");
+    let secrets = secrets(&section);
     let limits = tidegate_activation::Limits::default();
     let (mut rps, mut concurrency) = (limits.rps, 64);
     let mut timeout_ms = limits.timeout_ms;
@@ -230,17 +233,19 @@ fn destination(section: Section<'_>) -> Option<Entry<Destination>> {
     section.duration("timeout", &mut timeout_ms, 100..=MINUTE);
     let path = section.path_of("");
     section.finish();
-    let ((name, place), (url, url_place), (secret, secret_place)) = (name?, url?, secret?);
+    let ((name, place), (url, url_place), secrets) = (name?, url?, secrets?);
     kind?;
     parts.push(("url", url_place));
-    parts.push(("secret", secret_place));
+    let (mut secrets, places): (Vec<_>, Vec<_>) = secrets.into_iter().unzip();
+    parts.extend(places.into_iter().map(|place| ("secret", place)));
     Some(Entry {
         value: Destination {
             name,
             segments,
             kind: DestinationKind::Webhook {
                 url,
-                secret,
+                secret: secrets.remove(0),
+                further_secrets: secrets,
                 rps,
                 concurrency,
                 timeout_ms,
@@ -251,6 +256,20 @@ fn destination(section: Section<'_>) -> Option<Entry<Destination>> {
         path,
         literal: None,
     })
+}
+
+/// One secret, or a list of them with the current one first; never empty.
+fn secrets(section: &Section<'_>) -> Option<Vec<(String, Place)>> {
+    let found = section.require("secret", "secret = \"whsec_...\"")?;
+    let elements = found.one_or_list()?;
+    if !(1..=SECRETS_MAX).contains(&elements.len()) {
+        found.fault(Reason::Secret {
+            why: "a list of them holds 1 to 4",
+        });
+        return None;
+    }
+    let secret = |one: &Found<'_>| Some((one.text()?, one.place().clone()));
+    elements.iter().map(secret).collect()
 }
 
 fn name(section: &Section<'_>, example: &'static str) -> Option<(String, Place)> {

@@ -116,8 +116,11 @@ pub enum DestinationKind {
     Webhook {
         /// Where to POST.
         url: String,
-        /// `whsec_...`
+        /// `whsec_...`, the current one.
         secret: String,
+        /// Further ones that sign beside it, while the receiver changes over.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        further_secrets: Vec<String>,
         /// Requests a second.
         rps: u32,
         /// Requests at once.

@@ -7,6 +7,7 @@
 //! Secrets stand in it as given, so the file is readable by its owner only. Compiling rules and
 //! telling the running gateway are the caller's: it prepares, makes ready, then commits.
 
+use std::io::Read as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -24,7 +25,12 @@ use crate::settings::Cidr;
 /// Its name in the data directory.
 pub const FILE: &str = "catalog.sqlite3";
 
-const SCHEMA_VERSION: i64 = 2;
+/// The newest form of the store, and the one that is written. Earlier ones are migrated when it is
+/// opened.
+pub const FORMAT: u32 = 2;
+const SCHEMA_VERSION: i64 = FORMAT as i64;
+/// Where in the file SQLite keeps the number that we raise with the schema.
+const USER_VERSION_AT: usize = 60;
 
 const SCHEMA: &str = "
 CREATE TABLE entry (kind TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL,
@@ -57,7 +63,7 @@ pub enum StoreError {
     Malformed(#[from] serde_json::Error),
     /// Written by a newer build.
     #[error(
-        "catalog store: schema {0} is newer than this build reads ({SCHEMA_VERSION}); upgrade tidegate"
+        "{FILE}: schema {0} is newer than this build reads ({SCHEMA_VERSION}); nothing was changed. Run the tidegate that wrote it, or a later one, or restore the backup made before the upgrade"
     )]
     Newer(i64),
     /// More generations than records can carry.
@@ -77,6 +83,29 @@ pub enum ApplyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Checks that this build reads the store of `data_dir`, by the head of its file: opening it would
+/// write where a transaction was cut.
+///
+/// # Errors
+/// [`StoreError::Newer`], [`StoreError::File`]
+pub fn check_format(data_dir: &Path) -> Result<(), StoreError> {
+    let mut file = match std::fs::File::open(data_dir.join(FILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut head = [0; USER_VERSION_AT + 4];
+    // A file that was just made is empty.
+    if file.read_exact(&mut head).is_err() {
+        return Ok(());
+    }
+    let [.., a, b, c, d] = head;
+    match i64::from(u32::from_be_bytes([a, b, c, d])) {
+        version if version > SCHEMA_VERSION => Err(StoreError::Newer(version)),
+        _ => Ok(()),
+    }
 }
 
 /// The catalog in force.

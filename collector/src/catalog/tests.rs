@@ -6,7 +6,7 @@ use tidegate_event::{SegmentId, Timestamp};
 use super::change::{Applied, Fate};
 use super::file::{Context, Declared, read};
 use super::store::{ApplyError, FILE, Store};
-use super::{Catalog, DestinationKind, GpcPolicy, SourceKind, canonical, default};
+use super::{Catalog, DestinationKind, GpcPolicy, SourceKind, canonical, check, default};
 use crate::document::{Document, Environment, Reader};
 use crate::settings::Cidr;
 
@@ -538,6 +538,53 @@ fn a_store_of_a_newer_build_is_refused_by_name() {
     drop(connection);
     let error = Store::open(directory.path()).unwrap_err().to_string();
     assert!(error.contains("schema 9 is newer"), "{error}");
+}
+
+#[test]
+fn a_secret_is_one_or_a_list() {
+    const OLD: &str = "whsec_AfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let url = "https://ads.example.com";
+    let one = format!("secret = \"{SECRET}\"");
+    let with = |value: &str| webhook(url, SECRET).replace(&one, &format!("secret = {value}"));
+    let both = declared(&with(&format!("[\"{SECRET}\", \"{OLD}\"]"))).unwrap();
+    let destinations = both.destinations.unwrap();
+    let DestinationKind::Webhook {
+        secret,
+        further_secrets,
+        ..
+    } = &destinations[0].kind;
+    assert_eq!(
+        (secret.as_str(), &further_secrets[..]),
+        (SECRET, &[OLD.to_owned()][..])
+    );
+    let configs = check::configs(&destinations);
+    let tidegate_activation::DestinationKind::Webhook { secrets, .. } = &configs[0].kind else {
+        unreachable!("a webhook")
+    };
+    let exposed: Vec<_> = secrets
+        .iter()
+        .map(tidegate_activation::Secret::expose)
+        .collect();
+    assert_eq!(exposed, [SECRET, OLD], "both sign, the current one first");
+
+    let second = faults(&with(&format!("[\"{SECRET}\", \"whsec_short\"]"))).join("\n");
+    let place = format!("9:{}: destination[0].secret: is not", 10 + SECRET.len() + 5);
+    assert!(second.contains(&place), "{second}");
+    assert!(!second.contains("whsec_short"), "{second}");
+    let none = faults(&with("[]")).join("\n");
+    assert!(none.contains("a list of them holds 1 to 4"), "{none}");
+}
+
+#[test]
+fn a_stored_destination_of_an_earlier_build_has_one_secret() {
+    let stored = r#"{"webhook":{"url":"https://x.example","secret":"whsec_a","rps":1,
+        "concurrency":1,"timeout_ms":1000}}"#;
+    let DestinationKind::Webhook {
+        secret,
+        further_secrets,
+        ..
+    } = serde_json::from_str(stored).unwrap();
+    assert_eq!((secret.as_str(), further_secrets.len()), ("whsec_a", 0));
 }
 
 #[test]

@@ -67,13 +67,19 @@ fn write_destination(out: &mut String, destination: &Destination) {
         DestinationKind::Webhook {
             url,
             secret,
+            further_secrets,
             rps,
             concurrency,
             timeout_ms,
         } => {
             text(out, "kind", "webhook");
             text(out, "url", url);
-            text(out, "secret", secret);
+            if further_secrets.is_empty() {
+                text(out, "secret", secret);
+            } else {
+                let secrets = [std::slice::from_ref(secret), further_secrets].concat();
+                list(out, "secret", &secrets);
+            }
             value(out, "rps", &Value::from(i64::from(*rps)));
             value(out, "concurrency", &Value::from(i64::from(*concurrency)));
             text(out, "timeout", &format!("{timeout_ms}ms"));
@@ -131,6 +137,7 @@ mod tests {
                 kind: DestinationKind::Webhook {
                     url: "https://ads.example/hook".to_owned(),
                     secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+                    further_secrets: vec!["whsec_AfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()],
                     rps: 7,
                     concurrency: 3,
                     timeout_ms: 5_000,

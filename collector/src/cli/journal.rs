@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use http::Method;
 use tidegate_event::record::RecordView;
-use tidegate_journal::{RealStorage, Snapshot, Storage};
+use tidegate_journal::{ReadError, Reader, RealStorage, Snapshot, Storage};
 
 use super::client::{ClientError, path_part};
 use super::configuration::{Configuration, Gateway};
@@ -116,32 +116,56 @@ fn storage() -> Arc<dyn Storage> {
 
 fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
     let settings = options.configuration.settings(&process.environment)?;
-    let snapshot = Snapshot::open(&settings.data_dir, storage()).map_err(CliError::Absent)?;
+    let mut snapshot = Snapshot::open(&settings.data_dir, storage()).map_err(CliError::Absent)?;
     let journal = snapshot.id();
     let from = options.from.unwrap_or_else(|| snapshot.oldest());
     let mut reader = snapshot.reader(from).map_err(CliError::Read)?;
     let mut left = options.limit.unwrap_or(u64::MAX);
     let mut line = Vec::new();
     while left > 0 {
-        match reader.next().map_err(CliError::Read)? {
-            Some(frame) => {
-                let offset = frame.offset;
-                let view = RecordView::read(frame.payload)
-                    .map_err(|source| CliError::Record { offset, source })?;
-                line.clear();
-                view.write_json(&journal, offset, &mut line);
-                line.push(b'\n');
+        line.clear();
+        match next_line(&mut reader, &journal, &mut line) {
+            Ok(true) => {
                 process.output.write_all(&line)?;
                 left -= 1;
             }
-            None if options.follow => {
+            Ok(false) if options.follow => {
                 process.output.flush()?;
                 std::thread::sleep(LOOK_AGAIN);
             }
-            None => break,
+            Ok(false) => break,
+            Err(CliError::Read(ReadError::Retired { wanted, .. })) => {
+                snapshot.refresh().map_err(CliError::Read)?;
+                let oldest = snapshot.oldest();
+                reader = snapshot.reader(oldest).map_err(CliError::Read)?;
+                process.output.flush()?;
+                note(&format!(
+                    "offsets {wanted} to {} were retired while they were read; going on at {oldest}",
+                    oldest.saturating_sub(1)
+                ));
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// Appends the next record to `line`; false where there is none yet.
+fn next_line(reader: &mut Reader, journal: &str, line: &mut Vec<u8>) -> Result<bool, CliError> {
+    let Some(frame) = reader.next_below(u64::MAX).map_err(CliError::Read)? else {
+        return Ok(false);
+    };
+    let offset = frame.offset;
+    let view =
+        RecordView::read(frame.payload).map_err(|source| CliError::Record { offset, source })?;
+    view.write_json(journal, offset, line);
+    line.push(b'\n');
+    Ok(true)
+}
+
+/// Beside the records, which stay readable by a program.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "tidegate: {text}");
 }
 
 fn list(options: &List, process: &mut Process<'_>) -> Result<(), CliError> {

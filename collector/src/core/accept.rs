@@ -8,23 +8,24 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::consent::ConsentState;
-use tidegate_event::record::{EventFold, SessionRef};
+use tidegate_event::record::{EventFold, SessionContinued, SessionRef};
 use tidegate_event::{Enriched, EventType, Hit, Identity, Json, VisitorId};
 use tidegate_journal::{Full, Reservation};
 use uuid::Uuid;
 
-use super::Core;
 use super::dedup::{Claim, Seen};
 use super::resolve::{Candidates, Person, Wanted};
 use super::rules::Rules;
 use super::step::{EventStep, Step};
+use super::{Core, Newcomers, Refused};
 use crate::catalog::{Source, SourceKind};
 use crate::pipeline::record_json;
+use crate::profile::live::Live;
 use crate::session::{self, Assignment, Caps, assign};
 
 /// Records that one hit can bring at most: the event, up to three merges, a session's start or
-/// merge, and the end of one that makes room.
-const RECORDS_MAX: usize = 6;
+/// merge, the end of one that makes room, and that another profile's session goes on.
+const RECORDS_MAX: usize = 7;
 /// Bytes of a record beside what the client sent and the transitions.
 const RECORD_BASE_BYTES: usize = 4_096;
 /// What a client sends with a page view.
@@ -41,39 +42,6 @@ pub struct Accepted {
     pub duplicate: bool,
 }
 
-/// Why a hit was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// No room in the journal; nothing was touched.
-    #[error("no room in the journal, retry in {retry_after_s} s")]
-    Full {
-        /// Seconds.
-        retry_after_s: u32,
-    },
-    /// The event is in the journal, but `ack = "kafka"` waited in vain. A second copy finds it.
-    #[error("kafka did not acknowledge the event in time, retry in {retry_after_s} s")]
-    Unacknowledged {
-        /// Seconds.
-        retry_after_s: u32,
-    },
-    /// Another copy of the event claimed it and did not come to an end while we looked; nothing was
-    /// touched.
-    #[error("another copy of the event is still being taken, retry in {retry_after_s} s")]
-    CopyPending {
-        /// Seconds.
-        retry_after_s: u32,
-    },
-    /// The gateway stops, or its disk failed.
-    #[error("the journal takes no more records")]
-    Stopped,
-    /// The record would be larger than the journal takes.
-    #[error("the event is too large for one record")]
-    TooLarge,
-    /// The profile store failed to answer.
-    #[error("the profile store failed")]
-    Store,
-}
-
 /// Room for an event's own record, of which `sent` bytes are the client's, and for all that it may
 /// bring about.
 fn record_bytes(rules: &Rules, sent: usize) -> (usize, usize) {
@@ -84,13 +52,18 @@ fn record_bytes(rules: &Rules, sent: usize) -> (usize, usize) {
 }
 
 impl Core {
-    /// Steps 5 to 7 for one hit.
+    /// Steps 5 to 7 for one hit; `newcomers` is asked where it makes a new profile.
     ///
     /// # Errors
     /// [`Refused`], with nothing touched.
-    pub async fn accept(&self, source: &Source, hit: &Enriched<'_>) -> Result<Accepted, Refused> {
+    pub async fn accept(
+        &self,
+        source: &Source,
+        hit: &Enriched<'_>,
+        newcomers: &dyn Newcomers,
+    ) -> Result<Accepted, Refused> {
         let Some(key) = self.dedup_key(source, &hit.hit) else {
-            return self.take(source, hit, None).map(first);
+            return self.take(source, hit, newcomers, None).map(first);
         };
         for _ in 0..PENDING_TRIES {
             match self.0.dedup.begin(key) {
@@ -101,7 +74,7 @@ impl Core {
                     });
                 }
                 Seen::First(claim) => {
-                    let offset = self.take(source, hit, Some((key, claim)))?;
+                    let offset = self.take(source, hit, newcomers, Some((key, claim)))?;
                     return Ok(first(offset));
                 }
                 Seen::Pending => tokio::task::yield_now().await,
@@ -122,6 +95,7 @@ impl Core {
         &self,
         source: &Source,
         hit: &Enriched<'_>,
+        newcomers: &dyn Newcomers,
         claim: Option<(u128, Claim<'_>)>,
     ) -> Result<u64, Refused> {
         let rules = self.0.rules.load();
@@ -132,13 +106,15 @@ impl Core {
             source,
             hit,
             rules: &rules,
+            newcomers,
             dedup: key,
         };
         let offset = match &hit.identity {
             Identity::Anonymous => arrival.anonymous(reservation),
             Identity::Known(ids) => {
                 let wanted = Wanted::of(self, ids);
-                let candidates = Candidates::load(self, &wanted).map_err(|_| Refused::Store)?;
+                let candidates =
+                    Candidates::load(self, &wanted).map_err(|error| self.refuse(&error))?;
                 arrival.known(reservation, &wanted, candidates)?
             }
         };
@@ -215,6 +191,7 @@ struct Arrival<'a> {
     source: &'a Source,
     hit: &'a Enriched<'a>,
     rules: &'a Rules,
+    newcomers: &'a dyn Newcomers,
     dedup: Option<u128>,
 }
 
@@ -241,8 +218,10 @@ impl Arrival<'_> {
         let step = Step::new(self.core, self.rules, reservation, &self.source.name);
         let mut step = step.sent_by(&self.hit.identity);
         candidates
-            .with_person(self.core, wanted, |person| self.fold(&mut step, person))
-            .map_err(|_| Refused::Store)
+            .with_person(self.core, wanted, self.newcomers, |person| {
+                self.fold(&mut step, person)
+            })
+            .map_err(|why| self.core.unresolved(&why))
     }
 
     /// Under the locks: merges, the session, the event.
@@ -250,8 +229,11 @@ impl Arrival<'_> {
         for loser in &mut person.losers {
             step.merge(person.live, loser, self.hit.event_time);
         }
-        let session = self.session(step, &mut person);
+        let device = person.device.as_deref_mut();
+        step.names_user(device.is_none());
+        let session = self.session(step, device.unwrap_or(&mut *person.live));
         let traits = self.traits(&person);
+        self.continue_session(step, &mut person, session.assigned);
         let message_id = self.message_id();
         let fold = EventFold {
             received_at: self.hit.received_at,
@@ -270,24 +252,45 @@ impl Arrival<'_> {
                 hit: self.hit,
                 message_id: &message_id,
                 fold,
+                device: person.device.as_deref(),
                 late: session.late,
             },
         )
     }
 
-    fn session(&self, step: &mut Step<'_>, person: &mut Person<'_, '_>) -> SessionOf {
+    /// The session is another profile's: it takes the event as well.
+    fn continue_session(
+        &self,
+        step: &mut Step<'_>,
+        person: &mut Person<'_, '_>,
+        session: Option<SessionRef>,
+    ) {
+        if let (Some(device), Some(session)) = (person.device.as_deref_mut(), session) {
+            let continued = SessionContinued {
+                session,
+                received_at: self.hit.received_at,
+                page_view: self.page_view(),
+                conversion: self.conversion(),
+                visible_ms: visible_ms(self.hit),
+            };
+            step.session_continued(device, continued, self.hit.event_time);
+        }
+    }
+
+    /// Among the sessions of `owner`, the profile that the device is tied to.
+    fn session(&self, step: &mut Step<'_>, owner: &mut Live) -> SessionOf {
         let none = SessionOf {
             assigned: None,
             late: false,
         };
-        let Some(visitor) = self.visitor(person) else {
+        let Some(visitor) = self.visitor(owner) else {
             return none;
         };
         if self.is_server_side() {
             return none;
         }
         let (at, received_at) = (self.hit.event_time, self.hit.received_at);
-        let sessions = &person.live.profile.sessions;
+        let sessions = &owner.profile.sessions;
         let assigned = match assign(sessions, visitor, at, received_at, Caps::default()) {
             Assignment::Late => {
                 return SessionOf {
@@ -299,27 +302,21 @@ impl Arrival<'_> {
             Assignment::Bridge { into, from } => {
                 let (into, from) = (&sessions[into], &sessions[from]);
                 let revision = into.revision.saturating_add(1);
-                step.session_merged(
-                    person.live,
-                    into.reference(),
-                    from.reference(),
-                    revision,
-                    at,
-                )
+                step.session_merged(owner, into.reference(), from.reference(), revision, at)
             }
             Assignment::Open => {
                 let opening = SessionRef {
                     id: self.core.mint(),
                     visitor,
-                    index: person.live.profile.session_index(visitor).saturating_add(1),
+                    index: owner.profile.session_index(visitor).saturating_add(1),
                     gap_ms: self.source.session_gap_ms,
                 };
                 if let Some(surplus) = session::fold::surplus(sessions, opening)
                     && !sessions[surplus].ended
                 {
-                    step.session_end(person.live, surplus);
+                    step.session_end(owner, surplus);
                 }
-                step.session_start(person.live, opening, at);
+                step.session_start(owner, opening, at);
                 opening
             }
         };
@@ -330,14 +327,14 @@ impl Arrival<'_> {
     }
 
     /// The visitor is the device: the anonymousId, whoever the event was attributed to.
-    fn visitor(&self, person: &Person<'_, '_>) -> Option<VisitorId> {
+    fn visitor(&self, owner: &Live) -> Option<VisitorId> {
         let Identity::Known(ids) = &self.hit.identity else {
             return None;
         };
         ids.anonymous_id
             .as_deref()
             .map(VisitorId::of)
-            .filter(|_| person.live.profile.alias_of.is_none())
+            .filter(|_| owner.profile.alias_of.is_none())
     }
 
     fn is_server_side(&self) -> bool {

@@ -1,21 +1,27 @@
 //! Timers: session ends and wake-ups become records like any hit, within a capped share of the
 //! journal. With no room they wait; none is dropped.
 
-use tidegate_event::{ProfileId, Timestamp};
+use tidegate_event::Timestamp;
 use tidegate_journal::Purpose;
 
 use super::step::Step;
+use super::timers::Entry;
 use super::{Core, Refused};
 use crate::profile::OptionalTime;
 use crate::profile::live::{Live, Shared};
+use crate::profile::store::StoreError;
 
-/// How far ahead the store's due index is read into memory.
-pub(super) const AHEAD_MS: i64 = 120_000;
-/// Rows of the due index read at once.
-const AHEAD_ROWS_MAX: usize = 50_000;
 /// Things due for one profile that are fired before others get their turn.
 const PER_PROFILE_MAX: usize = 16;
 const RECORD_BASE_BYTES: usize = 4_096;
+
+/// Why a profile's timers did not fire.
+enum Unfired {
+    /// Its own rows do not parse: the others go on.
+    Unreadable(StoreError),
+    /// Nothing can be fired now.
+    Refused(Refused),
+}
 
 /// What is due.
 enum Due {
@@ -24,50 +30,57 @@ enum Due {
 }
 
 impl Core {
-    /// Fires up to `max` profiles' timers that are due now; says how many were looked at.
+    /// Fires up to `max` profiles' timers that are due now; says how many were looked at. Stored
+    /// ones are fired once [`Core::look_ahead`] has read them.
     ///
     /// # Errors
-    /// [`Refused::Stopped`], [`Refused::Store`]; what was not fired stays due.
+    /// [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; what was not fired stays
+    /// due.
     pub async fn fire_due(&self, max: usize) -> Result<usize, Refused> {
-        let ids = self.0.timers.take_due(self.0.clock.now(), max);
-        for (position, id) in ids.iter().enumerate() {
-            if let Err(refused) = self.fire(*id).await {
-                for id in &ids[position..] {
-                    self.0.timers.schedule(*id, self.0.clock.now());
+        let timers = &self.0.timers;
+        let entries = timers.take_due(self.0.clock.now(), max);
+        let firing = timers.firing();
+        for (position, entry) in entries.iter().enumerate() {
+            firing.at(*entry);
+            match self.fire(*entry).await {
+                Ok(()) => {}
+                Err(Unfired::Unreadable(error)) => {
+                    self.0.metrics.timers_unreadable.inc();
+                    tracing::error!(profile = %entry.id, %error, "a profile's timers are passed over");
                 }
-                return Err(refused);
+                Err(Unfired::Refused(refused)) => {
+                    timers.put_back(&entries[position..]);
+                    return Err(refused);
+                }
             }
         }
-        Ok(ids.len())
+        Ok(entries.len())
     }
 
-    /// Takes profiles at rest that are due soon into the timers.
-    ///
-    /// # Errors
-    /// [`Refused::Store`]
-    pub fn look_ahead(&self) -> Result<(), Refused> {
-        let until = self.0.clock.now().plus_ms(AHEAD_MS);
-        let profiles = &self.0.profiles;
-        let at_rest = |id| !profiles.is_live(id);
-        let store = profiles.store().map_err(|_| Refused::Store)?;
-        let rows = store.due_until(until, AHEAD_ROWS_MAX, at_rest);
-        for (due, id) in rows.map_err(|_| Refused::Store)? {
-            self.0.timers.schedule(id, due);
-        }
-        Ok(())
-    }
-
-    async fn fire(&self, id: ProfileId) -> Result<(), Refused> {
-        let Some(shared) = self.0.profiles.get(id).map_err(|_| Refused::Store)? else {
+    async fn fire(&self, entry: Entry) -> Result<(), Unfired> {
+        let found = self.0.profiles.get(entry.id);
+        let found = found.map_err(|error| match error.is_of_one_row() {
+            true => Unfired::Unreadable(error),
+            false => Unfired::Refused(self.refuse(&error)),
+        })?;
+        let Some(shared) = found else {
             return Ok(());
         };
-        shared.lock().scheduled = OptionalTime::NONE;
+        {
+            let mut live = shared.lock();
+            // An entry of before the profile left memory, or of the index, leaves a later one.
+            if live.scheduled.get().is_none_or(|due| entry.is_of(due)) {
+                live.scheduled = OptionalTime::NONE;
+            }
+        }
         for _ in 0..PER_PROFILE_MAX {
-            if !self.fire_one(&shared).await? {
+            let fired = self.fire_one(&shared).await.map_err(Unfired::Refused);
+            // Also of a profile that is put back: it may be due again before that.
+            self.schedule(&mut shared.lock());
+            if !fired? {
                 break;
             }
         }
-        self.schedule(&mut shared.lock());
         Ok(())
     }
 

@@ -34,6 +34,20 @@ pub struct CoreMetrics {
     pub checkpoint_rows: Counter,
     /// Profiles let go from memory.
     pub evictions: Counter,
+    /// Events refused because memory had no place for their profile.
+    pub profiles_refused: Counter,
+    /// Events refused because their address made as many new profiles as it may.
+    pub profiles_limited: Counter,
+    /// Events refused because others changed the same profiles at every try.
+    pub profiles_contended: Counter,
+    /// Stored profiles removed after `profiles.retention`.
+    pub expired_retention: Counter,
+    /// Stored profiles removed to keep within `profiles.disk_max`.
+    pub expired_disk: Counter,
+    /// Rows of the due index, and timers of profiles, that were passed over.
+    pub timers_unreadable: Counter,
+    /// Events and timers that an error of the profile store stopped.
+    pub store_errors: Counter,
 }
 
 impl CoreMetrics {
@@ -52,6 +66,13 @@ impl CoreMetrics {
             ack_timeouts: Counter::default(),
             checkpoint_rows: Counter::default(),
             evictions: Counter::default(),
+            profiles_refused: Counter::default(),
+            profiles_contended: Counter::default(),
+            profiles_limited: Counter::default(),
+            store_errors: Counter::default(),
+            expired_retention: Counter::default(),
+            expired_disk: Counter::default(),
+            timers_unreadable: Counter::default(),
         };
         registry.register(
             "tidegate_rule_seconds",
@@ -104,6 +125,41 @@ impl CoreMetrics {
                 "tidegate_profile_evictions",
                 "Profiles let go from memory",
                 &metrics.evictions,
+            ),
+            (
+                "tidegate_profiles_refused",
+                "Events refused because profiles.live_max and its slack were in memory",
+                &metrics.profiles_refused,
+            ),
+            (
+                "tidegate_profiles_limited",
+                "Events refused because their address makes more new profiles than profiles.new_per_address_rate",
+                &metrics.profiles_limited,
+            ),
+            (
+                "tidegate_profiles_contended",
+                "Events refused because others changed the same profiles at every try",
+                &metrics.profiles_contended,
+            ),
+            (
+                "tidegate_timers_unreadable",
+                "Timers passed over because their row, or their profile's, does not parse",
+                &metrics.timers_unreadable,
+            ),
+            (
+                "tidegate_profiles_expired",
+                "Stored profiles removed: not seen for profiles.retention",
+                &metrics.expired_retention,
+            ),
+            (
+                "tidegate_profiles_displaced",
+                "Stored profiles removed, oldest first, to keep within profiles.disk_max",
+                &metrics.expired_disk,
+            ),
+            (
+                "tidegate_profile_store_errors",
+                "Events, timers and rows that an error of the profile store stopped",
+                &metrics.store_errors,
             ),
         ] {
             registry.register(name, help, counter.clone());

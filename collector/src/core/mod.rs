@@ -4,12 +4,15 @@
 pub mod rules;
 pub mod dedup;
 mod reached;
+mod refused;
 mod resolve;
 mod step;
 pub mod accept;
 pub mod timers;
+mod ahead;
 mod fire;
 pub mod checkpoint;
+mod sweep;
 mod recovery;
 pub mod metrics;
 #[cfg(test)]
@@ -28,15 +31,19 @@ use tidegate_journal::{Cursor, Journal, Purpose, Reservation};
 use tidegate_rules_wasm::Engine;
 use tokio::sync::watch;
 
-pub use accept::{Accepted, Refused};
+pub use accept::Accepted;
 pub use recovery::{Compiled, OpenError, Parts, Progress};
+pub use refused::{Newcomers, Refused, Unlimited};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::pipeline::record_json;
 use crate::profile::Profile;
+use crate::profile::census::Sum;
 use crate::profile::live::{Live, Profiles};
 use crate::profile::store::{Store, StoreError};
+use ahead::Ahead;
+use checkpoint::Writing;
 use dedup::Dedup;
 use metrics::CoreMetrics;
 use reached::Reached;
@@ -45,8 +52,6 @@ use timers::Timers;
 
 /// Room for the record of a catalog change, bytes.
 const CATALOG_BYTES: usize = 1_024;
-/// How long a change of the catalog waits for it.
-const CATALOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bounds of the core, from the settings.
 #[derive(Clone, Debug)]
@@ -61,6 +66,10 @@ pub struct CoreSettings {
     pub merges_per_hour_max: u32,
     /// Profiles in memory.
     pub live_max: usize,
+    /// Stored profiles go when they were not seen for this long, milliseconds.
+    pub retention_ms: u64,
+    /// Bytes that stored profiles may take; the oldest go.
+    pub disk_max: u64,
     /// How far a profile's row may be behind, in records.
     pub lag_records: u64,
     /// Disk budget of the journal; the checkpoint hurries where it alone may hold half of it.
@@ -87,6 +96,7 @@ struct Inner {
     profiles: Profiles,
     dedup: Dedup,
     timers: Timers,
+    ahead: Mutex<Ahead>,
     rules: ArcSwap<Rules>,
     engine: Engine,
     /// Profiles with changes that their rows lack, by the offset of the oldest one.
@@ -94,6 +104,10 @@ struct Inner {
     /// Profiles whose session ended: to be written soon.
     ended: Mutex<Vec<ProfileId>>,
     reached: Mutex<Reached>,
+    /// What the last pass of the sweep counted.
+    stored: Mutex<Sum>,
+    /// One pass of the checkpoint at a time.
+    writing: Mutex<Writing>,
     cursor: Mutex<Cursor>,
     settings: CoreSettings,
     clock: Arc<dyn Clock>,
@@ -116,9 +130,11 @@ pub struct Gauges {
     pub profiles_live: u64,
     /// Profiles whose row is behind.
     pub profiles_dirty: u64,
+    /// Profiles at rest, and their bytes.
+    pub profiles_stored: Sum,
     /// Timers waiting.
     pub timers: u64,
-    /// How late the earliest one is, milliseconds.
+    /// How late the earliest one is, in memory or stored, milliseconds.
     pub timers_overdue_ms: u64,
     /// Deduplication keys remembered.
     pub dedup_entries: u64,
@@ -190,7 +206,9 @@ impl Core {
             Lookup::Anonymous(id) => (Namespace::AnonymousId, id),
             Lookup::User(id) => (Namespace::UserId, id),
         };
-        let found = self.members(namespace, id).map_err(|_| Refused::Store)?;
+        let found = self
+            .members(namespace, id)
+            .map_err(|error| self.refuse(&error))?;
         let Some(found) = found else {
             let as_of = self.0.journal.durable().saturating_sub(1);
             return Ok(VisitorSegments {
@@ -246,19 +264,15 @@ impl Core {
         )
     }
 
-    /// Room for the record of a catalog change. Waits a few seconds for it, not for ever: a
-    /// journal may be full for hours.
+    /// Room for the record of a catalog change. A journal may be full for hours: the caller bounds
+    /// the wait.
     ///
     /// # Errors
-    /// [`Refused::Full`], [`Refused::Stopped`]
+    /// [`Refused::Stopped`]
     pub async fn catalog_room(&self) -> Result<Reservation, Refused> {
         let journal = &self.0.journal;
         let room = journal.reserve_wait_for(Purpose::Control, CATALOG_BYTES, 1);
-        match tokio::time::timeout(CATALOG_PATIENCE, room).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_ended)) => Err(Refused::Stopped),
-            Err(_) => Err(Refused::Full { retry_after_s: 60 }),
-        }
+        room.await.map_err(|_ended| Refused::Stopped)
     }
 
     /// Journals the catalog change and puts its rules in force; resolves when it is durable.
@@ -281,10 +295,11 @@ impl Core {
         Ok(offset)
     }
 
-    /// Journals that the rules the core was opened with are those of a new catalog.
+    /// Journals that the rules the core was opened with are those of a new catalog. The caller bounds
+    /// the wait for room.
     ///
     /// # Errors
-    /// [`Refused::Full`], [`Refused::Stopped`]
+    /// [`Refused::Stopped`]
     pub async fn record_catalog(&self, generation: u32, digest: &str) -> Result<(), Refused> {
         let room = self.catalog_room().await?;
         let offset = self.write_catalog(generation, digest, room);
@@ -347,6 +362,11 @@ impl Core {
         Ok(())
     }
 
+    /// Resolves when the memory for profiles fills: [`Core::checkpoint`] should run now.
+    pub async fn memory_pressed(&self) {
+        self.0.profiles.room().pressed().await;
+    }
+
     /// Generation of the rules in force.
     #[must_use]
     pub fn generation(&self) -> u32 {
@@ -363,11 +383,14 @@ impl Core {
     #[must_use]
     pub fn gauges(&self, now: Timestamp) -> Gauges {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let overdue_ms = self.0.timers.overdue_ms(now);
+        let overdue_ms = overdue_ms.max(self.stored_overdue_ms(now));
         Gauges {
             profiles_live: count(self.0.profiles.len()),
             profiles_dirty: count(self.0.dirty.lock().len()),
+            profiles_stored: self.stored(),
             timers: count(self.0.timers.len()),
-            timers_overdue_ms: u64::try_from(self.0.timers.overdue_ms(now)).unwrap_or(0),
+            timers_overdue_ms: u64::try_from(overdue_ms).unwrap_or(0),
             dedup_entries: count(self.0.dedup.len()),
             dedup_oldest_offset: self.0.dedup.oldest().unwrap_or(0),
             checkpoint_offset: self.0.cursor.lock().position(),

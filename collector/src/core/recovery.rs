@@ -11,7 +11,7 @@ use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordVie
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
 use tidegate_rules_wasm::{Engine, Limits, RuleError};
 
-use super::checkpoint::CURSOR;
+use super::checkpoint::{CURSOR, Writing};
 use super::dedup::Dedup;
 use super::metrics::CoreMetrics;
 use super::reached::Reached;
@@ -101,7 +101,12 @@ impl Compiled {
     pub fn new(catalog: &Catalog, generation: u32, evaluators: usize) -> Result<Self, OpenError> {
         let engine = Engine::new(Limits::default())?;
         let rules = Rules::load(&engine, catalog, generation, evaluators)?;
-        Ok(Self { engine, rules })
+        Ok(Self::of(engine, rules))
+    }
+
+    /// Of rules that were loaded with this engine.
+    pub(crate) const fn of(engine: Engine, rules: Rules) -> Self {
+        Self { engine, rules }
     }
 }
 
@@ -131,6 +136,7 @@ impl Core {
             compiled,
             metrics,
         } = parts;
+        clock.go_on_from(journal.decided_at());
         let store = Store::open(database)?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
         let reached = Reached::new(store.reached()?);
@@ -141,14 +147,17 @@ impl Core {
         };
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let core = Self(Arc::new(Inner {
-            profiles: Profiles::new(store, hash_key),
+            profiles: Profiles::new(store, hash_key, settings.live_max),
             dedup: Dedup::new(settings.dedup_entries_max),
             timers: Timers::default(),
+            ahead: Mutex::default(),
             rules: ArcSwap::from_pointee(rules),
             engine,
             dirty: Mutex::new(BTreeSet::new()),
             ended: Mutex::new(Vec::new()),
             reached: Mutex::new(reached),
+            stored: Mutex::default(),
+            writing: Mutex::new(Writing::default()),
             cursor: Mutex::new(cursor),
             settings,
             clock,
@@ -168,14 +177,18 @@ impl Core {
             .profiles
             .store()?
             .dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
-        let total = self.0.journal.durable().saturating_sub(from);
+        let durable = self.0.journal.durable();
+        let total = durable.saturating_sub(from);
         let mut reader = self.0.journal.reader(from)?;
-        while let Some(frame) = reader.next()? {
+        while let Some(frame) = reader.next_below(durable)? {
             let view = RecordView::read(frame.payload).map_err(|error| OpenError::Record {
                 offset: frame.offset,
                 error,
             })?;
             self.replay_record(&view.head, frame.offset)?;
+            if self.0.profiles.room().is_pressed() {
+                self.evict(&mut self.0.writing.lock())?;
+            }
             let done = frame.offset + 1 - from;
             if done.is_multiple_of(REPORT_EVERY) || done == total {
                 report(Progress { done, total });
@@ -221,7 +234,10 @@ impl Core {
     ) -> Result<(), StoreError> {
         let loser = self.0.profiles.get(merged.loser)?;
         // Whoever merged it had its state: it stands in the store or was replayed just before.
-        let loser = loser.unwrap_or_else(|| self.0.profiles.create(merged.loser));
+        let loser = match loser {
+            Some(loser) => loser,
+            None => self.0.profiles.create(merged.loser)?,
+        };
         let before = loser.lock().profile.clone();
         self.with_replayed(merged.winner, offset, |live| {
             fold::record(&mut live.profile, Some(&before), record, offset);
@@ -245,7 +261,7 @@ impl Core {
     ) -> Result<(), StoreError> {
         let shared = match self.0.profiles.get(id)? {
             Some(shared) => shared,
-            None => self.0.profiles.create(id),
+            None => self.0.profiles.create(id)?,
         };
         let mut live = shared.lock();
         if live.profile.applied_offset > offset {

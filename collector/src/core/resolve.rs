@@ -11,7 +11,7 @@ use tidegate_event::identity::Identifiers;
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::Core;
+use super::{Core, Newcomers};
 use crate::profile::live::{IdentityKey, Live, Shared};
 use crate::profile::store::StoreError;
 use crate::profile::{Profile, merge};
@@ -22,9 +22,29 @@ const TRIES: usize = 16;
 const DEVICES_PER_WEEK: usize = 5;
 const WEEK_MS: i64 = 7 * 86_400_000;
 
+/// Why a hit's person was not found or made.
+#[derive(Debug)]
+pub(super) enum Unresolved {
+    /// The profile store.
+    Store(StoreError),
+    /// Its sender made as many new profiles as it may.
+    NewProfiles {
+        /// Seconds.
+        retry_after_s: u32,
+    },
+}
+
+impl From<StoreError> for Unresolved {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// The identifiers of one hit, highest priority first.
 pub(super) struct Wanted<'a> {
     ids: SmallVec<[(Namespace, &'a str, IdentityKey); 4]>,
+    /// Which of them names the device, whose sessions the hit belongs to.
+    device: Option<usize>,
     /// The only identifier was minted for this request: no look-up can find it.
     minted: bool,
 }
@@ -48,8 +68,12 @@ impl<'a> Wanted<'a> {
             }
         }
         let minted = ids.minted && wanted.len() == 1;
+        let device = wanted.iter().position(|(namespace, id, _)| {
+            *namespace == Namespace::AnonymousId && ids.anonymous_id.as_deref() == Some(*id)
+        });
         Self {
             ids: wanted,
+            device,
             minted,
         }
     }
@@ -69,6 +93,8 @@ pub(super) struct Person<'p, 'w> {
     pub(super) live: &'p mut Live,
     /// Those that merge into it.
     pub(super) losers: SmallVec<[&'p mut Live; 2]>,
+    /// Where the device is another profile's, which a guard keeps apart: that profile.
+    pub(super) device: Option<&'p mut Live>,
     /// Identifiers to tie to it.
     pub(super) edges: Vec<(Namespace, &'w str)>,
 }
@@ -106,23 +132,25 @@ impl Candidates {
         mut self,
         core: &Core,
         wanted: &Wanted<'w>,
+        newcomers: &dyn Newcomers,
         mut fold: impl FnMut(Person<'_, 'w>) -> R,
-    ) -> Result<R, StoreError> {
+    ) -> Result<R, Unresolved> {
         for _ in 0..TRIES {
-            if let Some(done) = self.attempt(core, wanted, &mut fold) {
+            if let Some(done) = self.attempt(core, wanted, newcomers, &mut fold)? {
                 return Ok(done);
             }
             self = Self::load(core, wanted)?;
         }
-        Err(StoreError::Row)
+        Err(StoreError::Contended { tries: TRIES }.into())
     }
 
     fn attempt<'w, R>(
         &self,
         core: &Core,
         wanted: &Wanted<'w>,
+        newcomers: &dyn Newcomers,
         fold: &mut impl FnMut(Person<'_, 'w>) -> R,
-    ) -> Option<R> {
+    ) -> Result<Option<R>, Unresolved> {
         let mut guards: SmallVec<[MutexGuard<'_, Live>; 4]> = self
             .shared
             .iter()
@@ -134,16 +162,24 @@ impl Candidates {
             core.schedule(guard);
         }
         if !self.still_holds(core, wanted, &guards) {
-            return None;
+            return Ok(None);
         }
         let now = core.0.clock.now();
+        let owner = wanted.device.and_then(|at| self.found[at]);
         let group = Group::form(core, wanted, &self.found, &guards, now);
         if group.members.is_empty() {
-            return create(core, &group, fold);
+            let mut others = guards.iter_mut().map(|guard| &mut **guard);
+            let device = others.find(|live| Some(live.profile.id) == owner);
+            return create(core, &group, newcomers, device, fold);
         }
-        let winner = group.winner(&guards)?;
-        claim(core, winner, &group)?;
+        let Some(winner) = group.winner(&guards) else {
+            return Ok(None);
+        };
+        if claim(core, winner, &group).is_none() {
+            return Ok(None);
+        }
         let mut live = None;
+        let mut device = None;
         let mut losers = SmallVec::new();
         for guard in &mut guards {
             let own = guard.profile.id;
@@ -151,12 +187,17 @@ impl Candidates {
                 live = Some(&mut **guard);
             } else if group.members.contains(&own) {
                 losers.push(&mut **guard);
+            } else if Some(own) == owner {
+                device = Some(&mut **guard);
             }
         }
-        Some(fold(Person {
-            live: live?,
-            losers,
-            edges: group.edges(),
+        Ok(live.map(|live| {
+            fold(Person {
+                live,
+                losers,
+                device,
+                edges: group.edges(),
+            })
         }))
     }
 
@@ -178,34 +219,47 @@ impl Candidates {
 fn create<'w, R>(
     core: &Core,
     group: &Group<'w>,
+    newcomers: &dyn Newcomers,
+    device: Option<&mut Live>,
     fold: &mut impl FnMut(Person<'_, 'w>) -> R,
-) -> Option<R> {
+) -> Result<Option<R>, Unresolved> {
     let id = ProfileId(core.mint());
-    let shared = core.0.profiles.create(id);
+    let shared = core.0.profiles.create(id)?;
     let mut live = shared.lock();
     if claim(core, id, group).is_none() {
         core.0.profiles.discard(id);
-        return None;
+        return Ok(None);
+    }
+    // Once it is sure that the hit is the first of its identifiers.
+    if let Err(retry_after_s) = newcomers.take() {
+        unclaim(core, id, &group.new);
+        core.0.profiles.discard(id);
+        return Err(Unresolved::NewProfiles { retry_after_s });
     }
     let edges = group.edges();
-    Some(fold(Person {
+    Ok(Some(fold(Person {
         live: &mut live,
         losers: SmallVec::new(),
+        device,
         edges,
-    }))
+    })))
 }
 
 /// Ties the group's new identifiers to `id`; undone where another hit was faster.
 fn claim(core: &Core, id: ProfileId, group: &Group<'_>) -> Option<()> {
     for (position, (_, _, key)) in group.new.iter().enumerate() {
         if !core.0.profiles.claim(*key, id) {
-            for (_, _, key) in &group.new[..position] {
-                core.0.profiles.unclaim(*key, id);
-            }
+            unclaim(core, id, &group.new[..position]);
             return None;
         }
     }
     Some(())
+}
+
+fn unclaim(core: &Core, id: ProfileId, claimed: &[(Namespace, &str, IdentityKey)]) {
+    for (_, _, key) in claimed {
+        core.0.profiles.unclaim(*key, id);
+    }
 }
 
 /// The identifiers and profiles that the guards let become one person.
@@ -215,6 +269,8 @@ struct Group<'w> {
     user_id: Option<String>,
     identifiers: usize,
     devices: usize,
+    /// Merges within the hour, those that this hit brings included.
+    merges: u32,
 }
 
 impl<'w> Group<'w> {
@@ -233,6 +289,7 @@ impl<'w> Group<'w> {
             user_id: None,
             identifiers: 0,
             devices: 0,
+            merges: 0,
         };
         for (wanted, found) in wanted.ids.iter().zip(found) {
             match found {
@@ -277,15 +334,19 @@ impl<'w> Group<'w> {
             (Some(own), Some(theirs)) => own == theirs,
             _ => true,
         };
-        let merges = self.members.is_empty()
-            || merge::merges_this_hour(profile, now) < core.0.settings.merges_per_hour_max;
+        // Joining makes one more merge beside those that either side has behind it.
+        let merges = self
+            .merges
+            .saturating_add(merge::merges_within_the_hour(profile, now));
+        let may_merge = self.members.is_empty() || merges < core.0.settings.merges_per_hour_max;
         let room = self.identifiers + profile.identifiers.len() <= core.0.settings.identifiers_max
             && self.devices + devices <= DEVICES_PER_WEEK;
-        let kept = alone || (one_user && merges && room);
+        let kept = alone || (one_user && may_merge && room);
         if !kept {
             core.0.metrics.identity_dropped.inc();
             return;
         }
+        self.merges = merges.saturating_add(u32::from(!self.members.is_empty()));
         self.members.push(profile.id);
         self.identifiers += profile.identifiers.len();
         self.devices += devices;

@@ -140,6 +140,19 @@ impl Rules {
             .collect();
         let compiled: Compiled = compile(&sources).map_err(RulesError::Expressions)?;
         let ruleset = Ruleset::load(engine, compiled)?;
+        Self::of(&ruleset, catalog, generation, workers)
+    }
+
+    /// The rules of `catalog`, which `ruleset` was compiled from.
+    ///
+    /// # Errors
+    /// [`RulesError`]
+    pub(crate) fn of(
+        ruleset: &Arc<Ruleset>,
+        catalog: &Catalog,
+        generation: u32,
+        workers: usize,
+    ) -> Result<Self, RulesError> {
         let plan = ruleset.plan();
         let slots = plan.fields.len();
         let aggregates = ordered(&plan.aggregates)?;
@@ -168,7 +181,7 @@ impl Rules {
             aggregate_slots,
             slots,
             workers: (0..workers.max(1))
-                .map(|_| Ok(Mutex::new(Worker::new(&ruleset, slots)?)))
+                .map(|_| Ok(Mutex::new(Worker::new(ruleset, slots)?)))
                 .collect::<Result<_, RuleError>>()?,
             next: AtomicUsize::new(0),
         };

@@ -9,8 +9,8 @@ use parking_lot::MutexGuard;
 use tidegate_event::consent::ConsentState;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{
-    EventFold, Fold, Namespace, ProfileMerged, Record, SessionEnd, SessionMerged, SessionRef,
-    TransitionRef, WakeUpFold,
+    EventFold, Fold, Namespace, ProfileMerged, Record, SessionContinued, SessionEnd, SessionMerged,
+    SessionRef, TransitionRef, WakeUpFold,
 };
 use tidegate_event::{Change, Enriched, Identity, Timestamp, VisitorId};
 use tidegate_journal::{Reservation, Ticket};
@@ -31,6 +31,8 @@ pub(super) struct Step<'a> {
     source: &'a str,
     /// As the hit names them; None of a timer.
     sender: Option<&'a Identifiers<'a>>,
+    /// The hit's user is the one that the profile of the next records is about.
+    names_user: bool,
     now: Timestamp,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct EventStep<'a> {
     pub(super) hit: &'a Enriched<'a>,
     pub(super) message_id: &'a str,
     pub(super) fold: EventFold<'a>,
+    /// The profile whose session it belongs to, where that is another one.
+    pub(super) device: Option<&'a Live>,
     pub(super) late: bool,
 }
 
@@ -55,6 +59,7 @@ impl<'a> Step<'a> {
             reservation,
             source,
             sender: None,
+            names_user: true,
             now: core.0.clock.now(),
         }
     }
@@ -66,6 +71,11 @@ impl<'a> Step<'a> {
             Identity::Anonymous => None,
         };
         Self { sender, ..self }
+    }
+
+    /// Whether the next records are about the hit's user, and not about the owner of the device.
+    pub(super) const fn names_user(&mut self, names: bool) {
+        self.names_user = names;
     }
 
     /// An event without any identifier: no state, no segments.
@@ -88,6 +98,7 @@ impl<'a> Step<'a> {
             hit,
             message_id,
             mut fold,
+            device,
             late,
         } = step;
         let ticket = self.reservation.ticket(self.now);
@@ -102,17 +113,23 @@ impl<'a> Step<'a> {
         fold::begin(&mut live.profile, decided_at);
         live.profile.shares = hit.consent.state == ConsentState::Granted;
         fold::event(&mut live.profile, &fold, hit.event_time, decided_at);
+        let sessions = &device.unwrap_or(&*live).profile.sessions;
         let session = fold
             .session
-            .and_then(|session| session::fold::position(&live.profile.sessions, session))
-            .map(|position| &live.profile.sessions[position]);
+            .and_then(|session| session::fold::position(sessions, session))
+            .map(|position| &sessions[position]);
         let moment = Moment {
             profile: &live.profile,
             session,
             now: decided_at,
         };
-        let decided = decide::decide(self.rules, &mut worker, moment);
+        let mut decided = decide::decide(self.rules, &mut worker, moment);
         self.release(worker);
+        if device.is_some() {
+            // Its end is no record of this profile: it wakes up to leave the session's segments.
+            let ends = session.map(|session| session.due);
+            decided.wake_up = decided.wake_up.into_iter().chain(ends).min();
+        }
         self.core
             .0
             .metrics
@@ -148,6 +165,20 @@ impl<'a> Step<'a> {
             Vec::new(),
             Fold::SessionStart(session),
         );
+    }
+
+    /// `session_continued`
+    pub(super) fn session_continued(
+        &mut self,
+        live: &mut Live,
+        continued: SessionContinued,
+        at: Timestamp,
+    ) {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        fold::session_continued(&mut live.profile, &continued, at);
+        let fold = Fold::SessionContinued(continued);
+        self.fill_system(live, ticket, "session_continued", at, Vec::new(), fold);
     }
 
     /// `session_merged`; says which session stays.
@@ -217,11 +248,27 @@ impl<'a> Step<'a> {
             transition.overdue =
                 segment.is_some_and(|s| decided_at.since(due) > s.wake_up_max_delay_ms);
         }
+        transitions.extend(self.guest_exits(&live.profile, &transitions));
         live.profile.wake_up = wake_up.into();
         fold::transitions(&mut live.profile, &transitions);
         self.core.0.metrics.wake_ups.inc();
         let fold = Fold::WakeUp(WakeUpFold { due, wake_up });
         self.fill_system(live, ticket, "wake_up", due, transitions, fold);
+    }
+
+    /// What leaves a profile that has no session of its own, but was in another profile's: that one
+    /// is over by now.
+    fn guest_exits(
+        &self,
+        profile: &Profile,
+        decided: &[TransitionRef<'a>],
+    ) -> Vec<TransitionRef<'a>> {
+        if !profile.sessions.is_empty() || profile.visitors.is_empty() {
+            return Vec::new();
+        }
+        let mut exits = decide::session_exits(self.rules, profile);
+        exits.retain(|exit| decided.iter().all(|other| other.id != exit.id));
+        exits
     }
 
     /// `profile_merged`: the loser's state goes into the winner, which is evaluated once.
@@ -391,11 +438,13 @@ impl<'a> Step<'a> {
         let visitor = match &fold {
             Fold::SessionStart(session) => Some(session.visitor),
             Fold::SessionMerged(merged) => Some(merged.into.visitor),
+            Fold::SessionContinued(continued) => Some(continued.session.visitor),
             Fold::SessionEnd(end) => Some(end.session.visitor),
             _ => None,
         };
         let anonymous_id = self.anonymous_id(&live.profile, visitor);
-        let named = self.sender.and_then(|ids| ids.user_id.as_deref());
+        let sender = self.sender.filter(|_| self.names_user);
+        let named = sender.and_then(|ids| ids.user_id.as_deref());
         let user_id = live.profile.user_id().or(named.map(Cow::Borrowed));
         let record = Record {
             generation: self.rules.generation,

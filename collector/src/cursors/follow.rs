@@ -1,13 +1,107 @@
-//! How a cursor's thread waits: for records past an offset, for a back-off, and always for the
-//! end. Cursors run on threads of their own, because their sinks block (librdkafka, fsync).
+//! A cursor's loop, in two halves. A [`Follow`] is a state machine: each step does a bounded piece
+//! of work and says what to wait for. [`drive`] interprets that on a thread of its own, because
+//! sinks block (librdkafka, fsync). The simulation interprets the same machines without threads.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_event::Pulse;
+use tidegate_journal::Journal;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+
+/// Pause after a wait in which nothing came, in milliseconds: a journal that has ended answers at
+/// once, for ever.
+const ENDED_MS: u64 = 5;
+/// How often an idle cursor looks by itself, in milliseconds.
+const IDLE_MS: u64 = 500;
+/// Longest wait for room in the sink without a step, in milliseconds.
+const ROOM_MS: u64 = 5_000;
+
+/// What a machine needs before its next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: it has more to do.
+    Again,
+    /// A durable record at or past this offset. A step may come earlier.
+    WaitPast(u64),
+    /// Room in its sink. A step may come earlier.
+    WaitRoom,
+    /// So many milliseconds.
+    Pause(u64),
+    /// It has ended.
+    Done,
+}
+
+/// A cursor's loop as a state machine.
+pub trait Follow {
+    /// One bounded piece of work.
+    fn step(&mut self) -> Next;
+
+    /// Once there is something new it waits so many milliseconds for more.
+    fn gather_ms(&self) -> u64 {
+        0
+    }
+
+    /// Called once when the cursor should end. Its steps go on until [`Next::Done`], which comes
+    /// after a bounded number of them.
+    fn end(&mut self);
+}
+
+/// What a driven machine does now, for whoever watches that it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// A step begins.
+    Working,
+    /// It waits on purpose.
+    Waiting,
+}
+
+impl Doing {
+    /// Shows it to the watcher.
+    pub fn show(self, pulse: &Pulse) {
+        match self {
+            Self::Working => pulse.beat(),
+            Self::Waiting => pulse.idle(),
+        }
+    }
+}
+
+/// Steps `machine` until it is done. `room` resolves when the sink has room again; `doing` is
+/// called before each step and before each wait.
+pub fn drive<R: Future>(
+    mut machine: impl Follow,
+    mut pace: Pace,
+    journal: &Journal,
+    room: impl Fn() -> R,
+    mut doing: impl FnMut(Doing),
+) {
+    let mut ending = false;
+    loop {
+        if !ending && pace.stopped() {
+            ending = true;
+            machine.end();
+        }
+        doing(Doing::Working);
+        let next = machine.step();
+        if next != Next::Again {
+            doing(Doing::Waiting);
+        }
+        match next {
+            Next::Again => {}
+            Next::WaitPast(offset) => {
+                pace.until(journal.wait_past(offset), IDLE_MS);
+                let came = journal.durable() > offset;
+                pace.pause(if came { machine.gather_ms() } else { ENDED_MS });
+            }
+            Next::WaitRoom => pace.until(room(), ROOM_MS),
+            // Its pace is over, so it would not wait.
+            Next::Pause(ms) if ending => std::thread::sleep(Duration::from_millis(ms)),
+            Next::Pause(ms) => pace.pause(ms),
+            Next::Done => return,
+        }
+    }
+}
 
 /// Tells cursors to end; dropping it tells them too.
 #[derive(Debug)]
@@ -24,7 +118,6 @@ impl StopSender {
 #[derive(Clone, Debug)]
 pub struct Pace {
     runtime: Handle,
-    pulse: Option<Arc<Pulse>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -33,19 +126,7 @@ impl Pace {
     #[must_use]
     pub fn new(runtime: Handle) -> (StopSender, Self) {
         let (sender, stop) = watch::channel(false);
-        let pace = Self {
-            runtime,
-            pulse: None,
-            stop,
-        };
-        (StopSender(sender), pace)
-    }
-
-    /// The thread works between two waits and is idle in them.
-    #[must_use]
-    pub fn beating(mut self, pulse: Pulse) -> Self {
-        self.pulse = Some(Arc::new(pulse));
-        self
+        (StopSender(sender), Self { runtime, stop })
     }
 
     /// True once the cursor should end.
@@ -61,9 +142,6 @@ impl Pace {
 
     /// Waits for `event`, at most `ms_max` milliseconds, less when told to stop.
     pub fn until(&mut self, event: impl Future, ms_max: u64) {
-        if let Some(pulse) = &self.pulse {
-            pulse.idle();
-        }
         let stop = &mut self.stop;
         self.runtime.block_on(async move {
             tokio::select! {
@@ -73,23 +151,88 @@ impl Pace {
                 () = tokio::time::sleep(Duration::from_millis(ms_max)) => {}
             }
         });
-        if let Some(pulse) = &self.pulse {
-            pulse.beat();
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tidegate_journal::storage::simulated::SimulatedStorage;
+    use tokio::runtime::Runtime;
+
     use super::*;
 
-    #[test]
-    fn a_stop_ends_a_pause_at_once_and_for_good() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+    fn runtime() -> Runtime {
+        tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_time()
             .build()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Waits in every way, then drains in two steps once told to end.
+    struct Waits {
+        steps: Vec<Next>,
+        ending: bool,
+    }
+
+    impl Follow for Waits {
+        fn step(&mut self) -> Next {
+            self.steps.pop().unwrap_or(Next::Done)
+        }
+
+        fn end(&mut self) {
+            self.ending = true;
+            self.steps = vec![Next::Done, Next::Pause(1), Next::Again];
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_every_wait_and_lets_the_machine_finish() {
+        use Doing::{Waiting, Working};
+        let settings = tidegate_journal::Settings {
+            segment_bytes: 4 << 20,
+            ..tidegate_journal::Settings::default()
+        };
+        let storage = Arc::new(SimulatedStorage::new(1));
+        let path = std::path::Path::new("/sim");
+        let journal = Journal::open_stepped(path, storage, settings).unwrap();
+        let runtime = runtime();
+        for wait in [Next::WaitPast(0), Next::WaitRoom, Next::Pause(3_600_000)] {
+            let machine = Waits {
+                steps: vec![wait; 1_000],
+                ending: false,
+            };
+            let (stop, pace) = Pace::new(runtime.handle().clone());
+            let (waiting, waits) = std::sync::mpsc::channel();
+            let driven = std::thread::scope(|scope| {
+                let thread = scope.spawn(|| {
+                    let mut seen = Vec::new();
+                    drive(
+                        machine,
+                        pace,
+                        &journal,
+                        std::future::pending::<()>,
+                        |doing| {
+                            seen.push(doing);
+                            let _stopped = waiting.send(doing);
+                        },
+                    );
+                    seen
+                });
+                while waits.recv().unwrap() != Waiting {}
+                stop.stop();
+                thread.join().unwrap()
+            });
+            let end: Vec<_> = driven.iter().rev().take(5).rev().collect();
+            assert_eq!(end, [&Working, &Working, &Waiting, &Working, &Waiting]);
+        }
+    }
+
+    #[test]
+    fn a_stop_ends_a_pause_at_once_and_for_good() {
+        let runtime = runtime();
         let (stop, mut pace) = Pace::new(runtime.handle().clone());
         pace.pause(1);
         assert!(!pace.stopped());
@@ -104,11 +247,7 @@ mod tests {
 
     #[test]
     fn a_lost_switch_counts_as_a_stop() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_time()
-            .build()
-            .unwrap();
+        let runtime = runtime();
         let (stop, mut pace) = Pace::new(runtime.handle().clone());
         drop(stop);
         pace.pause(3_600_000);

@@ -3,6 +3,7 @@
 //! offset and hands them on; it decides nothing about them.
 
 pub mod follow;
+pub(crate) mod source;
 pub mod kafka;
 pub mod activation;
 pub mod need;

@@ -62,6 +62,7 @@ pub(crate) fn catalog(shop: &str, ads: SocketAddr, secret: &str) -> Catalog {
             kind: DestinationKind::Webhook {
                 url: format!("http://{ads}/audience"),
                 secret: secret.to_owned(),
+                further_secrets: Vec::new(),
                 rps: 100,
                 concurrency: 4,
                 timeout_ms: 5_000,

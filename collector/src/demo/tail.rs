@@ -21,7 +21,8 @@ pub(crate) async fn follow(
             Err(ReadError::Retired { oldest, .. }) => journal.reader(oldest)?,
             reader => reader?,
         };
-        let shown = show(&mut reader, journal.id(), feed, clock);
+        let durable = journal.durable();
+        let shown = show(&mut reader, durable, journal.id(), feed, clock);
         position = reader.position();
         match shown {
             Ok(()) => {}
@@ -35,15 +36,16 @@ pub(crate) async fn follow(
     }
 }
 
-/// Everything that is durable by now.
+/// Every record below `durable`.
 fn show(
     reader: &mut Reader,
+    durable: u64,
     journal: &str,
     feed: &Feed,
     clock: &impl Clock,
 ) -> Result<(), ReadError> {
     let mut json = Vec::new();
-    while let Some(frame) = reader.next()? {
+    while let Some(frame) = reader.next_below(durable)? {
         json.clear();
         if let Ok(record) = RecordView::read(frame.payload) {
             record.write_json(journal, frame.offset, &mut json);

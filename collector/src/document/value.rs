@@ -233,6 +233,20 @@ impl<'r> Found<'r> {
         Some(elements.collect())
     }
 
+    /// The elements of a list, or the one value that stands for a list of one.
+    pub fn one_or_list(&self) -> Option<Vec<Self>> {
+        let is_list = match &self.source {
+            Source::Item(item) => item.is_array(),
+            Source::Element(value) => value.is_array(),
+            Source::Variable(_) | Source::Part(_) => false,
+        };
+        if is_list {
+            self.list()
+        } else {
+            Some(vec![self.clone()])
+        }
+    }
+
     /// Notes that a table was expected here.
     pub(super) fn wrong_table(&self, expected: &'static str) {
         let example = match expected {

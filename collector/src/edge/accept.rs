@@ -6,7 +6,7 @@ use tidegate_event::{Enriched, Hit};
 
 use super::limits::Progress;
 use crate::catalog::Source;
-use crate::core::{Accepted, Core, Lookup, Refused, VisitorSegments};
+use crate::core::{Accepted, Core, Lookup, Newcomers, Refused, VisitorSegments};
 
 /// Takes hits and answers for visitors.
 pub trait Accept: Clone + Send + Sync + 'static {
@@ -15,6 +15,7 @@ pub trait Accept: Clone + Send + Sync + 'static {
         &self,
         source: &Source,
         hit: &Enriched<'_>,
+        newcomers: &dyn Newcomers,
     ) -> impl Future<Output = Result<Accepted, Refused>> + Send;
 
     /// Whether a hit is a second copy, which costs no room; see [`Core::knows`].
@@ -38,8 +39,9 @@ impl Accept for Core {
         &self,
         source: &Source,
         hit: &Enriched<'_>,
+        newcomers: &dyn Newcomers,
     ) -> impl Future<Output = Result<Accepted, Refused>> + Send {
-        Self::accept(self, source, hit)
+        Self::accept(self, source, hit, newcomers)
     }
 
     fn knows(&self, source: &Source, hit: &Hit<'_>) -> bool {

@@ -27,7 +27,7 @@ use super::{
 use crate::bad_rows::BadRows;
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
 use crate::clock::{Clock, SystemClock};
-use crate::core::{Accepted, Lookup, Refused, VisitorSegments};
+use crate::core::{Accepted, Lookup, Newcomers, Refused, VisitorSegments};
 use crate::pipeline::enrich::GeoLookup;
 use crate::recent::RecentOutcomes;
 use crate::settings::{CertificateFiles, Settings};
@@ -140,7 +140,12 @@ impl Accept for FakeCore {
         self.state.lock().progress
     }
 
-    async fn accept(&self, _source: &Source, hit: &Enriched<'_>) -> Result<Accepted, Refused> {
+    async fn accept(
+        &self,
+        _source: &Source,
+        hit: &Enriched<'_>,
+        newcomers: &dyn Newcomers,
+    ) -> Result<Accepted, Refused> {
         let mut state = self.state.lock();
         if let Some(refused) = state.refuse {
             return Err(refused);
@@ -152,6 +157,9 @@ impl Accept for FakeCore {
                 duplicate: true,
             });
         }
+        newcomers
+            .take()
+            .map_err(|retry_after_s| Refused::NewProfiles { retry_after_s })?;
         let offset = state.seen.len() as u64 + 1;
         if let Some(id) = &message_id {
             state.offsets.insert(id.clone(), offset);

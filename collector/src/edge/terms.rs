@@ -2,6 +2,7 @@
 //! request sees one state of them from head to answer. What belongs to sockets and connections, and
 //! stays, is [`super::listening`]'s.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -13,6 +14,9 @@ use super::route::Routes;
 use super::tag::Tags;
 use crate::pipeline::decode::Limits;
 use crate::settings::Settings;
+
+/// New profiles that an address may make at once: what its rate brings in so many seconds.
+const NEW_PROFILES_BURST_S: u32 = 60;
 
 /// One state of them. Every field is made of settings that are taken by a reload.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Terms {
     pub(super) awaited_max: AwaitedMax,
     pub(super) buffered_bytes_max: usize,
     pub(super) address_rate: Arc<AddressRate>,
+    /// New profiles a second of one address.
+    pub(super) new_profiles: Arc<AddressRate>,
     /// What answers over TLS say of HTTP/3.
     pub(super) alt_svc: Option<HeaderValue>,
 }
@@ -55,6 +61,10 @@ impl Terms {
             },
             buffered_bytes_max: edge.buffered_bytes_max,
             address_rate: Arc::new(AddressRate::new(edge.address_rate_limit)),
+            new_profiles: Arc::new(AddressRate::with_burst(
+                NonZeroU32::new(settings.profiles.new_per_address_rate),
+                NEW_PROFILES_BURST_S,
+            )),
             alt_svc: http3_port.and_then(|port| {
                 let port = edge.alt_svc_port.unwrap_or(port);
                 let max_age_s = edge.alt_svc_max_age_ms / 1_000;
@@ -67,6 +77,9 @@ impl Terms {
     pub(super) fn followed_by(&self, mut next: Self) -> Self {
         if next.address_rate.limit() == self.address_rate.limit() {
             next.address_rate = Arc::clone(&self.address_rate);
+        }
+        if next.new_profiles.limit() == self.new_profiles.limit() {
+            next.new_profiles = Arc::clone(&self.new_profiles);
         }
         next
     }

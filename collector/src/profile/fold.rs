@@ -5,7 +5,9 @@
 //! is all of them in their order.
 
 use tidegate_event::Timestamp;
-use tidegate_event::record::{EventFold, Fold, Record, SessionRef, TransitionRef};
+use tidegate_event::record::{
+    EventFold, Fold, Record, SessionContinued, SessionRef, TransitionRef,
+};
 
 use super::{Profile, merge, traits};
 use crate::session::{self, SessionEvent};
@@ -27,6 +29,9 @@ pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_
         Fold::SessionEnd(end) => {
             session::fold::end(&mut profile.sessions, end);
             profile.wake_up = end.wake_up.into();
+        }
+        Fold::SessionContinued(continued) => {
+            session_continued(profile, continued, record.event_time);
         }
         Fold::SessionMerged(merged) => session::fold::merged(&mut profile.sessions, merged),
         Fold::ProfileMerged(merged) => {
@@ -54,12 +59,25 @@ pub fn begin(profile: &mut Profile, decided_at: Timestamp) {
 pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) {
     session::fold::start(&mut profile.sessions, session, at);
     profile.sessions_opened = profile.sessions_opened.saturating_add(1);
-    if let Some((_, index)) = profile
-        .visitors
-        .iter_mut()
-        .find(|(v, _)| *v == session.visitor)
-    {
-        *index = session.index;
+    visited(profile, session);
+}
+
+/// `session_continued`
+pub fn session_continued(profile: &mut Profile, continued: &SessionContinued, at: Timestamp) {
+    let event = SessionEvent {
+        at,
+        received_at: continued.received_at,
+        page_view: continued.page_view,
+        conversion: continued.conversion,
+        visible_ms: continued.visible_ms,
+    };
+    session::fold::event(&mut profile.sessions, continued.session, &event);
+}
+
+fn visited(profile: &mut Profile, session: SessionRef) {
+    let mut visitors = profile.visitors.iter_mut();
+    if let Some((_, index)) = visitors.find(|(visitor, _)| *visitor == session.visitor) {
+        *index = session.index.max(*index);
         return;
     }
     if profile.visitors.len() >= VISITORS_MAX {
@@ -86,6 +104,8 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
             visible_ms: fold.visible_ms,
         };
         session::fold::event(&mut profile.sessions, session, &event);
+        // Where it is another profile's session, this one knows the visitor all the same.
+        visited(profile, session);
     }
     for hit in &fold.hits {
         profile.cells.add(hit, at, now);

@@ -13,7 +13,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::store::{ProfileWrite, Store, StoreError, Stored, row};
+use super::room::Room;
+use super::row::{self, Stored};
+use super::store::{ProfileWrite, Store, StoreError};
 use super::{OptionalTime, Profile};
 
 /// Loads and evictions of one id are serialised by its stripe; nothing else takes it.
@@ -174,7 +176,7 @@ impl Live {
         let saved = if theirs { usize::MAX } else { self.edges_saved };
         Ok(ProfileWrite {
             id: self.profile.id,
-            row: row(&self.profile, due)?,
+            row: row::write(&self.profile, due)?,
             edges: self
                 .profile
                 .identifiers
@@ -185,6 +187,18 @@ impl Live {
             due_before,
             due,
         })
+    }
+
+    /// True where it was never written.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.edges_saved == 0
+    }
+
+    /// True where its row is behind, or its due time in the index is not the true one.
+    #[must_use]
+    pub fn needs_row(&self) -> bool {
+        self.first_dirty != CLEAN || self.due_indexed.get() != self.profile.due()
     }
 
     /// The write above is on disk; the state had `applied_offset` and `identifiers` when it was
@@ -207,6 +221,7 @@ pub struct Profiles {
     live: DashMap<Shared, (), ahash::RandomState>,
     index: DashMap<IdentityKey, Tie, ahash::RandomState>,
     stripes: Box<[Mutex<()>]>,
+    room: Room,
     /// Where [`Profiles::next_of_all`] goes on.
     hand: AtomicUsize,
     /// None while the database is opened again.
@@ -214,18 +229,36 @@ pub struct Profiles {
     hash_key: [u8; 16],
 }
 
+/// Hashes by the store's secret key: senders cannot foresee it, and a simulation gets the same order
+/// of profiles in each run.
+fn hasher(hash_key: [u8; 16]) -> ahash::RandomState {
+    let half = |at: usize| {
+        let bytes = hash_key[at..].iter().take(8);
+        bytes.fold(0, |word: u64, byte| word << 8 | u64::from(*byte))
+    };
+    let (low, high) = (half(0), half(8));
+    ahash::RandomState::with_seeds(low, high, !low, !high)
+}
+
 impl Profiles {
-    /// No profile in memory yet.
+    /// No profile in memory yet, and room for `live_max` and the slack of [`Room::new`].
     #[must_use]
-    pub fn new(store: Store, hash_key: [u8; 16]) -> Self {
+    pub fn new(store: Store, hash_key: [u8; 16], live_max: usize) -> Self {
         Self {
-            live: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
-            index: DashMap::with_hasher_and_shard_amount(ahash::RandomState::new(), SHARDS),
+            live: DashMap::with_hasher_and_shard_amount(hasher(hash_key), SHARDS),
+            index: DashMap::with_hasher_and_shard_amount(hasher(hash_key), SHARDS),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            room: Room::new(live_max),
             hand: AtomicUsize::new(0),
             store: RwLock::new(Some(Arc::new(store))),
             hash_key,
         }
+    }
+
+    /// The places for profiles in memory.
+    #[must_use]
+    pub const fn room(&self) -> &Room {
+        &self.room
     }
 
     /// The store behind.
@@ -276,20 +309,21 @@ impl Profiles {
     /// The profile, loaded where it is only at rest.
     ///
     /// # Errors
-    /// [`StoreError`]
+    /// [`StoreError`]; [`StoreError::MemoryFull`] where there is no place for another one.
     pub fn get(&self, id: ProfileId) -> Result<Option<Shared>, StoreError> {
-        if let Some(found) = self.find(id) {
+        if let Some(found) = self.in_memory(id) {
             return Ok(Some(found));
         }
         // Without the stripe an eviction between reading and inserting the row could bring an old
         // state back.
         let _loading = self.stripe(id).lock();
-        if let Some(found) = self.find(id) {
+        if let Some(found) = self.in_memory(id) {
             return Ok(Some(found));
         }
         let Some(stored) = self.store()?.profile(id)? else {
             return Ok(None);
         };
+        self.take_place()?;
         let shared = Shared::new(Live::loaded(stored));
         let live = shared.lock();
         if live.profile.alias_of.is_none() {
@@ -318,27 +352,41 @@ impl Profiles {
                 Some(winner) => id = winner,
             }
         }
-        Err(StoreError::Row)
+        Err(StoreError::Aliases(id))
     }
 
-    /// Adds a profile that nobody knows yet.
-    #[must_use]
-    pub fn create(&self, id: ProfileId) -> Shared {
+    /// Adds a new profile.
+    ///
+    /// # Errors
+    /// [`StoreError::MemoryFull`]
+    pub fn create(&self, id: ProfileId) -> Result<Shared, StoreError> {
+        self.take_place()?;
         let shared = Shared::new(Live::new(id));
         self.live.insert(shared.clone(), ());
-        shared
+        Ok(shared)
+    }
+
+    fn take_place(&self) -> Result<(), StoreError> {
+        if self.room.take() {
+            return Ok(());
+        }
+        Err(StoreError::MemoryFull {
+            live: self.room.taken(),
+        })
     }
 
     /// Takes back a profile from [`Profiles::create`] that got no identifier.
     pub fn discard(&self, id: ProfileId) {
-        self.live.remove(&id);
+        if self.live.remove(&id).is_some() {
+            self.room.give_back();
+        }
     }
 
     /// Ties an identifier to the profile `id`, which is in memory, unless it is tied already; true
     /// where it is tied to it now.
     #[must_use]
     pub fn claim(&self, key: IdentityKey, id: ProfileId) -> bool {
-        let shared = self.find(id);
+        let shared = self.in_memory(id);
         shared.is_some_and(|shared| self.tie(key, &shared) == id)
     }
 
@@ -350,7 +398,7 @@ impl Profiles {
     /// Ties an identifier to the profile `id`, which is in memory, whatever it was tied to: a
     /// merge, or a replay.
     pub fn point(&self, key: IdentityKey, id: ProfileId) {
-        if let Some(shared) = self.find(id) {
+        if let Some(shared) = self.in_memory(id) {
             self.index.insert(key, Tie::to(&shared));
         }
     }
@@ -364,12 +412,39 @@ impl Profiles {
         let Some((shared, ())) = gone else {
             return false;
         };
+        self.room.give_back();
         let live = shared.lock();
         for identifier in live.profile.identifiers.iter() {
             let key = self.key(identifier.namespace, &identifier.value);
             self.unclaim(key, id);
         }
         true
+    }
+
+    /// Removes the stored profile with its identifiers and due time where it is not in memory and
+    /// `may_go`, asked with its last event's time and its applied offset, says so.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn remove_stored(
+        &self,
+        id: ProfileId,
+        may_go: impl FnOnce(Timestamp, u64) -> bool,
+    ) -> Result<bool, StoreError> {
+        let _removing = self.stripe(id).lock();
+        if self.is_live(id) {
+            return Ok(false);
+        }
+        let store = self.store()?;
+        let Some(stored) = store.profile(id)? else {
+            return Ok(false);
+        };
+        let profile = &stored.profile;
+        if !may_go(profile.last_seen, profile.applied_offset) {
+            return Ok(false);
+        }
+        store.remove(&stored)?;
+        Ok(true)
     }
 
     /// True where it is in memory.
@@ -381,13 +456,13 @@ impl Profiles {
     /// Profiles in memory.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.live.len()
+        self.room.taken()
     }
 
     /// True where none is in memory.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
+        self.len() == 0
     }
 
     /// Ids of up to `max` profiles in memory, another stretch of them with each call, so that all
@@ -404,7 +479,7 @@ impl Profiles {
     /// Every profile in memory, one after another; none is held while `each` runs.
     pub fn each(&self, mut each: impl FnMut(ProfileId, &Shared)) {
         for id in self.ids(0, usize::MAX) {
-            if let Some(shared) = self.find(id) {
+            if let Some(shared) = self.in_memory(id) {
                 each(id, &shared);
             }
         }
@@ -415,7 +490,9 @@ impl Profiles {
         entries.map(|entry| entry.key().id()).collect()
     }
 
-    fn find(&self, id: ProfileId) -> Option<Shared> {
+    /// The profile where it is in memory.
+    #[must_use]
+    pub fn in_memory(&self, id: ProfileId) -> Option<Shared> {
         self.live.get(&id).map(|found| found.key().clone())
     }
 
@@ -481,10 +558,10 @@ mod tests {
     fn an_identifier_leads_to_its_profile_again_after_that_left_memory() {
         let directory = tempfile::tempdir().unwrap();
         let database = fjall::Database::builder(directory.path()).open().unwrap();
-        let profiles = Profiles::new(Store::open(database).unwrap(), [7; 16]);
+        let profiles = Profiles::new(Store::open(database).unwrap(), [7; 16], 100);
         let (id, namespace) = (ProfileId(1), Namespace::UserId);
         let key = profiles.key(namespace, "ada");
-        let shared = profiles.create(id);
+        let shared = profiles.create(id).unwrap();
         assert!(profiles.claim(key, id));
         let mut live = shared.lock();
         live.profile
@@ -500,7 +577,7 @@ mod tests {
         assert_eq!(profiles.resolve(key, namespace, "ada").unwrap(), Some(id));
         let _loaded = profiles.get(id).unwrap().unwrap();
         assert_eq!(profiles.indexed(key), Some(id));
-        let other = profiles.create(ProfileId(2));
+        let other = profiles.create(ProfileId(2)).unwrap();
         assert!(!profiles.claim(key, other.id()), "it is tied already");
     }
 
@@ -508,10 +585,10 @@ mod tests {
     fn all_profiles_have_their_turn_to_be_looked_at() {
         let directory = tempfile::tempdir().unwrap();
         let database = fjall::Database::builder(directory.path()).open().unwrap();
-        let profiles = Profiles::new(Store::open(database).unwrap(), [7; 16]);
+        let profiles = Profiles::new(Store::open(database).unwrap(), [7; 16], 100);
         let all: BTreeSet<_> = (0..10).map(ProfileId).collect();
         for id in &all {
-            let _ = profiles.create(*id);
+            profiles.create(*id).unwrap();
         }
         let some = |_| profiles.next_of_all(4);
         let seen: Vec<_> = (0..5).flat_map(some).collect();

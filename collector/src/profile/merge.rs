@@ -7,7 +7,7 @@ use tidegate_event::{ProfileId, Timestamp};
 
 use super::{Profile, traits};
 
-const HOUR_MS: i64 = 3_600_000;
+const HOUR_S: u32 = 3_600;
 
 /// True where `a` is the older and so the winner: created first, else the smaller id.
 #[must_use]
@@ -38,13 +38,7 @@ pub fn absorb(winner: &mut Profile, loser: &Profile, now: Timestamp) {
     winner.events = winner.events.saturating_add(loser.events);
     winner.page_views = winner.page_views.saturating_add(loser.page_views);
     winner.sessions_opened = winner.sessions_opened.saturating_add(loser.sessions_opened);
-    let hour = hour(now);
-    let before = if winner.merges.0 == hour {
-        winner.merges.1
-    } else {
-        0
-    };
-    winner.merges = (hour, before.saturating_add(1));
+    winner.merges = merges_with(winner, loser, now);
 }
 
 /// Makes the loser an alias of the winner, its state kept as it is.
@@ -53,16 +47,29 @@ pub fn retire(loser: &mut Profile, winner: ProfileId, offset: u64) {
     loser.applied_offset = offset + 1;
 }
 
-/// Merges into this profile within the hour of `now`.
+/// Merges that made this profile, within the hour that began with the first of them.
 #[must_use]
-pub fn merges_this_hour(profile: &Profile, now: Timestamp) -> u32 {
-    if profile.merges.0 == hour(now) {
-        u32::from(profile.merges.1)
+pub fn merges_within_the_hour(profile: &Profile, now: Timestamp) -> u32 {
+    let (began_s, merges) = profile.merges;
+    if seconds(now).saturating_sub(began_s) < HOUR_S {
+        u32::from(merges)
     } else {
         0
     }
 }
 
-fn hour(now: Timestamp) -> u32 {
-    u32::try_from(now.0.div_euclid(HOUR_MS)).unwrap_or(0)
+/// `Profile::merges` of the winner: those behind either side, and this one.
+fn merges_with(winner: &Profile, loser: &Profile, now: Timestamp) -> (u32, u16) {
+    let both = [winner, loser].map(|side| (side.merges.0, merges_within_the_hour(side, now)));
+    let running = both.iter().filter(|(_, merges)| *merges > 0);
+    let began_s = running.map(|(began_s, _)| *began_s).min();
+    let merges = both[0].1.saturating_add(both[1].1).saturating_add(1);
+    (
+        began_s.unwrap_or_else(|| seconds(now)),
+        u16::try_from(merges).unwrap_or(u16::MAX),
+    )
+}
+
+fn seconds(now: Timestamp) -> u32 {
+    u32::try_from(now.0.div_euclid(1_000)).unwrap_or(0)
 }

@@ -9,7 +9,10 @@ pub mod membership;
 pub mod traits;
 pub mod fold;
 pub mod merge;
+pub mod row;
 pub mod store;
+pub mod census;
+pub mod room;
 pub mod live;
 
 use std::borrow::Cow;
@@ -64,7 +67,8 @@ pub struct Profile {
     pub sessions_opened: u32,
     /// The newest event's consent allows callbacks; what time alone decides follows it.
     pub shares: bool,
-    /// The hour since 1970 of the last merge, and how many were in it.
+    /// When the current hour of merges began, seconds since 1970, and how many were in it. Rows of
+    /// earlier builds hold the hour since 1970: long over, whichever way it is read.
     pub merges: (u32, u16),
 }
 

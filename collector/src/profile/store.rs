@@ -8,6 +8,7 @@ use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::Profile;
+use super::row::{self, FORMAT, Stored};
 
 /// The store failed; what it holds is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -15,22 +16,50 @@ pub enum StoreError {
     /// The database itself.
     #[error("the profile store failed: {0}")]
     Database(#[from] fjall::Error),
-    /// Rows of another form than this build's. Nothing was changed.
+    /// Of a form that this build does not read. Nothing was changed.
     #[error(
-        "the profiles at rest were written {}, and this build reads format {FORMAT} only; start \
-         the tidegate that wrote them, or start with an empty data_dir: profiles and sessions \
-         begin anew then, for the journal no longer holds all that they were made of",
-        written(*found)
+        "the stored profiles have {}, and this build reads formats 1 to {FORMAT}; start the \
+         tidegate that wrote them or a later one, or restore a backup of the data directory",
+        named(*found)
     )]
     Format {
         /// Its number; None: from before there was one.
         found: Option<u32>,
+    },
+    /// A row of a version that this build does not read.
+    #[error(
+        "the profile store holds a row of format {found}, and this build reads formats 1 to \
+         {FORMAT}; start the tidegate that wrote it or a later one"
+    )]
+    NewerRow {
+        /// Its version.
+        found: u8,
     },
     /// A row that does not parse.
     #[error(
         "a row of the profile store does not parse; the data directory was written by another version or is damaged"
     )]
     Row,
+    /// No place in memory for another profile.
+    #[error(
+        "{live} profiles are in memory, above profiles.live_max and its slack; the event can be \
+         sent again when some of them are written"
+    )]
+    MemoryFull {
+        /// Profiles in memory.
+        live: usize,
+    },
+    /// Other hits changed the same profiles each time.
+    #[error(
+        "other events changed the same profiles between look-up and lock, {tries} times in turn"
+    )]
+    Contended {
+        /// Tries.
+        tries: usize,
+    },
+    /// Aliases that do not come to an end.
+    #[error("the merges of profile {0} do not lead to a profile; its rows are damaged")]
+    Aliases(ProfileId),
     /// A write failed, and the database is not open again yet.
     #[error(
         "the profile store is closed after a failed write; it is opened again when the disk has room"
@@ -38,14 +67,18 @@ pub enum StoreError {
     Closed,
 }
 
-/// Which form the rows have. Raised with every change of what a row, an index or a key holds:
-/// postcard rows do not say of what they are made.
-const FORMAT: u32 = 1;
+impl StoreError {
+    /// True where the rows of one profile are the cause, and those of others can be read.
+    #[must_use]
+    pub const fn is_of_one_row(&self) -> bool {
+        matches!(self, Self::Row | Self::Aliases(_))
+    }
+}
 
-fn written(found: Option<u32>) -> String {
+fn named(found: Option<u32>) -> String {
     found.map_or_else(
-        || "before formats had numbers".to_owned(),
-        |format| format!("in format {format}"),
+        || "no format number (written before release 0.1.0)".to_owned(),
+        |format| format!("format {format}"),
     )
 }
 
@@ -71,7 +104,7 @@ impl std::fmt::Debug for Store {
 pub struct ProfileWrite {
     /// Whose.
     pub id: ProfileId,
-    /// The row, as [`row`] makes it.
+    /// The row, as [`row::write`] makes it.
     pub row: Vec<u8>,
     /// Identifiers not in the index yet, or there with another profile.
     pub edges: Vec<(Namespace, Box<str>)>,
@@ -81,26 +114,78 @@ pub struct ProfileWrite {
     pub due: Option<Timestamp>,
 }
 
-/// A profile as it was written.
-#[derive(Debug)]
-pub struct Stored {
-    /// The state.
-    pub profile: Profile,
-    /// The due time in the index.
-    pub due_indexed: Option<Timestamp>,
+/// What a sweep needs to know of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredRow {
+    /// Whose.
+    pub id: ProfileId,
+    /// Time of the last event; None where the row does not parse.
+    pub last_seen: Option<Timestamp>,
+    /// See [`stored_bytes`].
+    pub bytes: u64,
 }
 
-/// The bytes of a row.
-///
-/// # Errors
-/// [`StoreError::Row`] cannot happen for a state that the fold made.
-pub fn row(profile: &Profile, due_indexed: Option<Timestamp>) -> Result<Vec<u8>, StoreError> {
-    postcard::to_stdvec(&(due_indexed, profile)).map_err(|_| StoreError::Row)
+/// Bytes of a profile's row, identifiers and due time, before compression.
+#[must_use]
+pub fn stored_bytes(row: &[u8], profile: &Profile) -> u64 {
+    let ids = profile.identifiers.iter();
+    let ids: usize = ids.map(|id| 1 + id.value.len() + PROFILE_KEY_BYTES).sum();
+    let bytes = PROFILE_KEY_BYTES + row.len() + ids + DUE_KEY_BYTES;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+const PROFILE_KEY_BYTES: usize = 16;
+
+/// Where to go on reading the due index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueFrom([u8; DUE_KEY_BYTES]);
+
+impl Default for DueFrom {
+    fn default() -> Self {
+        Self([0; DUE_KEY_BYTES])
+    }
+}
+
+impl DueFrom {
+    /// The first place behind `key`, which may be of any length.
+    fn behind(key: &[u8]) -> Self {
+        let mut next = [0; DUE_KEY_BYTES];
+        let bytes = key.len().min(DUE_KEY_BYTES);
+        next[..bytes].copy_from_slice(&key[..bytes]);
+        // A shorter key stands before itself with zeros added.
+        if key.len() >= DUE_KEY_BYTES {
+            for byte in next.iter_mut().rev() {
+                *byte = byte.wrapping_add(1);
+                if *byte != 0 {
+                    break;
+                }
+            }
+        }
+        Self(next)
+    }
+
+    /// Rows of before this time are read.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        due_entry(&self.0).map_or(Timestamp(0), |(at, _)| at)
+    }
+}
+
+/// A stretch of the due index.
+#[derive(Debug)]
+pub struct DuePage {
+    /// Due time and profile.
+    pub rows: Vec<(Timestamp, ProfileId)>,
+    /// Keys that are none.
+    pub unreadable: Vec<Box<[u8]>>,
+    /// Where to go on.
+    pub next: DueFrom,
 }
 
 /// Deduplication keys of one stretch of the journal: key and offset.
 pub type DedupRows = Vec<(u128, u64)>;
 
+const META: &str = "meta";
 const DEDUP_ROW_BYTES: usize = 24;
 /// What a keyspace gathers in memory before it writes a sorted file: profile rows, all else. With
 /// the engine's 64 MiB each, a million visitors' rows would be in memory twice for long.
@@ -113,6 +198,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Format`]
     pub fn open(database: Database) -> Result<Self, StoreError> {
+        check_format(&database)?;
         let keyspace = |name, memtable_bytes| {
             database.keyspace(name, || {
                 KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
@@ -123,24 +209,22 @@ impl Store {
             identity: keyspace("identity", MEMTABLE_BYTES)?,
             due: keyspace("due", MEMTABLE_BYTES)?,
             dedup: keyspace("dedup", MEMTABLE_BYTES)?,
-            meta: keyspace("meta", MEMTABLE_BYTES)?,
+            meta: keyspace(META, MEMTABLE_BYTES)?,
             database,
         };
-        store.check_format()?;
+        store.raise_format()?;
         Ok(store)
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
-        let found = self.meta.get("format")?;
-        let found = found.map(|number| number.as_ref().try_into().map_err(|_| StoreError::Row));
-        match found.transpose()?.map(u32::from_be_bytes) {
-            Some(FORMAT) => Ok(()),
-            None if self.meta.is_empty()? => {
-                self.meta.insert("format", FORMAT.to_be_bytes())?;
-                Ok(self.database.persist(PersistMode::SyncData)?)
-            }
-            found => Err(StoreError::Format { found }),
+    /// Raises the number before the first row of this format is written, so that an earlier build
+    /// refuses the store from then on.
+    fn raise_format(&self) -> Result<(), StoreError> {
+        if format_of(&self.meta)? != Some(u32::from(FORMAT)) {
+            self.meta
+                .insert("format", u32::from(FORMAT).to_be_bytes())?;
+            self.database.persist(PersistMode::SyncData)?;
         }
+        Ok(())
     }
 
     /// The 128-bit key that hashes identifiers and deduplication keys; `fresh` becomes it in a new
@@ -163,7 +247,7 @@ impl Store {
     /// [`StoreError`]
     pub fn profile(&self, id: ProfileId) -> Result<Option<Stored>, StoreError> {
         let row = self.profiles.get(id.0.to_be_bytes())?;
-        row.map(|row| stored(&row)).transpose()
+        row.map(|row| row::read(&row)).transpose()
     }
 
     /// The profile that this identifier is tied to.
@@ -182,34 +266,86 @@ impl Store {
         Ok(Some(ProfileId(u128::from_be_bytes(id))))
     }
 
-    /// Up to `max` of the `wanted` profiles whose due time in the index is at or before `until`,
-    /// earliest first. It is never later than when something is due, and often earlier.
+    /// Up to `max` rows of the due index after `from` whose time is at or before `until`, earliest
+    /// first. A time is never later than when something is due, and often earlier.
     ///
     /// # Errors
-    /// [`StoreError`]
-    pub fn due_until(
+    /// [`StoreError::Database`]
+    pub fn due_page(
         &self,
+        from: DueFrom,
         until: Timestamp,
         max: usize,
-        wanted: impl Fn(ProfileId) -> bool,
-    ) -> Result<Vec<(Timestamp, ProfileId)>, StoreError> {
-        let end = due_key(Timestamp(until.0.saturating_add(1)), ProfileId(0));
-        let mut found = Vec::new();
-        for row in self.due.range(..end) {
+    ) -> Result<DuePage, StoreError> {
+        let end = due_key(until.plus_ms(1), ProfileId(0));
+        let mut page = DuePage {
+            rows: Vec::new(),
+            unreadable: Vec::new(),
+            next: DueFrom(end),
+        };
+        if from.0 >= end {
+            page.next = from;
+            return Ok(page);
+        }
+        for row in self.due.range(from.0..end).take(max) {
             let key = row.key()?;
-            let (at, id) = key.split_first_chunk::<8>().ok_or(StoreError::Row)?;
-            let id = id.try_into().map_err(|_| StoreError::Row)?;
-            let id = ProfileId(u128::from_be_bytes(id));
-            if !wanted(id) {
-                continue;
+            match due_entry(&key) {
+                Some(entry) => page.rows.push(entry),
+                None => page.unreadable.push(key.to_vec().into()),
             }
-            let at = i64::try_from(u64::from_be_bytes(*at)).unwrap_or(i64::MAX);
-            found.push((Timestamp(at), id));
-            if found.len() >= max {
-                break;
+            if page.rows.len() + page.unreadable.len() == max {
+                page.next = DueFrom::behind(&key);
             }
         }
-        Ok(found)
+        Ok(page)
+    }
+
+    /// Up to `max` rows from `from` on, by profile id.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn rows(&self, from: Option<ProfileId>, max: usize) -> Result<Vec<StoredRow>, StoreError> {
+        let from = from.unwrap_or(ProfileId(0)).0.to_be_bytes();
+        let mut rows = Vec::new();
+        for row in self.profiles.range(from..).take(max) {
+            let (key, value) = row.into_inner()?;
+            let id = key.as_ref().try_into().map_err(|_| StoreError::Row)?;
+            let profile = row::read(&value).ok().map(|stored| stored.profile);
+            rows.push(StoredRow {
+                id: ProfileId(u128::from_be_bytes(id)),
+                last_seen: profile.as_ref().map(|profile| profile.last_seen),
+                bytes: profile.map_or(0, |profile| stored_bytes(&value, &profile)),
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Removes a profile with all that leads to it, in one batch that the next synced one makes
+    /// durable. Identifiers that another profile has taken over stay its.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn remove(&self, stored: &Stored) -> Result<(), StoreError> {
+        let id = stored.profile.id.0.to_be_bytes();
+        let mut batch = self.database.batch();
+        for identifier in stored.profile.identifiers.iter() {
+            let key = identity_key(identifier.namespace, &identifier.value);
+            let tied = self.identity.get(&key)?;
+            if tied.is_some_and(|tied| *tied == id) {
+                batch.remove(&self.identity, key);
+            }
+        }
+        if let Some(at) = stored.due_indexed {
+            batch.remove(&self.due, due_key(at, stored.profile.id));
+        }
+        batch.remove(&self.profiles, id);
+        Ok(batch.commit()?)
+    }
+
+    /// Rows, identifiers and due times: what all profiles take.
+    #[cfg(test)]
+    pub fn lengths(&self) -> [usize; 3] {
+        [&self.profiles, &self.identity, &self.due].map(|keyspace| keyspace.iter().count())
     }
 
     /// Writes one atomic batch and syncs it.
@@ -334,24 +470,45 @@ impl Store {
         self.database.persist(PersistMode::Buffer).is_ok()
     }
 
+    /// Makes a profile's row unreadable, and puts a key that is none before all in the due index.
+    #[cfg(test)]
+    pub fn damage(&self, id: ProfileId) {
+        self.profiles.insert(id.0.to_be_bytes(), [0xff; 3]).unwrap();
+        self.due.insert([0, 0, 0, 1, 0], []).unwrap();
+    }
+
     /// Every profile row, for comparing states in tests and in `doctor`.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn profiles(&self, mut each: impl FnMut(Profile)) -> Result<(), StoreError> {
         for row in self.profiles.iter() {
-            each(stored(&row.value()?)?.profile);
+            each(row::read(&row.value()?)?.profile);
         }
         Ok(())
     }
 }
 
-fn stored(row: &[u8]) -> Result<Stored, StoreError> {
-    let (due_indexed, profile) = postcard::from_bytes(row).map_err(|_| StoreError::Row)?;
-    Ok(Stored {
-        profile,
-        due_indexed,
-    })
+/// Checks that this build reads the profiles in `database`; writes nothing.
+///
+/// # Errors
+/// [`StoreError::Format`], [`StoreError::Database`]
+pub fn check_format(database: &Database) -> Result<(), StoreError> {
+    if !database.keyspace_exists(META) {
+        return Ok(());
+    }
+    let meta = database.keyspace(META, KeyspaceCreateOptions::default)?;
+    match format_of(&meta)? {
+        Some(format) if (1..=u32::from(FORMAT)).contains(&format) => Ok(()),
+        None if meta.is_empty()? => Ok(()),
+        found => Err(StoreError::Format { found }),
+    }
+}
+
+fn format_of(meta: &Keyspace) -> Result<Option<u32>, StoreError> {
+    let number = meta.get("format")?;
+    let number = number.map(|number| number.as_ref().try_into().map_err(|_| StoreError::Row));
+    Ok(number.transpose()?.map(u32::from_be_bytes))
 }
 
 fn identity_key(namespace: Namespace, value: &str) -> Vec<u8> {
@@ -372,8 +529,17 @@ fn reached_key(at: Timestamp) -> Vec<u8> {
     [REACHED, &at].concat()
 }
 
-fn due_key(at: Timestamp, id: ProfileId) -> [u8; 24] {
-    let mut key = [0; 24];
+const DUE_KEY_BYTES: usize = 24;
+
+fn due_entry(key: &[u8]) -> Option<(Timestamp, ProfileId)> {
+    let (at, id) = key.split_first_chunk::<8>()?;
+    let at = i64::try_from(u64::from_be_bytes(*at)).unwrap_or(i64::MAX);
+    let id = u128::from_be_bytes(id.try_into().ok()?);
+    Some((Timestamp(at), ProfileId(id)))
+}
+
+fn due_key(at: Timestamp, id: ProfileId) -> [u8; DUE_KEY_BYTES] {
+    let mut key = [0; DUE_KEY_BYTES];
     key[..8].copy_from_slice(&at.0.max(0).unsigned_abs().to_be_bytes());
     key[8..].copy_from_slice(&id.0.to_be_bytes());
     key
@@ -381,13 +547,7 @@ fn due_key(at: Timestamp, id: ProfileId) -> [u8; 24] {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_event::record::SessionRef;
-    use tidegate_event::{
-        AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue, SegmentId, VisitorId,
-    };
-
     use super::*;
-    use crate::profile::fold;
 
     fn open(directory: &tempfile::TempDir) -> (Database, Result<Store, StoreError>) {
         let database = Database::builder(directory.path()).open().unwrap();
@@ -404,59 +564,30 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_another_format_are_refused_with_what_to_do() {
+    fn an_earlier_format_is_raised_before_anything_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, store) = open(&directory);
+        let store = store.unwrap();
+        store.meta.insert("format", 1u32.to_be_bytes()).unwrap();
+        let raised = Store::open(database).unwrap();
+        assert_eq!(format_of(&raised.meta).unwrap(), Some(u32::from(FORMAT)));
+    }
+
+    #[test]
+    fn an_unknown_format_is_refused_and_stays() {
         let directory = tempfile::tempdir().unwrap();
         let (database, store) = open(&directory);
         let meta = store.unwrap().meta;
-        meta.insert("format", (FORMAT + 1).to_be_bytes()).unwrap();
+        let next = u32::from(FORMAT) + 1;
+        meta.insert("format", next.to_be_bytes()).unwrap();
         let newer = Store::open(database.clone()).unwrap_err().to_string();
-        assert!(newer.contains("format 2, and this build reads"), "{newer}");
-        assert!(newer.contains("empty data_dir"), "{newer}");
+        assert!(newer.contains(&format!("have format {next}")), "{newer}");
+        assert!(newer.contains("restore a backup"), "{newer}");
+        assert_eq!(format_of(&meta).unwrap(), Some(next));
         // As written before there was a number: only the key of hashes.
         meta.remove("format").unwrap();
         meta.insert("hash_key", [7; 16]).unwrap();
         let older = Store::open(database).unwrap_err();
         assert!(matches!(older, StoreError::Format { found: None }));
-    }
-
-    /// One of each thing that a row may hold.
-    fn everything() -> Profile {
-        let at = Timestamp(1_800_000_000_000);
-        let mut profile = Profile::new(ProfileId(1));
-        fold::begin(&mut profile, at);
-        let session = SessionRef {
-            id: 2,
-            visitor: VisitorId(3),
-            index: 1,
-            gap_ms: 1_800_000,
-        };
-        fold::session_start(&mut profile, session, at);
-        let spec = AggregateSpec {
-            id: AggregateId(8),
-            kind: AggregateKind::Count,
-            window_ms: 60_000,
-        };
-        let value = HitValue::Matched;
-        profile.cells.add(&AggregateHit { spec, value }, at, at);
-        profile.memberships.set(SegmentId(4), 1, true);
-        profile.identifiers.push(Namespace::UserId, at, "ada");
-        profile.traits = Some("{}".into());
-        profile.wake_up = Some(at).into();
-        profile.alias_of = Some(Box::new(ProfileId(5)));
-        profile
-    }
-
-    /// Where this fails on purpose, raise [`FORMAT`] and write the new bytes here.
-    #[test]
-    fn the_form_of_a_row_changes_only_with_its_format() {
-        let row = row(&everything(), Some(Timestamp(1_800_000_000_000))).unwrap();
-        let hex: String = row.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            (FORMAT, &*hex),
-            (
-                1,
-                "0180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7dfeffffffffffffffff01ffffffffffffffffff01000001000000"
-            )
-        );
     }
 }

@@ -313,6 +313,11 @@ fn activation(section: Section<'_>, activation: &mut super::Activation) {
         &mut activation.dead_letters_max,
         1..=COUNT_MAX,
     );
+    section.duration(
+        "dead_letters_max_age",
+        &mut activation.dead_letters_max_age_ms,
+        60 * MINUTE..=3_650 * 24 * 60 * MINUTE,
+    );
     section.finish();
 }
 
@@ -397,6 +402,13 @@ fn state(root: &Section<'_>, settings: &mut Settings) {
         &mut kept.merges_per_hour_max,
         0..=10_000,
     );
+    profiles.number(
+        "new_per_address_rate",
+        &mut kept.new_per_address_rate,
+        0..=1_000_000,
+    );
+    profiles.duration("retention", &mut kept.retention_ms, DAY..=3_650 * DAY);
+    profiles.size("disk_max", &mut kept.disk_max, 16 * MIB..=1 << 50);
     profiles.finish();
     let checkpoint = root.section("checkpoint");
     checkpoint.number(

@@ -417,6 +417,11 @@ pub const KEYS: &[Key] = &[
         "Dead letters kept for each destination; oldest out.",
     ),
     set(
+        "activation.dead_letters_max_age",
+        "\"30d\"",
+        "How long a dead letter is kept.",
+    ),
+    set(
         "dedup.window",
         "\"1d\"",
         "How long a message id is remembered.",
@@ -429,7 +434,7 @@ pub const KEYS: &[Key] = &[
     set(
         "profiles.live_max",
         "2000000",
-        "Profiles kept in memory; beyond it written ones are evicted.",
+        "Profiles kept in memory; beyond it written ones are evicted. Above it and an eighth more (at least 1,024) a new profile's event is answered `overloaded`.",
     ),
     set(
         "profiles.traits_bytes_max",
@@ -444,7 +449,22 @@ pub const KEYS: &[Key] = &[
     set(
         "profiles.merges_per_hour_max",
         "20",
-        "Merges into one profile within an hour; further ones are refused.",
+        "Merges into one profile within the hour that begins with the first of them; further ones are refused.",
+    ),
+    set(
+        "profiles.new_per_address_rate",
+        "50",
+        "New profiles a second that one client address (of IPv6: one /64) may make, with a burst of one minute; beyond it `rate_limited`. Known visitors, server sources and loopback are not charged. `0` sets no bound.",
+    ),
+    set(
+        "profiles.retention",
+        "\"400d\"",
+        "A stored profile is removed, with its identifiers and timers, when its last event is this old. Its visitor begins anew.",
+    ),
+    set(
+        "profiles.disk_max",
+        "\"8GiB\"",
+        "Bytes of stored profiles (rows, identifiers and due times, before compression); beyond it the oldest are removed until a tenth is free.",
     ),
     set(
         "checkpoint.lag_records",

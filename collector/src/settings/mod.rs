@@ -317,6 +317,8 @@ pub struct Activation {
     pub destination_rows_max: usize,
     /// Dead letters kept for each destination.
     pub dead_letters_max: usize,
+    /// How long a dead letter is kept.
+    pub dead_letters_max_age_ms: u64,
 }
 
 /// `[dedup]`
@@ -331,7 +333,7 @@ pub struct Dedup {
 /// `[profiles]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profiles {
-    /// Profiles kept in memory; clean ones beyond it are evicted.
+    /// Profiles kept in memory; those beyond it are evicted, and above a slack new ones refused.
     pub live_max: usize,
     /// Bytes of accumulated traits of one profile.
     pub traits_bytes_max: usize,
@@ -339,6 +341,12 @@ pub struct Profiles {
     pub identifiers_max: usize,
     /// Merges into one profile within an hour.
     pub merges_per_hour_max: u32,
+    /// New profiles a second of one client address; 0 sets no bound.
+    pub new_per_address_rate: u32,
+    /// A stored profile is removed when its last event is this old.
+    pub retention_ms: u64,
+    /// Bytes that stored profiles may take; the oldest are removed.
+    pub disk_max: u64,
 }
 
 /// `[checkpoint]`
@@ -552,6 +560,7 @@ impl Default for Settings {
                 outbox_rows_max: 1_000_000,
                 destination_rows_max: 500_000,
                 dead_letters_max: 10_000,
+                dead_letters_max_age_ms: 30 * 24 * 3_600_000,
             },
             dedup: Dedup {
                 window_ms: 24 * 3_600_000,
@@ -562,6 +571,9 @@ impl Default for Settings {
                 traits_bytes_max: 2_048,
                 identifiers_max: 50,
                 merges_per_hour_max: 20,
+                new_per_address_rate: 50,
+                retention_ms: 400 * 86_400_000,
+                disk_max: 8 << 30,
             },
             checkpoint: Checkpoint {
                 lag_records: 5_000_000,

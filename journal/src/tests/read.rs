@@ -10,9 +10,9 @@ fn a_reader_follows_across_segments_from_any_offset() {
     let mut following = journal.reader(0).unwrap();
     for round in 0..100 {
         commit_many(&journal, 1);
-        let frame = following.next().unwrap().unwrap();
+        let frame = following.next_below(u64::MAX).unwrap().unwrap();
         assert_eq!((frame.offset, frame.payload), (round, &record(round)[..]));
-        assert!(following.next().unwrap().is_none());
+        assert!(following.next_below(u64::MAX).unwrap().is_none());
         assert_eq!(following.position(), round + 1);
     }
     for from in 0..=100 {
@@ -20,6 +20,23 @@ fn a_reader_follows_across_segments_from_any_offset() {
         assert_eq!(read.first().map_or(100, |(offset, _, _)| *offset), from);
         assert_eq!(read.len() as u64, 100 - from);
     }
+}
+
+#[test]
+fn a_read_ends_at_its_bound_although_more_is_durable() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    commit_many(&journal, 2);
+    let bound = journal.durable();
+    let mut reader = journal.reader(0).unwrap();
+    assert_eq!(reader.next_below(bound).unwrap().unwrap().offset, 0);
+    // Another commit lands between two reads of one round.
+    commit_many(&journal, 1);
+    assert_eq!(reader.next_below(bound).unwrap().unwrap().offset, 1);
+    assert!(reader.next_below(bound).unwrap().is_none());
+    assert_eq!(reader.position(), bound);
+    let bound = journal.durable();
+    assert_eq!(reader.next_below(bound).unwrap().unwrap().offset, 2);
 }
 
 #[test]
@@ -32,10 +49,10 @@ fn a_reader_that_retention_overtook_is_told_the_oldest_offset() {
     let journal = stepped(&storage, settings);
     commit_many(&journal, 10);
     let mut reader = journal.reader(0).unwrap();
-    reader.next().unwrap();
+    reader.next_below(u64::MAX).unwrap();
     commit_many(&journal, 300);
     let overtaken = loop {
-        match reader.next() {
+        match reader.next_below(u64::MAX) {
             Ok(Some(frame)) => assert_eq!(frame.payload, record(frame.offset)),
             Ok(None) => panic!("it cannot have caught up"),
             Err(error) => break error,
@@ -64,13 +81,19 @@ fn another_process_sees_the_records_below_the_mark_without_a_lock() {
     assert_eq!(snapshot.id(), journal.id());
     let mut reader = snapshot.reader(0).unwrap();
     let mut seen = 0;
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         assert_eq!((frame.offset, frame.payload), (seen, &record(seen)[..]));
         seen += 1;
     }
     assert!(seen >= last, "all but the last batch at least, got {seen}");
     journal.shutdown();
-    let tail = std::iter::from_fn(|| reader.next().unwrap().map(|frame| frame.offset)).last();
+    let tail = std::iter::from_fn(|| {
+        reader
+            .next_below(u64::MAX)
+            .unwrap()
+            .map(|frame| frame.offset)
+    })
+    .last();
     assert_eq!(
         tail.map_or(seen, |offset| offset + 1),
         100,
@@ -94,7 +117,7 @@ fn a_snapshot_never_shows_what_is_not_known_to_be_durable() {
     assert_eq!(open().durable(), 2);
     let mut reader = open().reader(0).unwrap();
     assert_eq!(
-        std::iter::from_fn(|| reader.next().unwrap().map(|f| f.offset)).count(),
+        std::iter::from_fn(|| reader.next_below(u64::MAX).unwrap().map(|f| f.offset)).count(),
         2
     );
 }

@@ -1,7 +1,9 @@
-use super::support::{NOW, commit_many, fill, read_all, record, small, stepped};
+use std::sync::Arc;
+
+use super::support::{NOW, commit_many, data_dir, fill, read_all, record, small, stepped};
 use crate::storage::Storage;
 use crate::storage::simulated::SimulatedStorage;
-use crate::{CursorClass, CursorError, Journal, ReadError, Settings};
+use crate::{CursorClass, CursorError, Journal, ReadError, Settings, Snapshot, Step};
 
 fn later(journal: &Journal) {
     journal.observe_time(NOW.plus_ms(1_000_000));
@@ -150,9 +152,7 @@ fn a_retired_file_is_used_again_and_the_disk_does_not_grow() {
         stats.retired > 10 && stats.disk_bytes <= 128 << 10,
         "{stats:?}"
     );
-    let names = storage
-        .list(&super::support::data_dir().join("journal"))
-        .unwrap();
+    let names = storage.list(&data_dir().join("journal")).unwrap();
     assert!(names.len() <= 4, "{names:?}");
     let oldest = journal.oldest_offset();
     assert_eq!(read_all(&journal, oldest).len() as u64, 500 - oldest);
@@ -173,4 +173,105 @@ fn a_retired_file_is_used_again_and_the_disk_does_not_grow() {
     fill(&journal, NOW, b"on it goes");
     journal.commit_step();
     assert_eq!(journal.durable(), 501);
+}
+
+/// Commits one record decided at `at`, and keeps house as every second does.
+fn one_at(journal: &Journal, at: tidegate_event::Timestamp) {
+    fill(journal, at, b"one");
+    assert_eq!(journal.commit_step(), Step::Committed);
+    journal.observe_time(at);
+    journal.prepare_step();
+    journal.prepare_step();
+}
+
+#[test]
+fn a_quiet_journal_lets_old_records_go() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    // A record each 200 ms, with a retention of a second: never enough to fill a segment.
+    for n in 0..50 {
+        one_at(&journal, NOW.plus_ms(n * 200));
+        let kept = journal.durable() - journal.oldest_offset();
+        assert!(kept <= 10, "{kept} records kept after {n}");
+    }
+    assert!(journal.oldest_offset() >= 40, "{}", journal.oldest_offset());
+}
+
+#[test]
+fn a_silent_journal_lets_its_last_record_go() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    one_at(&journal, NOW);
+    assert_eq!(journal.oldest_offset(), 0);
+    later(&journal);
+    later(&journal);
+    assert_eq!(journal.oldest_offset(), 1);
+    // Empty, it stays as it is.
+    let stats = journal.stats();
+    later(&journal);
+    assert_eq!(journal.stats(), stats);
+}
+
+#[test]
+fn a_restart_remembers_how_old_the_active_segment_is() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    one_at(&journal, NOW);
+    drop(journal);
+    let journal = stepped(&storage, small());
+    later(&journal);
+    later(&journal);
+    assert_eq!(journal.oldest_offset(), 1);
+}
+
+#[test]
+fn an_old_segment_stays_open_where_the_budget_is_short() {
+    let storage = SimulatedStorage::new(1);
+    let settings = Settings {
+        disk_budget: 64 << 10,
+        ..small()
+    };
+    let journal = stepped(&storage, settings);
+    let cursor = journal.cursor("checkpoint", CursorClass::Required).unwrap();
+    one_at(&journal, NOW);
+    later(&journal);
+    assert!(journal.reserve(4 << 10, 1).is_ok());
+    assert_eq!((journal.oldest_offset(), cursor.position()), (0, 0));
+}
+
+/// Reads to the error.
+fn overtaken(reader: &mut crate::Reader) -> ReadError {
+    loop {
+        match reader.next_below(u64::MAX) {
+            Ok(Some(frame)) => assert_eq!(frame.payload, record(frame.offset)),
+            Ok(None) => panic!("it cannot have caught up"),
+            Err(error) => return error,
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_reader_that_retention_overtook_says_so() {
+    // Larger than what a reader takes at once: it still reads a file that is used again.
+    for segment_bytes in [32 << 10, 2 << 20] {
+        let storage = SimulatedStorage::new(1);
+        let settings = Settings {
+            segment_bytes,
+            disk_budget: 4 * segment_bytes,
+            ..small()
+        };
+        let journal = stepped(&storage, settings);
+        let per_segment = segment_bytes / 1_100;
+        commit_many(&journal, per_segment * 2);
+        let snapshot = Snapshot::open(&data_dir(), Arc::new(storage.clone())).unwrap();
+        let mut reader = snapshot.reader(0).unwrap();
+        assert!(reader.next_below(u64::MAX).unwrap().is_some());
+        later(&journal);
+        commit_many(&journal, per_segment * 3);
+        let error = overtaken(&mut reader);
+        let ReadError::Retired { wanted, oldest } = error else {
+            panic!("segments of {segment_bytes} bytes: {error}");
+        };
+        assert!(wanted < oldest && oldest == journal.oldest_offset());
+    }
 }

@@ -80,7 +80,7 @@ pub(crate) fn record(offset: u64) -> Vec<u8> {
 pub(crate) fn read_all(journal: &Journal, from: u64) -> Vec<(u64, i64, Vec<u8>)> {
     let mut reader = journal.reader(from).unwrap();
     let mut records = Vec::new();
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         records.push((frame.offset, frame.decided_at.0, frame.payload.to_vec()));
     }
     records

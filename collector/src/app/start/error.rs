@@ -33,6 +33,15 @@ pub enum StartError {
     /// The process before.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
+    /// Something in the data directory was written by a later release.
+    #[error(transparent)]
+    Formats(#[from] crate::formats::FormatsError),
+    /// The outbox, before anything is written.
+    #[error(transparent)]
+    Outbox(#[from] tidegate_activation::StoreError),
+    /// The profiles, before anything is written.
+    #[error(transparent)]
+    Profiles(#[from] crate::profile::store::StoreError),
     /// The journal.
     #[error("cannot open the journal: {0}")]
     Journal(#[from] tidegate_journal::OpenError),

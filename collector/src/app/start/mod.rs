@@ -32,8 +32,9 @@ use super::reopen::Reopening;
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, GatewayClock, SystemClock};
 use crate::edge::{Edge, EdgeMetrics, Listeners};
+use crate::formats;
 use crate::liveness::{self, AfterLook, Bounds, Liveness, spawn};
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
@@ -75,6 +76,7 @@ impl Gateway {
             open_files,
             after_look,
         } = launch;
+        formats::check(&settings.data_dir)?;
         let held = held(&settings, open_files)?;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
@@ -92,6 +94,8 @@ impl Gateway {
             Doors::open(&settings, &mut inherited, &clock, &mut registry)
         })
         .await?;
+        let system = clock;
+        let clock = Arc::new(GatewayClock::new(*system));
         let rest = AtRest {
             settings: &settings,
             clock: &clock,
@@ -119,7 +123,7 @@ impl Gateway {
 
         let doors = match doors {
             Some(open) => open,
-            None => Doors::open(&settings, &mut inherited, &clock, &mut registry)?,
+            None => Doors::open(&settings, &mut inherited, &system, &mut registry)?,
         };
         let Doors {
             sockets,
@@ -188,15 +192,13 @@ impl Gateway {
         let reopening = Reopening {
             core: core.clone(),
             activation: activation.clone(),
-            catalogs: Arc::clone(&catalogs),
             data_dir: settings.data_dir.clone(),
             open_files,
         };
         let mut background = background::spawn(
             reopening,
             &bad_rows,
-            certificates,
-            acme,
+            (certificates, acme),
             &settings,
             &timer_rate,
             &stopping,

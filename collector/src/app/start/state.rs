@@ -14,21 +14,24 @@ use tidegate_activation::Activation;
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::StartError;
-use crate::app::catalogs::Catalogs;
+use crate::app::catalogs::{Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::BadRows;
 use crate::catalog::store::{Current, Store};
 use crate::catalog::{Catalog, check, write};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
+use crate::formats;
 use crate::liveness::Liveness;
+use crate::profile;
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
 
@@ -61,7 +64,7 @@ pub(super) struct State {
 /// The data directory before it is opened.
 pub(super) struct AtRest<'s> {
     pub(super) settings: &'s Settings,
-    pub(super) clock: &'s Arc<SystemClock>,
+    pub(super) clock: &'s Arc<GatewayClock>,
     pub(super) liveness: &'s Liveness,
     /// How long another process may still hold its locks.
     pub(super) lock_patience: Duration,
@@ -78,11 +81,15 @@ impl AtRest<'_> {
     ) -> Result<State, StartError> {
         let settings = self.settings;
         let journal = once_free(self.lock_patience, || self.journal()).await?;
+        let database = || database(&settings.data_dir, self.open_files);
+        let database = once_free(self.lock_patience, database).await?;
+        profile::store::check_format(&database)?;
+        tidegate_activation::check_format(&database)?;
+        // All of it can be read. From here on it is written in this build's formats.
+        formats::raise(&settings.data_dir)?;
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
-        let database = || database(&settings.data_dir, self.open_files);
-        let database = once_free(self.lock_patience, database).await?;
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
@@ -196,6 +203,7 @@ impl AtRest<'_> {
             outbox_rows_max: u64::try_from(settings.outbox_rows_max).unwrap_or(u64::MAX),
             destination_rows_max: u64::try_from(settings.destination_rows_max).unwrap_or(u64::MAX),
             dead_letters_max: u64::try_from(settings.dead_letters_max).unwrap_or(u64::MAX),
+            dead_letters_max_age_ms: settings.dead_letters_max_age_ms,
             ..tidegate_activation::Settings::default()
         };
         let clock = Arc::clone(self.clock) as Arc<dyn tidegate_activation::Clock>;
@@ -277,12 +285,13 @@ async fn record_catalog(store: &Store, core: &Core, current: &Current) -> Result
         return Ok(());
     }
     let recorded = core.record_catalog(current.generation, &current.digest);
-    match recorded.await {
-        Ok(()) => store.mark_recorded(journal, current.generation)?,
-        // A journal that failed ends the process by itself; a full one must not hold up the start,
-        // since only what is started makes room in it.
-        Err(error) => {
-            tracing::warn!(%error, "the next start writes the record of this catalog");
+    match timeout(ROOM_PATIENCE, recorded).await {
+        Ok(Ok(())) => store.mark_recorded(journal, current.generation)?,
+        // It ends the process by itself.
+        Ok(Err(_failed)) => {}
+        // Only what is started makes room in a full journal: that must not wait for it.
+        Err(_elapsed) => {
+            tracing::warn!("no room in the journal: the next start records this catalog");
         }
     }
     Ok(())
@@ -295,6 +304,8 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         identifiers_max: settings.profiles.identifiers_max,
         merges_per_hour_max: settings.profiles.merges_per_hour_max,
         live_max: settings.profiles.live_max,
+        retention_ms: settings.profiles.retention_ms,
+        disk_max: settings.profiles.disk_max,
         lag_records: settings.checkpoint.lag_records,
         disk_budget: settings.journal.disk_budget,
         dedup_window_ms: settings.dedup.window_ms,

@@ -59,7 +59,7 @@ async fn catalog_records(data_dir: &std::path::Path) -> Vec<(u32, String)> {
     let gateway = Gateway::start(launch(settings(data_dir))).await.unwrap();
     let mut reader = gateway.journal().reader(0).unwrap();
     let mut records = Vec::new();
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         let head = RecordView::read(frame.payload).unwrap().head;
         if let Fold::Catalog(catalog) = &head.fold {
             records.push((head.generation, catalog.digest.to_owned()));

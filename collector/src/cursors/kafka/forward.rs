@@ -2,60 +2,57 @@
 //! its producer cannot go on, and then the next begins at the lowest unacknowledged offset.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{BaseRecord, Producer as _};
 use tidegate_event::record::RecordView;
-use tidegate_journal::{Cursor, Journal, Reader};
+use tidegate_journal::Cursor;
 use tokio::sync::watch;
 
 use super::dead_letters::{DeadLetter, DeadLetters};
 use super::metrics::Metrics;
-use super::producer::{self, Answers, Broken, Care, Producer, Refused, Verdict, verdict};
-use super::record::{Message, Renderer, headers};
+use super::producer::{self, Broken, Care, Connect, Produce, Refused, Verdict, verdict};
+use super::record::{Message, Renderer};
 use crate::clock::Clock;
-use crate::cursors::follow::Pace;
-use crate::settings::Kafka;
+use crate::cursors::follow::{Follow, Next};
+use crate::cursors::source::Source;
 
 /// Records between two looks at the answers.
 const ROUND_RECORDS: usize = 1_000;
 /// How long records and answers gather between two looks, in milliseconds: less than librdkafka's
 /// own linger would add.
 const GATHER_MS: u64 = 5;
-/// How often an idle sink looks for errors of its connection, in milliseconds.
-const IDLE_MS: u64 = 500;
-/// Breath between two looks at a journal that has nothing and may have ended, in milliseconds.
-const ENDED_MS: u64 = 5;
-/// Looks of `DRAIN_POLL_MS` that a stopping sink grants its last messages.
-const DRAIN_POLLS: u32 = 30;
-const DRAIN_POLL_MS: u64 = 100;
+/// Looks of `DRAIN_MS` that a stopping sink grants its last messages.
+const DRAIN_LOOKS: u32 = 300;
+const DRAIN_MS: u64 = 10;
 const BACKOFF_MIN_MS: u64 = 250;
 const BACKOFF_MAX_MS: u64 = 30_000;
 
 /// What the forwarder is made of.
 pub(super) struct Parts {
-    pub(super) settings: Kafka,
-    pub(super) journal: Journal,
+    pub(super) source: Source,
     pub(super) cursor: Cursor,
     pub(super) dead_letters: DeadLetters,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
     pub(super) acked: watch::Sender<u64>,
-    pub(super) pace: Pace,
 }
 
-/// The loop's owner.
-pub(super) struct Forwarder {
+/// The loop as a state machine.
+pub(super) struct Forwarder<C: Connect> {
     parts: Parts,
+    connect: C,
     renderer: Renderer,
+    session: Option<Session<C::Producer>>,
+    /// Where the next session ends, if it is a careful one.
+    until: Option<u64>,
+    backoff_ms: u64,
+    /// Told to end: so many looks are left.
+    draining: Option<u32>,
 }
 
 /// Why a session ended.
 #[derive(Debug)]
 enum End {
-    /// Told to.
-    Stopped,
     /// Every offset that was to travel alone did.
     Through,
     /// Send again, one message a request, up to this offset.
@@ -65,9 +62,10 @@ enum End {
 }
 
 /// What one session carries about.
-struct Session {
-    producer: Producer,
-    reader: Reader,
+struct Session<P> {
+    producer: P,
+    /// Where it began.
+    from: u64,
     /// Where a careful session ends.
     until: Option<u64>,
     /// A record that found the producer's queue full.
@@ -95,113 +93,123 @@ enum Sent {
     Full,
 }
 
-impl Forwarder {
-    pub(super) fn new(parts: Parts) -> Self {
+impl<C: Connect> Follow for Forwarder<C> {
+    /// Begins a session, or takes its answers in and sends what there is.
+    fn step(&mut self) -> Next {
+        let next = match (self.session.take(), self.draining) {
+            (None, None) => self.begin(),
+            (None, Some(_)) => Next::Done,
+            (Some(session), None) => self.go_on(session),
+            (Some(session), Some(looks)) => self.drain(session, looks),
+        };
+        if next == Next::Done {
+            self.parts.metrics.in_flight.set(0);
+        }
+        next
+    }
+
+    /// What is in flight gets a last chance, without waiting for a broker that is away.
+    fn end(&mut self) {
+        self.draining = Some(DRAIN_LOOKS);
+    }
+}
+
+impl<C: Connect> Forwarder<C> {
+    pub(super) fn new(parts: Parts, connect: C) -> Self {
         Self {
-            renderer: Renderer::new(parts.journal.id()),
+            renderer: Renderer::new(parts.source.journal().id()),
             parts,
+            connect,
+            session: None,
+            until: None,
+            backoff_ms: BACKOFF_MIN_MS,
+            draining: None,
         }
     }
 
-    /// Sends until told to stop.
-    pub(super) fn run(mut self) {
-        let mut until = None;
-        let mut backoff_ms = BACKOFF_MIN_MS;
-        while !self.parts.pace.stopped() {
-            let from = self.parts.cursor.position();
-            let end = self.session(from, until);
-            if self.parts.cursor.position() > from {
-                backoff_ms = BACKOFF_MIN_MS;
-            }
-            match end {
-                End::Stopped => break,
-                End::Through => until = None,
-                End::Careful { until: offset } => until = Some(offset),
-                End::Again => {
-                    self.parts.pace.pause(backoff_ms);
-                    backoff_ms = (backoff_ms * 2).min(BACKOFF_MAX_MS);
-                }
-            }
-            self.parts.metrics.restarts.inc();
-        }
-        self.parts.metrics.in_flight.set(0);
-    }
-
-    fn session(&mut self, from: u64, until: Option<u64>) -> End {
-        let parts = &self.parts;
-        let care = match until {
+    fn begin(&mut self) -> Next {
+        let from = self.parts.cursor.position();
+        let care = match self.until {
             Some(_) => Care::Singles,
             None => Care::Batches,
         };
-        let producer = producer::start(&parts.settings, care, from, &parts.metrics);
-        let producer = match producer {
+        let producer = match self.connect.start(care, from) {
             Ok(producer) => producer,
             Err(error) => {
                 tracing::error!(%error, "no kafka producer");
-                return End::Again;
+                return self.after(from, &End::Again);
             }
         };
-        let reader = match parts.journal.reader(from) {
-            Ok(reader) => reader,
-            Err(error) => {
-                tracing::error!(%error, "kafka cannot read the journal");
-                return End::Again;
-            }
-        };
-        let mut session = Session {
+        if let Err(error) = self.parts.source.open(from) {
+            tracing::error!(%error, "kafka cannot read the journal");
+            return self.after(from, &End::Again);
+        }
+        self.session = Some(Session {
             producer,
-            reader,
-            until,
+            from,
+            until: self.until,
             stalled: None,
-        };
-        loop {
-            if let Some(end) = self.round(&mut session) {
-                return end;
+        });
+        Next::Again
+    }
+
+    /// What follows a session that began at `from`.
+    fn after(&mut self, from: u64, end: &End) -> Next {
+        self.parts.source.close();
+        self.parts.metrics.restarts.inc();
+        if self.parts.cursor.position() > from {
+            self.backoff_ms = BACKOFF_MIN_MS;
+        }
+        match end {
+            End::Through => self.until = None,
+            End::Careful { until } => self.until = Some(*until),
+            End::Again => {
+                let pause_ms = self.backoff_ms;
+                self.backoff_ms = (pause_ms * 2).min(BACKOFF_MAX_MS);
+                return Next::Pause(pause_ms);
+            }
+        }
+        Next::Again
+    }
+
+    fn go_on(&mut self, mut session: Session<C::Producer>) -> Next {
+        match self.round(&mut session) {
+            Ok(next) => {
+                self.session = Some(session);
+                next
+            }
+            Err(end) => {
+                let from = session.from;
+                drop(session);
+                self.after(from, &end)
             }
         }
     }
 
-    /// Sends what there is, looks at the answers, waits where there was nothing of either.
-    fn round(&mut self, session: &mut Session) -> Option<End> {
-        if self.parts.pace.stopped() {
-            return Some(self.drain(session));
-        }
-        let durable = self.parts.journal.durable();
-        let sent = match self.send_round(session) {
-            Ok(sent) => sent,
-            Err(end) => return Some(end),
-        };
-        let idle = sent == Sent::Nothing && session.answers().state().window.in_flight() == 0;
-        if !idle && sent != Sent::Round {
-            self.parts.pace.pause(GATHER_MS);
-        }
-        session.take_answers();
-        if matches!(sent, Sent::Nothing | Sent::All) {
-            let read = durable.min(session.limit());
-            session.answers().state().window.skip_to(read);
-        }
-        if let Some(end) = self.settle(session) {
-            return Some(end);
-        }
-        if idle {
-            let past = self.parts.journal.wait_past(durable);
-            self.parts.pace.until(past, IDLE_MS);
-            // A journal that has ended answers at once, for ever.
-            if self.parts.journal.durable() == durable {
-                self.parts.pace.pause(ENDED_MS);
+    /// Takes in the answers, sends what there is, and waits where there was nothing of either.
+    fn round(&mut self, session: &mut Session<C::Producer>) -> Result<Next, End> {
+        session.producer.poll();
+        let bound = self.parts.source.look(session.limit());
+        let sent = self.send_round(session)?;
+        let in_flight = {
+            let mut state = session.producer.answers().state();
+            if matches!(sent, Sent::Nothing | Sent::All) {
+                state.window.skip_to(bound);
             }
-        }
-        None
+            state.window.in_flight()
+        };
+        self.settle(session)?;
+        Ok(match sent {
+            Sent::Round => Next::Again,
+            Sent::Nothing if in_flight == 0 => Next::WaitPast(bound),
+            Sent::Nothing | Sent::All | Sent::Full => Next::Pause(GATHER_MS),
+        })
     }
 
-    /// Hands at most a round of records to the producer.
-    fn send_round(&mut self, session: &mut Session) -> Result<Sent, End> {
-        let limit = session.limit();
+    /// Hands records of this round to the producer, at most `ROUND_RECORDS`.
+    fn send_round(&mut self, session: &mut Session<C::Producer>) -> Result<Sent, End> {
         let Session {
-            producer,
-            reader,
-            stalled,
-            ..
+            producer, stalled, ..
         } = session;
         if let Some(held) = stalled {
             let (offset, payload) = (held.offset, &held.payload);
@@ -209,14 +217,14 @@ impl Forwarder {
                 held.sent = sent;
                 return Ok(Sent::Full);
             }
-            producer.context().state().window.release(offset);
+            producer.answers().state().window.release(offset);
         }
         *stalled = None;
         for count in 0..ROUND_RECORDS {
-            let frame = match reader.next() {
-                Ok(Some(frame)) if frame.offset < limit => frame,
-                Ok(_) if count == 0 => return Ok(Sent::Nothing),
-                Ok(_) => return Ok(Sent::All),
+            let frame = match self.parts.source.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) if count == 0 => return Ok(Sent::Nothing),
+                Ok(None) => return Ok(Sent::All),
                 Err(error) => {
                     tracing::error!(%error, "kafka cannot read the journal");
                     return Err(End::Again);
@@ -224,7 +232,7 @@ impl Forwarder {
             };
             let (offset, payload) = (frame.offset, frame.payload);
             if let Some(sent) = send(&mut self.renderer, producer, offset, payload, 0)? {
-                producer.context().state().window.hold(offset);
+                producer.answers().state().window.hold(offset);
                 *stalled = Some(Stalled {
                     offset,
                     payload: payload.to_vec(),
@@ -237,16 +245,18 @@ impl Forwarder {
     }
 
     /// Takes the answers in: dead letters, cursor, figures, and whether the session can go on.
-    fn settle(&mut self, session: &Session) -> Option<End> {
+    fn settle(&mut self, session: &Session<C::Producer>) -> Result<(), End> {
         producer::note_fatal(&session.producer);
-        let refused = std::mem::take(&mut session.answers().state().refused);
+        let answers = session.producer.answers();
+        let refused = std::mem::take(&mut answers.state().refused);
         for message in refused {
-            if let Err(end) = self.bury(session, message) {
-                return Some(end);
-            }
+            let offset = message.offset;
+            // Only as a dead letter it is settled.
+            self.parts.dead_letter(message)?;
+            answers.state().window.settle(offset);
         }
         let (lowest, end, in_flight, broken) = {
-            let state = session.answers().state();
+            let state = answers.state();
             let window = &state.window;
             (
                 window.lowest(),
@@ -257,22 +267,22 @@ impl Forwarder {
         };
         self.publish(lowest, in_flight);
         match broken {
-            None if lowest >= session.limit() => Some(End::Through),
-            None => None,
+            None if lowest >= session.limit() => Err(End::Through),
+            None => Ok(()),
             Some(Broken::Unclear(code)) => {
                 tracing::warn!(
                     ?code,
                     "kafka refused a batch: sending its messages one by one"
                 );
-                Some(End::Careful { until: end })
+                Err(End::Careful { until: end })
             }
             Some(Broken::Returned(code)) => {
                 tracing::warn!(?code, "kafka does not take the records now; trying again");
-                Some(End::Again)
+                Err(End::Again)
             }
             Some(Broken::Fatal) => {
                 tracing::warn!("the kafka producer failed; a new one starts at the cursor");
-                Some(End::Again)
+                Err(End::Again)
             }
         }
     }
@@ -286,64 +296,39 @@ impl Forwarder {
                 tracing::info!("kafka acknowledges records again");
             }
         }
-        let lag = parts.journal.durable().saturating_sub(lowest);
+        let lag = parts.source.journal().durable().saturating_sub(lowest);
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         parts.metrics.lag.set(gauge(lag));
         parts.metrics.in_flight.set(gauge(in_flight as u64));
     }
 
-    /// Makes a refused message a dead letter; only then is it settled.
-    fn bury(&mut self, session: &Session, refused: Refused) -> Result<(), End> {
-        let offset = refused.offset;
-        self.parts.bury(refused)?;
-        session.answers().state().window.settle(offset);
-        Ok(())
-    }
-
-    /// Grants what is in flight a last chance, without waiting for a broker that is away.
-    fn drain(&mut self, session: &Session) -> End {
-        for _ in 0..DRAIN_POLLS {
-            let in_flight = session.answers().state().window.in_flight();
-            if in_flight == 0 || self.parts.metrics.last_error().is_some() {
-                break;
-            }
-            session.producer.poll(Duration::from_millis(DRAIN_POLL_MS));
-            if self.settle(session).is_some() {
-                break;
-            }
+    /// One look at the last answers.
+    fn drain(&mut self, session: Session<C::Producer>, looks: u32) -> Next {
+        session.producer.poll();
+        let settled = self.settle(&session);
+        let in_flight = session.producer.answers().state().window.in_flight();
+        let away = self.parts.metrics.last_error().is_some();
+        if settled.is_err() || in_flight == 0 || away || looks == 0 {
+            return Next::Done;
         }
-        End::Stopped
+        self.session = Some(session);
+        self.draining = Some(looks - 1);
+        Next::Pause(DRAIN_MS)
     }
 }
 
-impl Session {
-    /// Takes in the answers that are there, without waiting: a wait inside `poll` ends in a spin,
-    /// because librdkafka counts what is left of it in whole milliseconds.
-    fn take_answers(&self) {
-        let in_flight = || self.answers().state().window.in_flight();
-        loop {
-            let before = in_flight();
-            self.producer.poll(Duration::ZERO);
-            if in_flight() == before {
-                return;
-            }
-        }
-    }
-
-    fn answers(&self) -> &Answers {
-        self.producer.context()
-    }
-
+impl<P> Session<P> {
     fn limit(&self) -> u64 {
         self.until.unwrap_or(u64::MAX)
     }
 }
 
 impl Parts {
-    fn bury(&mut self, refused: Refused) -> Result<(), End> {
+    fn dead_letter(&mut self, refused: Refused) -> Result<(), End> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let journal = self.source.journal();
         let letter = DeadLetter {
-            journal: self.journal.id().to_owned(),
+            journal: journal.id().to_owned(),
             offset: refused.offset,
             key: refused.key.as_deref().map(text),
             reason: format!("{:?}", refused.code),
@@ -361,8 +346,7 @@ impl Parts {
             reason = letter.reason,
             "kafka dead letter"
         );
-        self.journal
-            .charge("kafka-dead-letters", self.dead_letters.bytes());
+        journal.charge("kafka-dead-letters", self.dead_letters.bytes());
         self.metrics.refused.inc();
         Ok(())
     }
@@ -372,7 +356,7 @@ impl Parts {
 /// full after so many of them.
 fn send(
     renderer: &mut Renderer,
-    producer: &Producer,
+    producer: &impl Produce,
     offset: u64,
     payload: &[u8],
     skip: usize,
@@ -402,27 +386,18 @@ fn send(
     }
 }
 
-/// Hands one message over. One that librdkafka itself refuses for good becomes an answer.
+/// Hands one message over. One that the producer itself refuses for good becomes an answer.
 fn hand_over(
-    producer: &Producer,
+    producer: &impl Produce,
     offset: u64,
     message: Message<'_>,
     view: &RecordView<'_>,
 ) -> Result<(), RDKafkaErrorCode> {
-    let answers: &Answers = producer.context();
-    let topic = answers.topic(message.topic);
-    let opaque = usize::try_from(offset).expect("offsets stay far below 2^64 on 64-bit machines");
-    let mut record = BaseRecord::with_opaque_to(topic, opaque)
-        .payload(message.value)
-        .headers(headers(&view.head));
-    record.key = message.key;
-    let Err((error, _)) = producer.send(record) else {
+    let answers = producer.answers();
+    let Err(code) = producer.send(message, offset, &view.head) else {
         answers.state().window.open(offset);
         return Ok(());
     };
-    let code = error
-        .rdkafka_error_code()
-        .unwrap_or(RDKafkaErrorCode::Unknown);
     if verdict(code) != Verdict::Refused {
         return Err(code);
     }
@@ -430,7 +405,7 @@ fn hand_over(
     state.window.open(offset);
     state.refused.push(Refused {
         offset,
-        topic: topic.to_owned(),
+        topic: answers.topic(message.topic).to_owned(),
         key: message.key.map(<[u8]>::to_vec),
         value: message.value.to_vec(),
         code,

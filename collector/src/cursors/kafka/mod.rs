@@ -25,7 +25,9 @@ use tokio::sync::watch;
 
 use self::dead_letters::DeadLetters;
 use self::forward::Forwarder;
-use super::follow::{Pace, StopSender};
+use self::producer::Librdkafka;
+use super::follow::{Pace, StopSender, drive};
+use super::source::Source;
 use crate::clock::Clock;
 use crate::settings::Kafka;
 
@@ -85,19 +87,27 @@ impl KafkaSink {
             DeadLetters::open(&dead_letters_dir(data_dir), settings.dead_letters_max)?;
         let (acked, receiver) = watch::channel(cursor.position());
         let (stop, pace) = Pace::new(runtime);
-        let forwarder = Forwarder::new(forward::Parts {
+        let connect = Librdkafka {
             settings,
-            journal: journal.clone(),
+            metrics: metrics.clone(),
+        };
+        let parts = forward::Parts {
+            source: Source::new(journal.clone()),
             cursor,
             dead_letters,
             clock,
             metrics: metrics.clone(),
             acked,
-            pace: pace.beating(pulse),
-        });
+        };
+        let forwarder = Forwarder::new(parts, connect);
+        let journal = journal.clone();
+        let body = move || {
+            let room = || async {};
+            drive(forwarder, pace, &journal, room, |doing| doing.show(&pulse));
+        };
         let thread = std::thread::Builder::new()
             .name("kafka".to_owned())
-            .spawn(move || forwarder.run())?;
+            .spawn(body)?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -131,5 +141,7 @@ impl KafkaSink {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod scripted;
 #[cfg(test)]
 mod tests;

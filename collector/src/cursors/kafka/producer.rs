@@ -1,16 +1,20 @@
 //! The librdkafka producer as this gateway needs it: idempotent, acks=all, waiting for ever, and
 //! bounded. What comes back is sorted into answered, refused for good, and broken; what to do then
-//! is the forwarder's to decide.
+//! is the forwarder's to decide. It works with any [`Produce`], so that the simulation can answer
+//! in librdkafka's place.
+
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use tidegate_event::record::Record;
 
 use super::metrics::Metrics;
-use super::record::Topic;
+use super::record::{Message, Topic, headers};
 use super::window::Window;
 use crate::settings::Kafka;
 
@@ -100,31 +104,100 @@ fn client_config(settings: &Kafka, care: Care) -> Result<ClientConfig, ConfigErr
     Ok(config)
 }
 
-/// A producer with its answers.
-pub(super) type Producer = BaseProducer<Answers>;
+/// Starts producers, one for each session.
+pub(super) trait Connect {
+    /// What it starts.
+    type Producer: Produce;
 
-/// Starts a producer whose first message will be of offset `from` or later. Does not connect yet.
-///
-/// # Errors
-/// [`ConfigError`]
-pub(super) fn start(
-    settings: &Kafka,
-    care: Care,
-    from: u64,
-    metrics: &Metrics,
-) -> Result<Producer, ConfigError> {
-    let answers = Answers {
-        care,
-        topics: [settings.topic.clone(), settings.transitions_topic.clone()],
-        metrics: metrics.clone(),
-        state: Mutex::new(State {
-            window: Window::new(from),
-            refused: Vec::new(),
-            broken: None,
-            suspect: false,
-        }),
-    };
-    Ok(client_config(settings, care)?.create_with_context(answers)?)
+    /// Starts a producer whose first message will be of offset `from` or later. Does not connect
+    /// yet.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    fn start(&self, care: Care, from: u64) -> Result<Self::Producer, ConfigError>;
+}
+
+/// A producer with its answers. Nothing here waits.
+pub(super) trait Produce {
+    /// Queues one message of the record at `offset`.
+    ///
+    /// # Errors
+    /// The code; `QueueFull` passes.
+    fn send(
+        &self,
+        message: Message<'_>,
+        offset: u64,
+        head: &Record<'_>,
+    ) -> Result<(), RDKafkaErrorCode>;
+
+    /// Takes in the answers that are there.
+    fn poll(&self);
+
+    /// Whether the client gave up for good.
+    fn is_fatal(&self) -> bool;
+
+    /// What came back so far.
+    fn answers(&self) -> &Answers;
+}
+
+/// Starts librdkafka's producers.
+pub(super) struct Librdkafka {
+    /// `[kafka]`
+    pub(super) settings: Kafka,
+    /// Where figures go.
+    pub(super) metrics: Metrics,
+}
+
+impl Connect for Librdkafka {
+    type Producer = BaseProducer<Answers>;
+
+    fn start(&self, care: Care, from: u64) -> Result<Self::Producer, ConfigError> {
+        let settings = &self.settings;
+        let topics = [settings.topic.clone(), settings.transitions_topic.clone()];
+        let answers = Answers::new(care, topics, self.metrics.clone(), from);
+        Ok(client_config(settings, care)?.create_with_context(answers)?)
+    }
+}
+
+impl Produce for BaseProducer<Answers> {
+    fn send(
+        &self,
+        message: Message<'_>,
+        offset: u64,
+        head: &Record<'_>,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let topic = self.answers().topic(message.topic);
+        let opaque =
+            usize::try_from(offset).expect("offsets stay far below 2^64 on 64-bit machines");
+        let mut record = BaseRecord::with_opaque_to(topic, opaque)
+            .payload(message.value)
+            .headers(headers(head));
+        record.key = message.key;
+        let code = |error: &KafkaError| error.rdkafka_error_code();
+        Self::send(self, record)
+            .map_err(|(error, _)| code(&error).unwrap_or(RDKafkaErrorCode::Unknown))
+    }
+
+    /// Without waiting: a wait inside librdkafka's `poll` ends in a spin, because it counts what is
+    /// left of it in whole milliseconds.
+    fn poll(&self) {
+        let in_flight = || self.answers().state().window.in_flight();
+        loop {
+            let before = in_flight();
+            Self::poll(self, Duration::ZERO);
+            if in_flight() == before {
+                return;
+            }
+        }
+    }
+
+    fn is_fatal(&self) -> bool {
+        self.client().fatal_error().is_some()
+    }
+
+    fn answers(&self) -> &Answers {
+        self.context()
+    }
 }
 
 /// What the broker said so far. One thread sends, polls and reads it, so its lock is never waited
@@ -209,14 +282,56 @@ pub(super) fn verdict(code: RDKafkaErrorCode) -> Verdict {
 
 /// Notes a fatal error. librdkafka reports one under the code of its cause, so that only the client
 /// can tell it from an error that passes.
-pub(super) fn note_fatal(producer: &Producer) {
-    let mut state = producer.context().state();
-    if std::mem::take(&mut state.suspect) && producer.client().fatal_error().is_some() {
+pub(super) fn note_fatal(producer: &impl Produce) {
+    let mut state = producer.answers().state();
+    if std::mem::take(&mut state.suspect) && producer.is_fatal() {
         state.broken.get_or_insert(Broken::Fatal);
     }
 }
 
 impl Answers {
+    /// Of a producer whose first message will be of offset `from` or later.
+    pub(super) fn new(care: Care, topics: [String; 2], metrics: Metrics, from: u64) -> Self {
+        Self {
+            care,
+            topics,
+            metrics,
+            state: Mutex::new(State {
+                window: Window::new(from),
+                refused: Vec::new(),
+                broken: None,
+                suspect: false,
+            }),
+        }
+    }
+
+    /// One message of `offset` is in Kafka.
+    pub(super) fn delivered(&self, offset: u64) {
+        self.metrics.delivered.inc();
+        self.state.lock().window.settle(offset);
+    }
+
+    /// One message came back with this code; `message` makes it again.
+    pub(super) fn returned(&self, code: RDKafkaErrorCode, message: impl FnOnce() -> Refused) {
+        let mut state = self.state.lock();
+        match (verdict(code), self.care) {
+            (Verdict::Purged, _) => {}
+            (Verdict::Refused, Care::Singles) => state.refused.push(message()),
+            (Verdict::Refused, Care::Batches) => {
+                state.broken.get_or_insert(Broken::Unclear(code));
+            }
+            (Verdict::Later, _) => {
+                self.metrics.failed(code);
+                state.broken.get_or_insert(Broken::Returned(code));
+            }
+        }
+    }
+
+    /// The client reported an error, which may be fatal.
+    pub(super) fn suspect(&self) {
+        self.state.lock().suspect = true;
+    }
+
     /// The topic's name.
     pub(super) fn topic(&self, topic: Topic) -> &str {
         match topic {
@@ -249,7 +364,7 @@ impl ClientContext for Answers {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
-        self.state.lock().suspect = true;
+        self.suspect();
         if self.metrics.failed(code) {
             tracing::warn!(
                 ?code,
@@ -266,32 +381,19 @@ impl ProducerContext for Answers {
 
     fn delivery(&self, result: &DeliveryResult<'_>, offset: usize) {
         let offset = offset as u64;
-        let mut state = self.state.lock();
         let Err((error, message)) = result else {
-            self.metrics.delivered.inc();
-            state.window.settle(offset);
-            return;
+            return self.delivered(offset);
         };
         let code = error
             .rdkafka_error_code()
             .unwrap_or(RDKafkaErrorCode::Unknown);
-        match (verdict(code), self.care) {
-            (Verdict::Purged, _) => {}
-            (Verdict::Refused, Care::Singles) => state.refused.push(Refused {
-                offset,
-                topic: message.topic().to_owned(),
-                key: message.key().map(<[u8]>::to_vec),
-                value: message.payload().unwrap_or_default().to_vec(),
-                code,
-            }),
-            (Verdict::Refused, Care::Batches) => {
-                state.broken.get_or_insert(Broken::Unclear(code));
-            }
-            (Verdict::Later, _) => {
-                self.metrics.failed(code);
-                state.broken.get_or_insert(Broken::Returned(code));
-            }
-        }
+        self.returned(code, || Refused {
+            offset,
+            topic: message.topic().to_owned(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().unwrap_or_default().to_vec(),
+            code,
+        });
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_event::{Enriched, Outcome};
 
 use super::Edge;
 use super::accept::Accept;
-use super::limits::{Budget, Limited};
+use super::limits::{Budget, Limited, NewProfiles};
 use super::request::RawHit;
 use super::sources::Sender;
 use super::terms::Terms;
@@ -61,6 +61,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     let source = &sender.source;
     let request = Request::new(edge, hit, source, &envelope);
     let mut visitor = Visitor::of(&terms.cookie, hit, &envelope);
+    let newcomers = NewProfiles::of(&terms.new_profiles, source, hit.client_ip);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events());
     let mut receipt = Receipt::new(&edge.core, tracked);
     let mut rows = Rows::new(edge, hit, source, envelope.events());
@@ -82,7 +83,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
             }
         };
         let (outcome, reason) = match prepared {
-            Ok(enriched) => match edge.core.accept(source, &enriched).await {
+            Ok(enriched) => match edge.core.accept(source, &enriched, &newcomers).await {
                 Ok(accepted) => (receipt.take(accepted), None),
                 Err(refused) => {
                     retry_after_s = retry_after_s.max(retry_after(refused));
@@ -136,7 +137,10 @@ const fn outcome_of(refused: Refused) -> Outcome {
         Refused::Full { .. }
         | Refused::Unacknowledged { .. }
         | Refused::CopyPending { .. }
+        | Refused::ProfilesFull { .. }
+        | Refused::Contended { .. }
         | Refused::Stopped => Outcome::Overloaded,
+        Refused::NewProfiles { .. } => Outcome::RateLimited,
         Refused::TooLarge => Outcome::TooLarge,
         Refused::Store => Outcome::Internal,
     }
@@ -146,7 +150,10 @@ const fn retry_after(refused: Refused) -> Option<u32> {
     match refused {
         Refused::Full { retry_after_s }
         | Refused::Unacknowledged { retry_after_s }
-        | Refused::CopyPending { retry_after_s } => Some(retry_after_s),
+        | Refused::CopyPending { retry_after_s }
+        | Refused::NewProfiles { retry_after_s }
+        | Refused::ProfilesFull { retry_after_s }
+        | Refused::Contended { retry_after_s } => Some(retry_after_s),
         Refused::Store => Some(STORE_RETRY_AFTER_S),
         Refused::Stopped | Refused::TooLarge => None,
     }

@@ -5,6 +5,7 @@
 mod metrics;
 mod address;
 mod rate;
+mod new_profiles;
 mod places;
 mod bodies;
 mod admission;
@@ -15,5 +16,6 @@ pub use admission::Progress;
 pub(super) use admission::watch;
 pub(super) use bodies::{AwaitedBodies, AwaitedMax};
 pub(super) use metrics::LimitMetrics;
+pub(super) use new_profiles::NewProfiles;
 pub(super) use places::{PerAddress, Place};
 pub(super) use rate::{AddressRate, Budget, Limited, SourceRate};

@@ -73,9 +73,14 @@ struct Buckets {
 
 impl AddressRate {
     pub(in crate::edge) fn new(per_second: Option<NonZeroU32>) -> Self {
+        Self::with_burst(per_second, 1)
+    }
+
+    /// A burst of what comes in `burst_s` seconds.
+    pub(in crate::edge) fn with_burst(per_second: Option<NonZeroU32>, burst_s: u32) -> Self {
         let buckets = per_second.map(|limit| Buckets {
             limit,
-            keyed: RateLimiter::dashmap_with_clock(Quota::per_second(limit), MonotonicClock)
+            keyed: RateLimiter::dashmap_with_clock(quota(limit, burst_s), MonotonicClock)
                 .with_middleware(),
             until_cleaning: AtomicU64::new(ADDRESSES_MIN),
         });
@@ -153,6 +158,11 @@ impl SourceRate {
             Err(until) => Err(limited(self.limit, &until)),
         }
     }
+}
+
+fn quota(limit: NonZeroU32, burst_s: u32) -> Quota {
+    let burst = limit.saturating_mul(NonZeroU32::new(burst_s).unwrap_or(NonZeroU32::MIN));
+    Quota::per_second(limit).allow_burst(burst)
 }
 
 fn budget(limit: NonZeroU32, state: &StateSnapshot) -> Budget {

@@ -125,13 +125,13 @@ where
             return Err(h2::Reason::REFUSED_STREAM.into());
         };
         let channel = Channel {
-            waited_ms: self.wait.ms(self.edge.clock.now()),
+            waited_ms: self.wait.ms(self.edge.clock.wall()),
             ..self.channel
         };
         let in_turn = request.version() < Version::HTTP_2;
         let mut response = self.edge.handle(request, channel).await;
         if in_turn {
-            self.wait.answered(self.edge.clock.now());
+            self.wait.answered(self.edge.clock.wall());
             if self.activity.requests() >= self.requests_max() {
                 response.headers_mut().insert(CONNECTION, CLOSE);
             }

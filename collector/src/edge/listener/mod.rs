@@ -75,7 +75,7 @@ impl Listeners {
     {
         let places = Arc::new(Semaphore::new(edge.listening.connections_max));
         let (stopper, stopping) = watch::channel(false);
-        let since = edge.clock.now();
+        let since = edge.clock.wall();
         let plain = tcp::Tcp {
             scheme: Scheme::Http,
             proxied: edge.listening.proxy_protocol.http,

@@ -70,7 +70,7 @@ pub(super) async fn serve<A, G>(
             }) => {
                 if had_to_wait {
                     // Until now it waited for a place, and so did all that is queued behind it.
-                    since = tcp.edge.clock.now();
+                    since = tcp.edge.clock.wall();
                 }
                 let (tcp, protocols) = (Arc::clone(&tcp), Arc::clone(&protocols));
                 let stopping = stopping.clone();

@@ -23,6 +23,7 @@ pub fn write_event(out: &mut Vec<u8>, record: &Record<'_>, hit: &Enriched<'_>, l
         Fold::SessionStart(_)
         | Fold::SessionEnd(_)
         | Fold::SessionMerged(_)
+        | Fold::SessionContinued(_)
         | Fold::ProfileMerged(_)
         | Fold::WakeUp(_)
         | Fold::Catalog(_)
@@ -45,6 +46,7 @@ pub fn write_system(out: &mut Vec<u8>, record: &Record<'_>) {
     head(out, record);
     match &record.fold {
         Fold::SessionStart(started) => session(out, Some(*started)),
+        Fold::SessionContinued(continued) => session(out, Some(continued.session)),
         Fold::SessionEnd(end) => {
             session_open(out, end.session);
             revision(out, end.revision);

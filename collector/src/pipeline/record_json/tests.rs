@@ -1,5 +1,5 @@
 use tidegate_event::record::{
-    CatalogFold, EventFold, ProfileMerged, SessionEnd, SessionMerged, WakeUpFold,
+    CatalogFold, EventFold, ProfileMerged, SessionContinued, SessionEnd, SessionMerged, WakeUpFold,
 };
 use tidegate_event::{Change, Json, SegmentId, VisitorId};
 
@@ -154,6 +154,13 @@ fn system_examples() -> Vec<String> {
         revision: 1,
         wake_up: None,
     };
+    let continued = SessionContinued {
+        session: SESSION,
+        received_at: NOW,
+        page_view: true,
+        conversion: false,
+        visible_ms: 0,
+    };
     let profiles = ProfileMerged {
         winner: PROFILE,
         loser: ProfileId(9),
@@ -171,6 +178,7 @@ fn system_examples() -> Vec<String> {
         system_json("wake_up", Fold::WakeUp(wake_up)),
         system_json("catalog", Fold::Catalog(CatalogFold { digest: "ab\"" })),
         system_json("erased", Fold::Erased),
+        system_json("session_continued", Fold::SessionContinued(continued)),
     ]
 }
 

@@ -54,7 +54,7 @@ impl RequestTrace {
         Self {
             context: context(trace_id),
             parent,
-            started_at: system_time(traces.shared.clock.now()),
+            started_at: system_time(traces.shared.clock.wall()),
             started_us: traces.shared.clock.monotonic_us(),
             traces,
             received_us: OnceLock::new(),

@@ -168,7 +168,7 @@ where
 impl<A, G> Connection<A, G> {
     /// What hyper adds to the answers of the other versions.
     fn completed(&self, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-        let now_ms = u64::try_from(self.edge.clock.now().0).unwrap_or(0);
+        let now_ms = u64::try_from(self.edge.clock.wall().0).unwrap_or(0);
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now_ms));
         if let Ok(date) = HeaderValue::from_str(&date) {
             response.headers_mut().insert(DATE, date);

@@ -54,7 +54,7 @@ impl Stored {
             return;
         }
         let mut reader = journal.reader(self.upto).unwrap();
-        while let Some(frame) = reader.next().unwrap() {
+        while let Some(frame) = reader.next_below(durable).unwrap() {
             let head = RecordView::read(frame.payload).unwrap().head;
             if matches!(head.fold, Fold::Event(_)) {
                 self.events += 1;

@@ -155,6 +155,8 @@ impl Machine {
                 identifiers_max: 50,
                 merges_per_hour_max: 1_000,
                 live_max: 1_000,
+                retention_ms: 400 * 86_400_000,
+                disk_max: 8 << 30,
                 lag_records: 50,
                 disk_budget: DISK_BUDGET,
                 dedup_window_ms: 86_400_000,

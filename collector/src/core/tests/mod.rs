@@ -1,6 +1,12 @@
 //! The core against a reference: whatever happens, the live state, the recovered state and a plain
 //! fold of the whole journal are the same, field by field.
 
+mod bounds;
+mod clock_steps;
+mod stored_timers;
+mod expiry;
+mod shared_devices;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,33 +28,48 @@ use tidegate_journal::storage::RealStorage;
 
 use super::checkpoint::Extent;
 use super::metrics::CoreMetrics;
-use super::{Core, CoreSettings, Lookup, Parts, Refused};
+use super::{Core, CoreSettings, Lookup, Newcomers, Parts, Refused, Unlimited};
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
-use crate::clock::Clock;
+use crate::clock::{Clock, GatewayClock};
 use crate::profile::{Profile, fold, merge};
 
 const MINUTE: i64 = 60_000;
 
+/// The clocks of a machine: the wall clock, which may step, and the other.
 #[derive(Debug)]
-struct TestClock(AtomicI64);
+struct TestClock {
+    wall_ms: AtomicI64,
+    monotonic_ms: AtomicI64,
+}
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
+        Timestamp(self.wall_ms.load(Ordering::Relaxed))
     }
     fn monotonic_us(&self) -> u64 {
-        0
+        let ms = self.monotonic_ms.load(Ordering::Relaxed);
+        ms.unsigned_abs() * 1_000
     }
+}
+
+fn clock_at(wall_ms: i64) -> Arc<GatewayClock<TestClock>> {
+    Arc::new(GatewayClock::new(TestClock {
+        wall_ms: AtomicI64::new(wall_ms),
+        monotonic_ms: AtomicI64::new(0),
+    }))
 }
 
 struct World {
     directory: tempfile::TempDir,
-    clock: Arc<TestClock>,
+    clock: Arc<GatewayClock<TestClock>>,
     random: Arc<Mutex<SmallRng>>,
     generation: u32,
     segments: Vec<(&'static str, &'static str)>,
     core: Option<Core>,
     lag_records: u64,
+    live_max: usize,
+    disk_max: u64,
+    merges_per_hour_max: u32,
 }
 
 const SEGMENTS: [(&str, &str); 6] = [
@@ -73,12 +94,15 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut world = Self {
             directory: tempfile::tempdir().unwrap(),
-            clock: Arc::new(TestClock(AtomicI64::new(1_800_000_000_000))),
+            clock: clock_at(1_800_000_000_000),
             random: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
             generation: 1,
             segments: SEGMENTS.to_vec(),
             core: None,
             lag_records: 50,
+            live_max: 1_000,
+            disk_max: 1 << 30,
+            merges_per_hour_max: 1_000,
         };
         world.open();
         world
@@ -119,8 +143,10 @@ impl World {
                 record_bytes_max: 1 << 20,
                 traits_bytes_max: 512,
                 identifiers_max: 50,
-                merges_per_hour_max: 1_000,
-                live_max: 1_000,
+                merges_per_hour_max: self.merges_per_hour_max,
+                live_max: self.live_max,
+                retention_ms: 30 * 86_400_000,
+                disk_max: self.disk_max,
                 lag_records: self.lag_records,
                 disk_budget: 1 << 30,
                 dedup_window_ms: 86_400_000,
@@ -151,13 +177,26 @@ impl World {
     }
 
     fn advance(&self, ms: i64) {
-        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+        let machine = self.clock.machine();
+        machine.monotonic_ms.fetch_add(ms, Ordering::Relaxed);
+        machine.wall_ms.fetch_add(ms, Ordering::Relaxed);
+        // The gateway reads its clock many times a second.
+        self.clock.now();
+    }
+
+    fn step_wall(&self, ms: i64) {
+        let machine = self.clock.machine();
+        machine.wall_ms.fetch_add(ms, Ordering::Relaxed);
+        self.clock.now();
     }
 
     async fn hit(&self, hit: &TestHit) -> super::Accepted {
         let now = self.clock.now();
         let enriched = hit.enriched(now);
-        self.core().accept(&source(), &enriched).await.unwrap()
+        self.core()
+            .accept(&source(), &enriched, &Unlimited)
+            .await
+            .unwrap()
     }
 
     fn live(&self) -> BTreeMap<ProfileId, Profile> {
@@ -192,7 +231,7 @@ impl World {
 fn reference_fold(journal: &Journal) -> BTreeMap<ProfileId, Profile> {
     let mut profiles: BTreeMap<ProfileId, Profile> = BTreeMap::new();
     let mut reader = journal.reader(0).unwrap();
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         let head = RecordView::read(frame.payload).unwrap().head;
         let Some(id) = head.profile else { continue };
         let loser = match &head.fold {
@@ -573,7 +612,7 @@ async fn what_is_told_of_a_session_names_its_own_device() {
     world.core().durable(end - 1).await.unwrap();
     let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut reader = world.core().journal().reader(0).unwrap();
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         let head = RecordView::read(frame.payload).unwrap().head;
         if let Fold::SessionStart(_) | Fold::SessionEnd(_) = head.fold {
             assert_eq!(head.user_id, Some("ada"), "{}", head.event);
@@ -692,18 +731,23 @@ async fn who_waits_for_kafka_in_vain_is_told_so_and_the_second_copy_finds_the_fi
     world.core().durable(second.offset).await.unwrap();
 }
 
+async fn all_durable(world: &World) {
+    let end = world.core().journal().next_offset();
+    world.core().durable(end - 1).await.unwrap();
+}
+
 #[tokio::test]
 async fn decided_at_never_decreases_even_when_the_wall_clock_steps_back() {
     let world = World::new(8);
     for step in [0, 60_000, -120_000, 5_000] {
-        world.advance(step);
+        world.step_wall(step);
         world.hit(&TestHit::page("a", "/")).await;
     }
     let end = world.core().journal().next_offset();
     world.core().durable(end - 1).await.unwrap();
     let mut reader = world.core().journal().reader(0).unwrap();
     let mut last = Timestamp(i64::MIN);
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
         assert!(frame.decided_at >= last);
         last = frame.decided_at;
     }
@@ -720,7 +764,10 @@ async fn a_copy_that_meets_one_without_an_end_is_told_so_and_not_of_a_full_journ
     let core = world.core();
     let key = core.dedup_key(&source(), &enriched.hit).unwrap();
     let _claim = core.0.dedup.begin(key);
-    let refused = core.accept(&source(), &enriched).await.unwrap_err();
+    let refused = core
+        .accept(&source(), &enriched, &Unlimited)
+        .await
+        .unwrap_err();
     assert_eq!(refused, Refused::CopyPending { retry_after_s: 1 });
     assert!(!refused.to_string().contains("room"), "{refused}");
 }

@@ -1,0 +1,19 @@
+//! What a broken build would do differently. Only the simulation switches one on, to show that it
+//! finds it.
+
+/// See the module.
+#[cfg_attr(
+    not(any(test, feature = "simulation")),
+    expect(unreachable_pub, dead_code, reason = "only the simulation names them")
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// The cursor is written ahead of the rows.
+    CursorFirst,
+    /// A failed attempt is not written down.
+    RetryForgotten,
+    /// A hand-in does not wake the workers.
+    HandInUnheard,
+    /// A closed outbox without destinations claims to want nothing.
+    ClosedWantsNothing,
+}

@@ -1,0 +1,131 @@
+//! Values of format 1, as Tidegate 0.1.0 wrote them. Frozen: only the conversions may change.
+//!
+//! Types that are still as they were are named, not copied. When one of them changes, the test
+//! below fails: copy its old form here.
+
+use serde::Deserialize;
+use tidegate_event::{Change, ProfileId, Timestamp};
+
+use super::Stored;
+use crate::dead_letter::{self, DeadReason, RenderedRequest};
+use crate::intent;
+
+#[derive(Deserialize)]
+pub(in crate::outbox) struct Intent {
+    offset: u64,
+    profile: ProfileId,
+    anonymous_id: Option<String>,
+    user_id: Option<String>,
+    segment: String,
+    change: Change,
+    epoch: u32,
+    occurred_at: Timestamp,
+    reason: Option<String>,
+    merged_into: Option<ProfileId>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::outbox) struct Row {
+    intent: Intent,
+    queued_at: Timestamp,
+    attempts: u32,
+    last_status: Option<u16>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::outbox) struct DeadRow {
+    row: Row,
+    reason: DeadReason,
+    at: Timestamp,
+    request: RenderedRequest,
+}
+
+#[derive(Deserialize)]
+pub(in crate::outbox) struct Attempted {
+    epoch: u32,
+    offset: u64,
+    at: Timestamp,
+}
+
+impl Stored for intent::Row {
+    type V1 = Row;
+}
+
+impl Stored for dead_letter::DeadRow {
+    type V1 = DeadRow;
+}
+
+impl Stored for intent::Attempted {
+    type V1 = Attempted;
+}
+
+impl From<Intent> for intent::Intent {
+    fn from(old: Intent) -> Self {
+        Self {
+            offset: old.offset,
+            profile: old.profile,
+            anonymous_id: old.anonymous_id,
+            user_id: old.user_id,
+            segment: old.segment,
+            change: old.change,
+            epoch: old.epoch,
+            occurred_at: old.occurred_at,
+            reason: old.reason,
+            merged_into: old.merged_into,
+        }
+    }
+}
+
+impl From<Row> for intent::Row {
+    fn from(old: Row) -> Self {
+        Self {
+            intent: old.intent.into(),
+            queued_at: old.queued_at,
+            attempts: old.attempts,
+            last_status: old.last_status,
+        }
+    }
+}
+
+impl From<DeadRow> for dead_letter::DeadRow {
+    fn from(old: DeadRow) -> Self {
+        Self {
+            row: old.row.into(),
+            reason: old.reason,
+            at: old.at,
+            request: old.request,
+        }
+    }
+}
+
+impl From<Attempted> for intent::Attempted {
+    fn from(old: Attempted) -> Self {
+        Self {
+            epoch: old.epoch,
+            offset: old.offset,
+            at: old.at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::super::tests::{bytes, everything};
+    use crate::dead_letter::DeadRow;
+    use crate::intent::{Attempted, Row};
+
+    /// Written by Tidegate 0.1.0. A dead letter begins with its row.
+    const ROW: &str = "03010104616e6f6e0103616461066275796572730102ccf7a1b8c06801066d6572676564010480c0e285e36800019003";
+    const REST_OF_LETTER: &str = "0380c0e285e36804504f5354012f027b7d";
+    const ATTEMPTED: &str = "020380c0e285e368";
+
+    #[test]
+    fn values_of_format_1_are_read_whole() {
+        let (letter, attempted) = everything();
+        assert_eq!(read::<Row>(&bytes(ROW)).unwrap(), letter.row);
+        let whole = bytes(&[ROW, REST_OF_LETTER].concat());
+        assert_eq!(read::<DeadRow>(&whole).unwrap(), letter);
+        assert_eq!(read::<Attempted>(&bytes(ATTEMPTED)).unwrap(), attempted);
+    }
+}

@@ -1,0 +1,93 @@
+//! What each destination must get, and what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::intent::{Intent, Key};
+use crate::simulation::Sent;
+
+/// A change for a destination, by its offset.
+type Item = (String, Key, u64);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    expected: BTreeSet<Item>,
+    accepted: BTreeSet<Item>,
+    /// The newest accepted offset of each key.
+    newest: BTreeMap<(String, Key), u64>,
+    ids: BTreeMap<Item, String>,
+    /// Dead letters and replays that were dropped by rule and counted.
+    pub(super) dropped: u64,
+    /// Changes that gave way to a newer one and were counted.
+    pub(super) replaced: u64,
+}
+
+impl Ledger {
+    pub(super) fn expect(&mut self, destination: &str, change: &Intent) {
+        let item = (destination.to_owned(), Key::of(change), change.offset);
+        self.expected.insert(item);
+    }
+
+    /// The destination was not configured when the outbox was opened.
+    pub(super) fn forget(&mut self, destination: &str) {
+        self.expected.retain(|(of, ..)| of != destination);
+    }
+
+    pub(super) fn sent(&mut self, sent: &Sent) {
+        let item = (
+            sent.destination.clone(),
+            Key::of(&sent.change),
+            sent.change.offset,
+        );
+        let id = self
+            .ids
+            .entry(item)
+            .or_insert_with(|| sent.webhook_id.clone());
+        assert_eq!(*id, sent.webhook_id, "the id of a change is stable");
+    }
+
+    /// A first acceptance comes in order; a repeated one may come any time.
+    pub(super) fn accepted(&mut self, sent: &Sent) {
+        let key = Key::of(&sent.change);
+        let offset = sent.change.offset;
+        if !self
+            .accepted
+            .insert((sent.destination.clone(), key, offset))
+        {
+            return;
+        }
+        let newest = self
+            .newest
+            .entry((sent.destination.clone(), key))
+            .or_default();
+        assert!(
+            offset > *newest,
+            "{}: {key:?} was sent offset {offset} after {newest}",
+            sent.destination
+        );
+        *newest = offset;
+    }
+
+    /// All that was expected is delivered, stored as a dead letter, or was dropped by rule.
+    pub(super) fn settle(&self, dead: &BTreeSet<Item>) {
+        let accounted = |item: &Item| self.accepted.contains(item) || dead.contains(item);
+        let missing: Vec<_> = self
+            .expected
+            .iter()
+            .filter(|item| !accounted(item))
+            .collect();
+        let has_later = |(destination, key, offset): &&&Item| {
+            let later = (destination.clone(), *key, offset + 1);
+            let end = (destination.clone(), *key, u64::MAX);
+            self.expected.range(later..=end).next().is_some()
+        };
+        let replaced = missing.iter().filter(has_later).count() as u64;
+        let lost = missing.len() as u64 - replaced;
+        assert!(
+            lost <= self.dropped && missing.len() as u64 <= self.dropped + self.replaced,
+            "lost: {missing:?}; dropped {} and replaced {}",
+            self.dropped,
+            self.replaced
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Seeded lives of the whole crate: random interleavings of hand-ins, steps, looks, answers, time,
+//! configuration, dead letters, failing storage and crashes. Nothing may be lost, out of order or
+//! stuck. `TIDEGATE_SIM_SEEDS` sets the number of seeds.
+
+mod ledger;
+mod world;
+mod operations;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Mutant;
+use world::World;
+
+const SEEDS: u64 = 300;
+const ACTIONS: u32 = 400;
+
+fn seeds() -> u64 {
+    let asked = std::env::var("TIDEGATE_SIM_SEEDS").ok();
+    asked
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(SEEDS)
+}
+
+/// One life and its end.
+fn live(seed: u64, mutant: Option<Mutant>) {
+    let mut world = World::new(seed, mutant);
+    for _ in 0..ACTIONS {
+        world.act();
+    }
+    world.heal();
+    world.drain();
+    world.check();
+}
+
+#[test]
+fn simulation_loses_nothing_keeps_order_and_drains() {
+    for seed in 0..seeds() {
+        let lived = catch_unwind(AssertUnwindSafe(|| live(seed, None)));
+        if let Err(panic) = lived {
+            eprintln!("failing seed: {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Seeds in which a broken build must be found.
+const MUTANT_SEEDS: u64 = 200;
+
+fn is_found(mutant: Mutant) -> bool {
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = (0..MUTANT_SEEDS)
+        .any(|seed| catch_unwind(AssertUnwindSafe(|| live(seed, Some(mutant)))).is_err());
+    std::panic::set_hook(quiet);
+    found
+}
+
+#[test]
+fn simulation_finds_every_mutant() {
+    for mutant in [
+        Mutant::CursorFirst,
+        Mutant::RetryForgotten,
+        Mutant::HandInUnheard,
+        Mutant::ClosedWantsNothing,
+    ] {
+        assert!(is_found(mutant), "{mutant:?} was not found");
+    }
+}

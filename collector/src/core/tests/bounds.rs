@@ -1,0 +1,139 @@
+//! What is bounded: profiles in memory, rows that wait, merges, new profiles of one sender.
+
+use super::*;
+
+#[tokio::test]
+async fn above_live_max_and_slack_new_profiles_are_refused() {
+    let mut world = World::new(20);
+    world.live_max = 0;
+    world.crash().await;
+    let visitor = |number: usize| TestHit::page(&format!("device-{number}"), "/");
+    let bound = world.core().0.profiles.room().bound();
+    for number in 0..bound {
+        world.hit(&visitor(number)).await;
+    }
+    let before = world.core().journal().next_offset();
+    let one_more = visitor(bound);
+    let refused = world
+        .core()
+        .accept(&source(), &one_more.enriched(world.clock.now()), &Unlimited)
+        .await
+        .unwrap_err();
+    assert_eq!(refused, Refused::ProfilesFull { retry_after_s: 2 });
+    assert_eq!(world.core().journal().next_offset(), before);
+    assert_eq!(world.core().0.profiles.len(), bound);
+    assert_eq!(world.core().0.metrics.profiles_refused.get(), 1);
+    world.hit(&visitor(0)).await;
+    all_durable(&world).await;
+    world.core().checkpoint(Extent::Due).unwrap();
+    assert_eq!(
+        world.core().0.profiles.len(),
+        0,
+        "one pass lets them all go"
+    );
+    world.hit(&one_more).await;
+    world.hit(&visitor(1)).await;
+    world.assert_state_is_the_fold("after evictions").await;
+    world.crash().await;
+    world.assert_state_is_the_fold("after a restart").await;
+}
+
+#[tokio::test]
+async fn a_sender_over_its_new_profiles_is_refused_and_known_visitors_are_not() {
+    struct Nobody;
+    impl Newcomers for Nobody {
+        fn take(&self) -> Result<(), u32> {
+            Err(7)
+        }
+    }
+    let world = World::new(30);
+    world.hit(&TestHit::page("known", "/")).await;
+    let before = world.core().journal().next_offset();
+    let accept = async |who: &str| {
+        let hit = TestHit::identify(who, &format!("{who}-user"));
+        let enriched = hit.enriched(world.clock.now());
+        world.core().accept(&source(), &enriched, &Nobody).await
+    };
+    let refused = accept("new").await.unwrap_err();
+    assert_eq!(refused, Refused::NewProfiles { retry_after_s: 7 });
+    assert_eq!(world.core().journal().next_offset(), before);
+    assert_eq!(world.core().0.profiles.len(), 1);
+    accept("known").await.unwrap();
+    world.hit(&TestHit::page("new", "/")).await;
+    world.assert_state_is_the_fold("after a refusal").await;
+}
+
+#[tokio::test]
+async fn a_replay_keeps_to_live_max() {
+    let mut world = World::new(21);
+    let visitors = 3_000;
+    world.live_max = visitors;
+    world.crash().await;
+    for number in 0..visitors {
+        world
+            .hit(&TestHit::page(&format!("device-{number}"), "/"))
+            .await;
+    }
+    world.live_max = 10;
+    world.crash().await;
+    let (live, bound) = (
+        world.core().0.profiles.len(),
+        world.core().0.profiles.room().bound(),
+    );
+    assert!(live < bound, "{live} in memory");
+    world.assert_state_is_the_fold("after the replay").await;
+}
+
+#[tokio::test]
+async fn a_hot_profile_does_not_hold_the_checkpoint() {
+    let mut world = World::new(22);
+    world.lag_records = 0;
+    world.crash().await;
+    let core = world.core().clone();
+    let mut reached = 0;
+    for round in 0..5 {
+        // An event that is not durable yet stands at the profile whenever a pass looks.
+        world.hit(&TestHit::page("hot", "/")).await;
+        let pending = world.hit(&TestHit::page("hot", "/pricing")).await;
+        core.checkpoint(Extent::Due).unwrap();
+        core.durable(pending.offset).await.unwrap();
+        world.hit(&TestHit::page("hot", "/")).await;
+        core.checkpoint(Extent::Due).unwrap();
+        let position = core.gauges(world.clock.now()).checkpoint_offset;
+        // What one pass could not write yet, the first pass of the next round writes.
+        assert!(
+            round == 0 || position > reached,
+            "round {round}: {position}"
+        );
+        reached = position;
+    }
+    drop(core);
+    world.crash().await;
+    world.assert_state_is_the_fold("after a restart").await;
+}
+
+#[tokio::test]
+async fn one_merge_an_hour_is_one_merge_an_hour() {
+    let mut world = World::new(23);
+    world.merges_per_hour_max = 1;
+    world.crash().await;
+    let merged = |world: &World| {
+        let profiles = world.live();
+        profiles.values().filter(|p| p.alias_of.is_some()).count()
+    };
+    for device in ["a", "b", "c"] {
+        world.hit(&TestHit::page(device, "/")).await;
+    }
+    world.hit(&TestHit::identify("phone", "ada")).await;
+    for device in ["a", "b", "c"] {
+        world.hit(&TestHit::identify(device, "ada")).await;
+    }
+    assert_eq!(merged(&world), 1);
+    world.advance(59 * MINUTE);
+    world.hit(&TestHit::identify("b", "ada")).await;
+    assert_eq!(merged(&world), 1, "59 minutes later it is the same hour");
+    world.advance(MINUTE);
+    world.hit(&TestHit::identify("b", "ada")).await;
+    assert_eq!(merged(&world), 2);
+    world.assert_state_is_the_fold("after the merges").await;
+}

@@ -1,0 +1,260 @@
+//! The activation cursor: hands the membership changes of each durable record to the outbox.
+//!
+//! The outbox stores rows and its own position in one atomic batch; the journal's cursor, which
+//! only holds segments, follows after it. Records that dispatch nothing cost the outbox nothing.
+//! Gates, templates, retries and everything else about delivery are the activation crate's.
+
+use std::fmt::Display;
+use std::io;
+use std::thread::JoinHandle;
+
+use tidegate_activation::{Activation, Intent, StoreError, gate};
+use tidegate_event::Pulse;
+use tidegate_event::record::RecordView;
+use tidegate_journal::{Cursor, CursorClass, CursorError, Journal};
+use tokio::runtime::Handle;
+
+use super::follow::{Follow, Next, Pace, StopSender, drive};
+use super::source::Source;
+
+/// The cursor's name.
+pub const CURSOR: &str = "activation";
+
+/// Changes handed in at once: one fsync of the outbox.
+const BATCH_INTENTS: usize = 1_000;
+/// Records read between two hand-ins, when they dispatch little.
+const BATCH_RECORDS: usize = 10_000;
+/// Once there is something new it waits this long for more: under load one wake-up, and one fsync
+/// of the outbox, then serve many of the journal's batches.
+const GATHER_MS: u64 = 5;
+/// How long it waits after a failed read or hand-in, in milliseconds.
+const BACKOFF_MS: u64 = 1_000;
+
+/// Why the cursor did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal's side of it.
+    #[error("the activation cursor: {0}")]
+    Cursor(#[from] CursorError),
+    /// Its thread.
+    #[error("the activation cursor: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The running cursor.
+#[derive(Debug)]
+pub struct ActivationCursor {
+    stop: StopSender,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ActivationCursor {
+    /// Starts on a thread of its own, where the outbox left off. `runtime` gives the timers.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub fn start(
+        journal: &Journal,
+        activation: &Activation,
+        runtime: Handle,
+        pulse: Pulse,
+    ) -> Result<Self, StartError> {
+        let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
+        let (stop, pace) = Pace::new(runtime);
+        let follower = Follower::new(Source::new(journal.clone()), activation.clone(), cursor);
+        let (journal, activation) = (journal.clone(), activation.clone());
+        let body = move || {
+            let room = || activation.wait_for_room();
+            drive(follower, pace, &journal, room, |doing| doing.show(&pulse));
+        };
+        let thread = std::thread::Builder::new()
+            .name("activation-cursor".to_owned())
+            .spawn(body)?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends after the batch in hand; the outbox goes on from there next time. Blocks meanwhile.
+    pub fn stop(mut self) {
+        self.stop.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the activation cursor's thread ended by a panic");
+        }
+    }
+}
+
+/// What the cursor hands to. The rules are those of [`Activation`]'s methods.
+pub(crate) trait Outbox {
+    /// Why it takes nothing.
+    type Error: Display;
+
+    /// No destination wants any change now.
+    fn wants_nothing(&self) -> bool;
+
+    /// The next offset to hand in, stored together with the rows.
+    fn cursor(&self) -> u64;
+
+    /// Stores the changes of the records before `next`; everything below the returned offset is
+    /// taken.
+    ///
+    /// # Errors
+    /// Nothing of it was taken.
+    fn hand_in(&self, batch: &[Intent], next: u64) -> Result<u64, Self::Error>;
+}
+
+impl Outbox for Activation {
+    type Error = StoreError;
+
+    fn wants_nothing(&self) -> bool {
+        Self::wants_nothing(self)
+    }
+
+    fn cursor(&self) -> u64 {
+        Self::cursor(self)
+    }
+
+    fn hand_in(&self, batch: &[Intent], next: u64) -> Result<u64, StoreError> {
+        Self::hand_in(self, batch, next)
+    }
+}
+
+/// The cursor's loop: reads a batch, hands it in, and goes on behind it.
+pub(crate) struct Follower<O> {
+    source: Source,
+    outbox: O,
+    cursor: Cursor,
+    /// Read, all of it below the source's position, and not taken yet.
+    batch: Vec<Intent>,
+    ended: bool,
+}
+
+/// The cursor cannot go on from here; the reason is logged.
+struct Failed;
+
+impl<O: Outbox> Follow for Follower<O> {
+    fn step(&mut self) -> Next {
+        if self.ended {
+            return Next::Done;
+        }
+        let stepped = if self.batch.is_empty() {
+            self.read()
+        } else {
+            self.hand_in()
+        };
+        stepped.unwrap_or_else(|Failed| {
+            self.batch.clear();
+            self.source.close();
+            Next::Pause(BACKOFF_MS)
+        })
+    }
+
+    fn gather_ms(&self) -> u64 {
+        GATHER_MS
+    }
+
+    /// The batch in hand is read again next time.
+    fn end(&mut self) {
+        self.ended = true;
+    }
+}
+
+impl<O: Outbox> Follower<O> {
+    pub(crate) fn new(source: Source, outbox: O, cursor: Cursor) -> Self {
+        Self {
+            source,
+            outbox,
+            cursor,
+            batch: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Reads the round's records until the batch is full.
+    fn read(&mut self) -> Result<Next, Failed> {
+        // In this order: what is durable here was decided before a destination came.
+        let durable = self.source.look(u64::MAX);
+        if self.outbox.wants_nothing() {
+            self.source.close();
+            self.advance(durable);
+            return Ok(Next::WaitPast(durable));
+        }
+        if !self.source.is_open() {
+            // The journal's cursor may be ahead of the outbox, over records that dispatched
+            // nothing, and behind it after a crash between the two.
+            let from = self.outbox.cursor().max(self.cursor.position());
+            self.source.open(from).map_err(|error| {
+                tracing::error!(%error, "activation cannot read the journal");
+                Failed
+            })?;
+        }
+        collect(&mut self.source, &mut self.batch)?;
+        if self.batch.is_empty() {
+            return Ok(self.go_on(durable));
+        }
+        Ok(Next::WaitRoom)
+    }
+
+    fn hand_in(&mut self) -> Result<Next, Failed> {
+        let next = self.source.position();
+        let taken = self.outbox.hand_in(&self.batch, next).map_err(|error| {
+            tracing::error!(%error, "the outbox takes no changes; trying again");
+            Failed
+        })?;
+        self.batch.retain(|intent| intent.offset >= taken);
+        self.advance(taken);
+        Ok(if self.batch.is_empty() {
+            Next::Again
+        } else {
+            Next::WaitRoom
+        })
+    }
+
+    fn go_on(&mut self, durable: u64) -> Next {
+        let position = self.source.position();
+        self.advance(position);
+        if position >= durable {
+            Next::WaitPast(durable)
+        } else {
+            Next::Again
+        }
+    }
+
+    fn advance(&mut self, to: u64) {
+        if to > self.cursor.position() {
+            self.cursor.advance(to);
+        }
+    }
+}
+
+/// Reads on until the batch is full or the round ends.
+fn collect(source: &mut Source, batch: &mut Vec<Intent>) -> Result<(), Failed> {
+    for _ in 0..BATCH_RECORDS {
+        let frame = source.next().map_err(|error| {
+            tracing::error!(%error, "activation cannot read the journal");
+            Failed
+        })?;
+        let Some(frame) = frame else {
+            break;
+        };
+        let offset = frame.offset;
+        let view = RecordView::read(frame.payload).map_err(|error| {
+            tracing::error!(%error, offset, "activation cannot read a record");
+            Failed
+        })?;
+        // What a gate refuses is not dispatched, and that is all that becomes of it.
+        if let Ok(intents) = gate::intents(offset, &view.head) {
+            batch.extend(intents);
+        }
+        if batch.len() >= BATCH_INTENTS {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

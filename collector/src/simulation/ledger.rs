@@ -1,0 +1,186 @@
+//! What the journal says must have happened, held against the state, the outbox and Kafka.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+use tidegate_activation::gate;
+use tidegate_event::record::{Fold, RecordView};
+use tidegate_event::{ProfileId, Timestamp};
+use tidegate_journal::{Cursor, Journal};
+
+use super::outbox::{Change, Outbox};
+use crate::core::Core;
+use crate::cursors::kafka::scripted::Broker;
+use crate::profile::{Profile, fold, merge};
+
+/// Follows the durable journal over all lives.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    upto: u64,
+    /// A fold of the journal with nothing but the fold.
+    profiles: BTreeMap<ProfileId, Profile>,
+    /// Changes that each destination must get, in order; those behind the cursor are dropped.
+    changes: VecDeque<Change>,
+    /// Records that Kafka must get; those behind the cursor are dropped.
+    records: VecDeque<(u64, Vec<u8>)>,
+    /// Offsets that may be passed over: no destination wanted anything then.
+    unwanted: Vec<(u64, u64)>,
+    /// What was seen, to know that the runs go everywhere.
+    pub(super) seen: Seen,
+}
+
+/// Counts over a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) records: u64,
+    pub(super) changes: u64,
+    pub(super) timers: u64,
+}
+
+impl Seen {
+    pub(super) fn add(&mut self, run: Self) {
+        self.records += run.records;
+        self.changes += run.changes;
+        self.timers += run.timers;
+    }
+}
+
+impl Ledger {
+    /// Reads what became durable, and lets the journal go of it.
+    pub(super) fn read_on(&mut self, journal: &Journal, cursor: &Cursor) {
+        let durable = journal.durable();
+        if self.upto >= durable {
+            return;
+        }
+        let mut reader = journal.reader(self.upto).expect("its own cursor holds it");
+        // A disk without power does not read; a later life goes on here.
+        while let Ok(Some(frame)) = reader.next_below(durable) {
+            let head = RecordView::read(frame.payload)
+                .expect("the core wrote it")
+                .head;
+            let intents = gate::intents(frame.offset, &head).unwrap_or_default();
+            for index in 0..intents.len() {
+                self.changes.push_back((frame.offset, index));
+            }
+            self.seen.records += 1;
+            self.seen.changes += intents.len() as u64;
+            self.seen.timers += u64::from(matches!(head.fold, Fold::SessionEnd(_)));
+            self.records
+                .push_back((frame.offset, frame.payload.to_vec()));
+            if let Some(id) = head.profile {
+                let loser = match &head.fold {
+                    Fold::ProfileMerged(merged) => self.profiles.remove(&merged.loser),
+                    _ => None,
+                };
+                let profile = self.profiles.entry(id).or_insert_with(|| Profile::new(id));
+                fold::record(profile, loser.as_ref(), &head, frame.offset);
+                if let Some(mut loser) = loser {
+                    merge::retire(&mut loser, id, frame.offset);
+                    self.profiles.insert(loser.id, loser);
+                }
+            }
+            self.upto = frame.offset + 1;
+        }
+        if reader.position() >= durable {
+            self.upto = durable;
+            cursor.advance(durable);
+        }
+    }
+
+    /// Everything durable was read.
+    pub(super) fn has_read(&self, journal: &Journal) -> bool {
+        self.upto == journal.durable()
+    }
+
+    /// From this offset on changes may be passed over.
+    pub(super) fn unwanted_from(&mut self, from: u64) {
+        self.unwanted.push((from, u64::MAX));
+    }
+
+    /// From this offset on no change may be passed over.
+    pub(super) fn wanted_from(&mut self, to: u64) {
+        if let Some(last) = self.unwanted.last_mut() {
+            last.1 = to;
+        }
+    }
+
+    /// Nothing the activation cursor is past is lost.
+    ///
+    /// # Errors
+    /// What is lost.
+    pub(super) fn check_outbox(&mut self, outbox: &Outbox, cursor: u64) -> Result<(), String> {
+        if outbox.disordered() > 0 {
+            return Err("a destination got changes of one key out of order".to_owned());
+        }
+        while let Some(change) = self.changes.front().filter(|change| change.0 < cursor) {
+            let wanted = |(from, to): &(u64, u64)| !(*from..*to).contains(&change.0);
+            if self.unwanted.iter().all(wanted)
+                && let Some(destination) = outbox.lacks(*change)
+            {
+                return Err(format!(
+                    "the activation cursor is at {cursor}, and destination {destination} never got {change:?}"
+                ));
+            }
+            self.changes.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Nothing the Kafka cursor is past is lost.
+    ///
+    /// # Errors
+    /// What is lost.
+    pub(super) fn check_kafka(
+        &mut self,
+        broker: &Broker,
+        journal: &str,
+        cursor: u64,
+        dead_letters: &Path,
+    ) -> Result<(), String> {
+        if broker.disordered() > 0 {
+            return Err("kafka got records of one key out of order".to_owned());
+        }
+        while let Some((offset, payload)) = self.records.front().filter(|one| one.0 < cursor) {
+            let missing = broker.missing(journal, *offset, payload, dead_letters);
+            if missing > 0 {
+                return Err(format!(
+                    "the kafka cursor is at {cursor}, and {missing} messages of offset {offset} were never taken"
+                ));
+            }
+            self.records.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The state is the fold of the journal. Only where all of it is durable.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub(super) fn check_state(&self, core: &Core) -> Result<(), String> {
+        let mut found = BTreeMap::new();
+        core.each_profile(|profile| {
+            found.insert(profile.id, profile.clone());
+        })
+        .map_err(|error| error.to_string())?;
+        for (id, profile) in &self.profiles {
+            match found.get(id) {
+                Some(same) if same == profile => {}
+                Some(_) => return Err(format!("profile {id:?} is not the fold of the journal")),
+                None => return Err(format!("profile {id:?} is lost")),
+            }
+        }
+        // One that was made for a hit which was refused holds nothing.
+        found.retain(|id, profile| !self.profiles.contains_key(id) && profile.applied_offset > 0);
+        match found.keys().next() {
+            Some(id) => Err(format!("profile {id:?} is in no record")),
+            None => Ok(()),
+        }
+    }
+
+    /// A profile with something due before `time` that has not fired.
+    pub(super) fn overdue(&self, time: Timestamp) -> Option<ProfileId> {
+        let mut profiles = self.profiles.values();
+        let late = profiles.find(|profile| profile.due().is_some_and(|due| due < time));
+        late.map(|profile| profile.id)
+    }
+}
