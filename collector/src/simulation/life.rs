@@ -152,7 +152,7 @@ impl<'r, 'w> Life<'r, 'w> {
         let now = self.machine.clocks.now();
         let hit = hit(self.random, now);
         let shop = source();
-        let mut accept = Box::pin(self.core.accept(&shop, &hit));
+        let mut accept = Box::pin(self.core.accept(&shop, &hit, &Unlimited));
         let mut context = Context::from_waker(Waker::noop());
         // No room or no store: the client sends another time.
         let _outcome = accept.as_mut().poll(&mut context);

@@ -200,6 +200,8 @@ fn settings() -> CoreSettings {
         identifiers_max: 50,
         merges_per_hour_max: 1_000,
         live_max: LIVE_MAX,
+        retention_ms: 400 * 86_400_000,
+        disk_max: 8 << 30,
         lag_records: LAG_RECORDS,
         disk_budget: DISK_BUDGET,
         dedup_window_ms: 86_400_000,
