@@ -58,19 +58,22 @@ impl RecordBuffer {
         self.copied = heap;
     }
 
-    /// Sets a string. One longer than 8 KiB, or that the record has no room for, is absent, and
-    /// counted in [`Self::strings_dropped`].
-    pub fn set_str(&mut self, slot: usize, value: &str) {
+    /// Sets a string. One longer than 8 KiB, or that the record has no space for, is absent, and
+    /// counted in [`Self::strings_dropped`]; false then.
+    pub fn set_str(&mut self, slot: usize, value: &str) -> bool {
         let (start, end) = (self.heap, self.heap + value.len());
         if value.len() > STRING_BYTES_MAX || end > RECORD_BYTES_MAX - TAIL_BYTES {
             self.strings_dropped += 1;
             self.unset(slot);
-        } else if slot < self.slots {
+            return false;
+        }
+        if slot < self.slots {
             self.bytes[start..end].copy_from_slice(value.as_bytes());
             self.heap = end;
             let len = u32::try_from(value.len()).unwrap_or(0);
             self.set(slot, KIND_STRING, len, u64::try_from(start).unwrap_or(0));
         }
+        true
     }
 
     /// Sets an integer.
@@ -78,13 +81,14 @@ impl RecordBuffer {
         self.set(slot, KIND_INT, 0, value.cast_unsigned());
     }
 
-    /// Sets a double; one that is not finite is absent.
-    pub fn set_float(&mut self, slot: usize, value: f64) {
+    /// Sets a double; one that is not finite is absent, and false returned.
+    pub fn set_float(&mut self, slot: usize, value: f64) -> bool {
         if value.is_finite() {
             self.set(slot, KIND_DOUBLE, 0, value.to_bits());
         } else {
             self.unset(slot);
         }
+        value.is_finite()
     }
 
     /// Sets a bool.

@@ -48,7 +48,11 @@ impl Outbox {
         let outbox = Self { storage };
         let found = outbox.storage.get(Space::Meta, FORMAT_KEY)?;
         let found = found.as_deref().map(format_number).transpose()?;
-        if !is_readable(found) && !(found.is_none() && outbox.is_new()?) {
+        let is_known = match found {
+            Some(format) => is_readable(format),
+            None => outbox.is_new()?,
+        };
+        if !is_known {
             return Err(StoreError::Format { found });
         }
         // Raised before the first value of this format is written, so that an earlier build
@@ -303,10 +307,11 @@ pub fn check_format(database: &Database) -> Result<(), StoreError> {
     let meta = database.keyspace(META, KeyspaceCreateOptions::default)?;
     let found = meta.get(FORMAT_KEY)?;
     let found = found.as_deref().map(format_number).transpose()?;
-    if is_readable(found) || (found.is_none() && meta.is_empty()?) {
-        return Ok(());
-    }
-    Err(StoreError::Format { found })
+    let is_known = match found {
+        Some(format) => is_readable(format),
+        None => meta.is_empty()?,
+    };
+    is_known.then_some(()).ok_or(StoreError::Format { found })
 }
 
 fn format_number(stored: &[u8]) -> Result<u32, StoreError> {
@@ -314,8 +319,8 @@ fn format_number(stored: &[u8]) -> Result<u32, StoreError> {
     Ok(u32::from_be_bytes(bytes))
 }
 
-fn is_readable(format: Option<u32>) -> bool {
-    format.is_some_and(|format| (1..=u32::from(FORMAT)).contains(&format))
+fn is_readable(format: u32) -> bool {
+    (1..=u32::from(FORMAT)).contains(&format)
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ use crate::settings::Settings;
 
 /// Timers are looked at this often.
 const TIMER_TICK: Duration = Duration::from_millis(50);
+/// After a catalog change so many profiles are looked at, this often.
+const CATCH_UP_TICK: Duration = Duration::from_millis(100);
+const CATCH_UP_PAGE: usize = 1_000;
 /// The checkpoint looks for work this often.
 const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,10 @@ pub(super) fn spawn(
         }),
         spawn::task(liveness.register("timers", DISK_BOUND), |pulse| {
             timers(core.clone(), rate, pulse, stopping.clone())
+        }),
+        spawn::task(liveness.register("catch-up", DISK_BOUND), |pulse| {
+            let rate = Arc::clone(timer_rate);
+            catch_up(core.clone(), rate, pulse, stopping.clone())
         }),
         spawn::task(liveness.register("checkpoint", DISK_BOUND), |pulse| {
             checkpoint(reopening, bad_rows.clone(), pulse, stopping.clone())
@@ -147,6 +154,46 @@ async fn look_ahead(core: &Core) {
     }
 }
 
+/// Evaluates the profiles that send nothing, after a catalog change; see [`Core::catch_up`].
+async fn catch_up(
+    core: Core,
+    rate: Arc<AtomicU32>,
+    pulse: Pulse,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut ticks = interval(CATCH_UP_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut changed = Vec::new();
+    loop {
+        pulse.beat();
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+        if changed.is_empty() {
+            let core = core.clone();
+            match spawn::blocking(move || core.catch_up(CATCH_UP_PAGE)).await {
+                Some(Ok(page)) => changed = page.changed,
+                Some(Err(error)) => tracing::warn!(%error, "profiles were not evaluated anew"),
+                None => return,
+            }
+        }
+        // It may wait for room in the journal.
+        pulse.idle();
+        // Half of the timers' rate, in ten ticks a second.
+        let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let count = changed.len().min(per_second.div_ceil(20).max(1));
+        for id in changed.drain(..count) {
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => return,
+                evaluated = core.evaluate_now(id) => if let Err(error) = evaluated {
+                    tracing::warn!(%error, profile = %id, "a profile was not evaluated anew");
+                },
+            }
+        }
+    }
+}
+
 async fn checkpoint(
     reopening: Reopening,
     bad_rows: BadRows,
@@ -174,7 +221,7 @@ async fn checkpoint(
                 Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
                 // What was charged last stays.
                 Err(error) => {
-                    tracing::warn!(%error, "the size of profiles and outbox is not known")
+                    tracing::warn!(%error, "the size of profiles and outbox is not known");
                 }
             }
             core.checkpoint(Extent::Due)

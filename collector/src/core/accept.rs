@@ -21,6 +21,7 @@ use super::{Core, Newcomers, Refused};
 use crate::catalog::{Source, SourceKind};
 use crate::pipeline::record_json;
 use crate::profile::live::Live;
+use crate::profile::traits;
 use crate::session::{self, Assignment, Caps, assign};
 
 /// Records that one hit can bring at most: the event, up to three merges, a session's start or
@@ -243,7 +244,7 @@ impl Arrival<'_> {
             page_view: self.page_view(),
             conversion: self.conversion(),
             visible_ms: visible_ms(self.hit),
-            traits,
+            traits: traits.as_deref(),
             ..EventFold::default()
         };
         step.event(
@@ -354,16 +355,24 @@ impl Arrival<'_> {
                 .any(|name| *name == self.hit.hit.name)
     }
 
-    /// The traits to lay over the profile's; None where there are none or they would outgrow it.
-    fn traits(&self, person: &Person<'_, '_>) -> Option<&str> {
+    /// The traits to lay over the profile's: all of them, or what of them fits.
+    fn traits(&self, person: &Person<'_, '_>) -> Option<Cow<'_, str>> {
         let traits = &self.hit.hit.traits;
-        let any = matches!(&traits.value, Json::Object(members) if !members.is_empty());
-        if !any || self.hit.consent.state == ConsentState::Anonymous {
+        let Json::Object(members) = &traits.value else {
+            return None;
+        };
+        if members.is_empty() || self.hit.consent.state == ConsentState::Anonymous {
             return None;
         }
-        let own = person.live.profile.traits.as_deref().map_or(0, str::len);
+        let own = person.live.profile.traits.as_deref();
         let max = self.core.0.settings.traits_bytes_max;
-        (own + traits.raw.len() <= max).then_some(&*traits.raw)
+        if own.map_or(0, str::len) + traits.raw.len() <= max {
+            return Some(Cow::Borrowed(&traits.raw));
+        }
+        let fitted = traits::fit(own, members, max);
+        let left_out = u64::try_from(fitted.left_out).unwrap_or(u64::MAX);
+        self.core.0.metrics.traits_dropped.inc_by(left_out);
+        (&*fitted.text != "{}").then(|| Cow::Owned(fitted.text.into()))
     }
 
     fn message_id(&self) -> Cow<'_, str> {

@@ -13,7 +13,8 @@ use crate::profile::store::StoreError;
 
 /// Things due for one profile that are fired before others get their turn.
 const PER_PROFILE_MAX: usize = 16;
-const RECORD_BASE_BYTES: usize = 4_096;
+/// Bytes of a timer's record beside its transitions.
+pub(super) const RECORD_BASE_BYTES: usize = 4_096;
 
 /// Why a profile's timers did not fire.
 enum Unfired {

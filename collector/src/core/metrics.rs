@@ -28,6 +28,8 @@ pub struct CoreMetrics {
     pub merges: Counter,
     /// Identifiers left out because a guard was reached.
     pub identity_dropped: Counter,
+    /// Traits left out because the profile's were at their limit.
+    pub traits_dropped: Counter,
     /// Requests that `ack = "kafka"` made wait in vain.
     pub ack_timeouts: Counter,
     /// Rows the checkpoint wrote.
@@ -63,6 +65,7 @@ impl CoreMetrics {
             wake_ups: Counter::default(),
             merges: Counter::default(),
             identity_dropped: Counter::default(),
+            traits_dropped: Counter::default(),
             ack_timeouts: Counter::default(),
             checkpoint_rows: Counter::default(),
             evictions: Counter::default(),
@@ -110,6 +113,11 @@ impl CoreMetrics {
                 "tidegate_identifiers_dropped",
                 "Identifiers left out because an identity guard was reached",
                 &metrics.identity_dropped,
+            ),
+            (
+                "tidegate_traits_dropped",
+                "Traits left out because the profile's were at profiles.traits_bytes_max",
+                &metrics.traits_dropped,
             ),
             (
                 "tidegate_ack_timeouts",

@@ -11,6 +11,7 @@ pub mod accept;
 pub mod timers;
 mod ahead;
 mod fire;
+mod catch_up;
 pub mod checkpoint;
 mod sweep;
 mod recovery;
@@ -32,6 +33,7 @@ use tidegate_rules_wasm::Engine;
 use tokio::sync::watch;
 
 pub use accept::Accepted;
+pub use catch_up::CatchUpPage;
 pub use recovery::{Compiled, OpenError, Parts, Progress};
 pub use refused::{Newcomers, Refused, Unlimited};
 
@@ -43,6 +45,7 @@ use crate::profile::census::Sum;
 use crate::profile::live::{Live, Profiles};
 use crate::profile::store::{Store, StoreError};
 use ahead::Ahead;
+use catch_up::CatchUp;
 use checkpoint::Writing;
 use dedup::Dedup;
 use metrics::CoreMetrics;
@@ -97,6 +100,7 @@ struct Inner {
     dedup: Dedup,
     timers: Timers,
     ahead: Mutex<Ahead>,
+    catch_up: Mutex<CatchUp>,
     rules: ArcSwap<Rules>,
     engine: Engine,
     /// Profiles with changes that their rows lack, by the offset of the oldest one.

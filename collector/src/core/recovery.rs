@@ -11,6 +11,7 @@ use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordVie
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
 use tidegate_rules_wasm::{Engine, Limits, RuleError};
 
+use super::catch_up::CatchUp;
 use super::checkpoint::{CURSOR, Writing};
 use super::dedup::Dedup;
 use super::metrics::CoreMetrics;
@@ -151,6 +152,7 @@ impl Core {
             dedup: Dedup::new(settings.dedup_entries_max),
             timers: Timers::default(),
             ahead: Mutex::default(),
+            catch_up: Mutex::new(CatchUp::default()),
             rules: ArcSwap::from_pointee(rules),
             engine,
             dirty: Mutex::new(BTreeSet::new()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use tidegate_event::id::fnv1a_64;
 use tidegate_event::record::TransitionRef;
 use tidegate_event::{AggregateSpec, Change, SegmentId};
 use tidegate_rules_wasm::{
@@ -14,6 +15,7 @@ use tidegate_rules_wasm::{
 
 use crate::catalog::Catalog;
 use crate::profile::aggregate::{CellKey, Reading};
+use crate::profile::store::CatchUpNote;
 
 /// A bit for each slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub struct Rules {
     pub aggregate_slots: Vec<(Option<usize>, usize)>,
     /// When time alone may change a verdict, of all segments that read no event field; each once.
     pub wakes: Vec<Wake>,
+    /// Hash of the segments that time alone can turn; 0 where there is none.
+    pub timed: u64,
     /// Positions, ordered by the segment's key.
     by_id: Vec<(SegmentId, usize)>,
     slots: usize,
@@ -170,6 +174,7 @@ impl Rules {
             segments,
             by_id,
             wakes: wakes(plan),
+            timed: timed(plan, catalog),
             event_slots: fields().filter(|(_, f)| f.is_event_field()).collect(),
             state_slots: fields()
                 .filter(|(_, f)| !f.is_event_field() && !matches!(f, Field::Aggregate(_)))
@@ -293,6 +298,27 @@ fn wakes(plan: &tidegate_rules_wasm::Plan) -> Vec<Wake> {
         }
     }
     wakes
+}
+
+/// Hash of the names and expressions of the segments that time alone can turn. Kept in the store:
+/// a changed hash only means that profiles are evaluated once more.
+fn timed(plan: &tidegate_rules_wasm::Plan, catalog: &Catalog) -> u64 {
+    let mut timed: Vec<(&str, &str)> = plan
+        .segments
+        .iter()
+        .zip(&catalog.segments)
+        .filter(|(planned, _)| planned.event_slots.is_empty() && !planned.wake.is_empty())
+        .map(|(_, declared)| (&*declared.name, &*declared.when))
+        .collect();
+    if timed.is_empty() {
+        return CatchUpNote::NO_SEGMENTS;
+    }
+    timed.sort_unstable();
+    let text: Vec<u8> = timed
+        .iter()
+        .flat_map(|(name, when)| [name.as_bytes(), b"\0", when.as_bytes(), b"\0"].concat())
+        .collect();
+    fnv1a_64(&text).max(1)
 }
 
 fn segments(

@@ -4,6 +4,10 @@
 
 use tidegate_journal::{Frame, Journal, ReadError, Reader};
 
+/// What a simulation lets the journal do between two reads.
+#[cfg(test)]
+pub(crate) type Meanwhile = Box<dyn FnMut(&Journal) + Send>;
+
 /// See the module.
 pub(crate) struct Source {
     journal: Journal,
@@ -13,7 +17,7 @@ pub(crate) struct Source {
     /// Called where the journal may move on in between: after the watermark was taken, and before
     /// each read.
     #[cfg(test)]
-    pub(crate) meanwhile: Option<Box<dyn FnMut(&Journal) + Send>>,
+    pub(crate) meanwhile: Option<Meanwhile>,
 }
 
 impl Source {

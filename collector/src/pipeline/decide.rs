@@ -148,7 +148,9 @@ fn fill_state(
             let Some(slot) = *slot else { return };
             match reading.value {
                 Value::Int(value) => record.set_int(slot, value),
-                Value::Float(value) => record.set_float(slot, value),
+                Value::Float(value) => {
+                    record.set_float(slot, value);
+                }
                 Value::Time(at) => record.set_timestamp(slot, at),
                 Value::Bool(value) => record.set_bool(slot, value),
                 Value::Never => {}
@@ -256,9 +258,7 @@ fn fill_event(
         | Field::Now
         | Field::Aggregate(_) => None,
     };
-    let Some(text) = text else { return false };
-    record.set_str(slot, text);
-    true
+    text.is_some_and(|text| record.set_str(slot, text))
 }
 
 fn page<'e>(event: &'e Enriched<'_>, field: PageField) -> Option<&'e str> {
@@ -292,13 +292,14 @@ fn fill_path(
     found.is_some_and(|value| fill_json(record, slot, value))
 }
 
-/// Fills a dynamic value; arrays, objects and null count as absent.
+/// Fills a dynamic value; false where it counts as absent: arrays, objects, null, and a text that
+/// is longer than the rules take.
 fn fill_json(record: &mut RecordBuffer, slot: usize, value: &Json<'_>) -> bool {
     match value {
         Json::Bool(value) => record.set_bool(slot, *value),
         Json::Int(value) => record.set_int(slot, *value),
-        Json::Float(value) => record.set_float(slot, *value),
-        Json::Str(text) => record.set_str(slot, text),
+        Json::Float(value) => return record.set_float(slot, *value),
+        Json::Str(text) => return record.set_str(slot, text),
         Json::Null | Json::Array(_) | Json::Object(_) => return false,
     }
     true

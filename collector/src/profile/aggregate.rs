@@ -101,9 +101,8 @@ impl Cells {
             }
             (AggregateKind::Last, _) => self.put_time(key, SLOT_A, at, i64::max),
             (AggregateKind::First, _) => self.put_time(key, SLOT_A, at, i64::min),
-            (AggregateKind::Then, HitValue::A) => self.then_a(key, at),
+            (AggregateKind::Then | AggregateKind::Absent, HitValue::A) => self.newest_a(key, at),
             (AggregateKind::Then, HitValue::B) => self.then_b(key, at, hit.spec.window_ms),
-            (AggregateKind::Absent, HitValue::A) => self.put_time(key, SLOT_A, at, i64::max),
             (AggregateKind::Absent, HitValue::B) => self.put_time(key, SLOT_B, at, i64::max),
             // A value of another kind's shape cannot come from our compiler; it adds nothing.
             (
@@ -281,14 +280,18 @@ impl Cells {
             .map(|found| to_time(self.0[found].value))
     }
 
-    fn then_a(&mut self, key: CellKey, at: Timestamp) {
-        if self.time(key, SLOT_A).is_none_or(|a| at > a) {
-            self.put_time(key, SLOT_A, at, i64::max);
-            if let Some(found) = self.find(key, SLOT_B)
-                && to_time(self.0[found].value) < at
-            {
-                self.0.remove(found);
-            }
+    /// The newest A of a `then` or `absent` begins anew. Of two events of one millisecond the one
+    /// that arrived later counts as later, so a B of the same time goes. An event that is both is
+    /// the B of the A before it first, then the new A.
+    fn newest_a(&mut self, key: CellKey, at: Timestamp) {
+        if self.time(key, SLOT_A).is_some_and(|a| at < a) {
+            return;
+        }
+        self.put_time(key, SLOT_A, at, i64::max);
+        if let Some(found) = self.find(key, SLOT_B)
+            && to_time(self.0[found].value) <= at
+        {
+            self.0.remove(found);
         }
     }
 
@@ -356,7 +359,11 @@ fn reading(cells: &[Cell], spec: &AggregateSpec, now: Timestamp) -> Reading {
         AggregateKind::Last | AggregateKind::First => {
             still(time(SLOT_A).map_or(Value::Never, Value::Time))
         }
-        AggregateKind::Then => still(Value::Bool(time(SLOT_B).is_some())),
+        // After a merge the newest A may be another profile's, later than this B.
+        AggregateKind::Then => {
+            let (a, b) = (time(SLOT_A), time(SLOT_B));
+            still(Value::Bool(b.is_some() && b >= a))
+        }
         AggregateKind::Absent => {
             let Some(a) = time(SLOT_A) else {
                 return still(Value::Bool(false));
@@ -580,6 +587,55 @@ mod tests {
             read(&cells, &absent, due + 6).edge,
             Some(Timestamp(due + 6 + 1_200_000))
         );
+    }
+
+    #[test]
+    fn an_event_that_is_both_ends_one_absence_and_begins_another() {
+        let absent = spec(AggregateKind::Absent, 60_000);
+        let mut cells = Cells::default();
+        for at in [T, T + 30_000] {
+            for value in [HitValue::B, HitValue::A] {
+                cells.add(&hit(absent, value), Timestamp(at), Timestamp(at));
+            }
+        }
+        let due = T + 90_000;
+        assert_eq!(read(&cells, &absent, T + 60_000).edge, Some(Timestamp(due)));
+        assert_eq!(read(&cells, &absent, due).value, Value::Bool(true));
+    }
+
+    #[test]
+    fn of_one_millisecond_the_later_arrival_counts_as_later() {
+        let (absent, then) = (
+            spec(AggregateKind::Absent, 60_000),
+            spec(AggregateKind::Then, 60_000),
+        );
+        for (order, ends, follows) in [
+            ([HitValue::A, HitValue::B], true, true),
+            ([HitValue::B, HitValue::A], false, false),
+        ] {
+            let mut cells = Cells::default();
+            for value in order {
+                cells.add(&hit(absent, value), Timestamp(T), Timestamp(T));
+                cells.add(&hit(then, value), Timestamp(T), Timestamp(T));
+            }
+            let later = T + 60_000;
+            assert_eq!(read(&cells, &absent, later).value, Value::Bool(!ends));
+            assert_eq!(read(&cells, &then, later).value, Value::Bool(follows));
+        }
+    }
+
+    #[test]
+    fn a_merged_later_a_ends_a_then() {
+        let then = spec(AggregateKind::Then, 60_000);
+        let (mut cells, mut other) = (Cells::default(), Cells::default());
+        let add = |cells: &mut Cells, value, at| {
+            cells.add(&hit(then, value), Timestamp(at), Timestamp(at));
+        };
+        add(&mut cells, HitValue::A, T);
+        add(&mut cells, HitValue::B, T + 1);
+        add(&mut other, HitValue::A, T + 5);
+        cells.merge(&other);
+        assert_eq!(read(&cells, &then, T + 9).value, Value::Bool(false));
     }
 
     #[test]

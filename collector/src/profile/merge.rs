@@ -31,7 +31,7 @@ pub fn absorb(winner: &mut Profile, loser: &Profile, now: Timestamp) {
     // The winner's own traits are as new as the person's other half; they stay on top.
     if let Some(theirs) = &loser.traits {
         let own = winner.traits.as_deref().unwrap_or("{}");
-        winner.traits = Some(traits::overlay(Some(theirs), own));
+        winner.traits = Some(traits::merge(own, theirs));
     }
     winner.first_seen = winner.first_seen.min(loser.first_seen);
     winner.last_seen = winner.last_seen.max(loser.last_seen);

@@ -2,6 +2,7 @@
 //! behind in large batches by the checkpoint, each batch atomic and synced before it counts.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tidegate_event::record::Namespace;
@@ -71,7 +72,7 @@ impl StoreError {
     /// True where the rows of one profile are the cause, and those of others can be read.
     #[must_use]
     pub const fn is_of_one_row(&self) -> bool {
-        matches!(self, Self::Row | Self::Aliases(_))
+        matches!(self, Self::Row | Self::NewerRow { .. } | Self::Aliases(_))
     }
 }
 
@@ -180,6 +181,41 @@ pub struct DuePage {
     pub unreadable: Vec<Box<[u8]>>,
     /// Where to go on.
     pub next: DueFrom,
+}
+
+/// Rows in order of the id.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Each row, or why it cannot be read.
+    pub rows: Vec<(ProfileId, Result<Stored, StoreError>)>,
+    /// The last id; None where no row is left.
+    pub last: Option<ProfileId>,
+}
+
+/// How far the profiles were evaluated after a change of the segments that time alone can turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUpNote {
+    /// Hash of those segments.
+    pub segments: u64,
+    /// The last stored profile that was looked at.
+    pub after: Option<ProfileId>,
+    /// All were looked at.
+    pub done: bool,
+}
+
+impl CatchUpNote {
+    /// Hash where there is no such segment.
+    pub const NO_SEGMENTS: u64 = 0;
+
+    /// Nothing was looked at.
+    #[must_use]
+    pub const fn start(segments: u64) -> Self {
+        Self {
+            segments,
+            after: None,
+            done: false,
+        }
+    }
 }
 
 /// Deduplication keys of one stretch of the journal: key and offset.
@@ -463,6 +499,51 @@ impl Store {
         Ok(())
     }
 
+    /// Up to `max` rows with an id above `after`, in order of the id. A row that cannot be read
+    /// costs only itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn page(&self, after: Option<ProfileId>, max: usize) -> Result<Page, StoreError> {
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.to_be_bytes()));
+        let mut page = Page::default();
+        for row in self.profiles.range((from, Bound::Unbounded)).take(max) {
+            let (key, row) = row.into_inner()?;
+            let id = key.as_ref().try_into().map_err(|_| StoreError::Row)?;
+            let id = ProfileId(u128::from_be_bytes(id));
+            page.last = Some(id);
+            page.rows.push((id, row::read(&row)));
+        }
+        Ok(page)
+    }
+
+    /// What [`Store::note_catch_up`] noted last.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn catch_up_note(&self) -> Result<CatchUpNote, StoreError> {
+        let noted = self.meta.get(CATCH_UP)?;
+        let Some(noted) = noted else {
+            return Ok(CatchUpNote::start(CatchUpNote::NO_SEGMENTS));
+        };
+        let (segments, after, done) = postcard::from_bytes(&noted).map_err(|_| StoreError::Row)?;
+        Ok(CatchUpNote {
+            segments,
+            after: Option::<u128>::map(after, ProfileId),
+            done,
+        })
+    }
+
+    /// Notes how far a catch-up is; may be lost in a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn note_catch_up(&self, note: CatchUpNote) -> Result<(), StoreError> {
+        let fields = (note.segments, note.after.map(|id| id.0), note.done);
+        let bytes = postcard::to_stdvec(&fields).map_err(|_| StoreError::Row)?;
+        Ok(self.meta.insert(CATCH_UP, bytes)?)
+    }
+
     /// False once a write failed, its own or that of anybody else in the database: it takes none
     /// any more.
     #[must_use]
@@ -520,6 +601,9 @@ fn identity_key(namespace: Namespace, value: &str) -> Vec<u8> {
     key.extend_from_slice(value.as_bytes());
     key
 }
+
+/// Where in `meta` a [`CatchUpNote`] stands.
+const CATCH_UP: &str = "catch_up/1";
 
 /// Where in `meta` it stands how far the journal was when.
 const REACHED: &[u8] = b"reached/";

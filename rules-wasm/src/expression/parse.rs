@@ -2,8 +2,11 @@
 //!
 //! Whatever the text, this returns within a bound of time, stack and mistakes.
 
-use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, SourceInfo};
-use cel::parser::{Expression, ParseError, ParseErrors, Parser};
+use cel::Env;
+use cel::common::ast::{
+    EntryExpr, Expr, IdedEntryExpr, LiteralValue, SelectExpr, SourceInfo, operators,
+};
+use cel::parser::{Expression, Macro, ParseError, ParseErrors, Parser};
 
 use crate::error::{ExpressionError, Mistake};
 use crate::limits::Limits;
@@ -15,6 +18,9 @@ const SYNTAX_ERRORS_MAX: usize = 4;
 /// A chain such as `a + b + c` nests one level per operator; it may be this many times deeper
 /// than brackets may.
 const CHAIN_FACTOR: usize = 4;
+
+/// The parser's error for `has` of something that is no field; reworded in [`reword`].
+const HAS_ARGUMENT: &str = "invalid argument to has() macro";
 
 /// A parsed expression.
 pub(crate) struct Parsed {
@@ -135,7 +141,7 @@ fn parse_apart(text: &str, limits: &Limits) -> Result<Parsed, Vec<Located>> {
 }
 
 fn parse_here(text: &str, limits: &Limits) -> Result<Parsed, Vec<Located>> {
-    let parser = Parser::new()
+    let parser = parser()
         .max_recursion_depth(limits.expression_depth_max)
         .error_recovery_limit(8);
     match parser.parse_with_source_info(text) {
@@ -149,6 +155,36 @@ fn parse_here(text: &str, limits: &Limits) -> Result<Parsed, Vec<Located>> {
         }
         Err(errors) => Err(explain(&errors, limits)),
     }
+}
+
+/// CEL's parser without its loops over lists. Its own `has` takes `has(a.b)` only; this one takes
+/// `has(a["b"])` too, since some names can be written in no other way.
+fn parser() -> Parser {
+    let has = Macro::global(operators::HAS, 1, |helper, _, args| {
+        let argument = args.remove(0);
+        let (operand, field) = match argument.expr {
+            Expr::Select(select) => (select.operand, select.field),
+            Expr::Call(mut call) if call.func_name == operators::INDEX && call.args.len() == 2 => {
+                match (call.args.pop().map(|key| key.expr), call.args.pop()) {
+                    (Some(Expr::Literal(LiteralValue::String(key))), Some(operand)) => {
+                        (Box::new(operand), key.inner().to_owned())
+                    }
+                    _ => return Err(helper.new_error(argument.id, HAS_ARGUMENT)),
+                }
+            }
+            _ => return Err(helper.new_error(argument.id, HAS_ARGUMENT)),
+        };
+        let select = SelectExpr {
+            operand,
+            field,
+            test: true,
+        };
+        Ok(Some(helper.next_expr(Expr::Select(select))))
+    });
+    let mut env = Env::default().with_optional_support(false);
+    env.add_macro(has)
+        .expect("an environment without macros takes one");
+    env.parser()
 }
 
 fn explain(errors: &ParseErrors, limits: &Limits) -> Vec<Located> {
@@ -171,10 +207,10 @@ fn explain(errors: &ParseErrors, limits: &Limits) -> Vec<Located> {
 
 fn reword(message: &str) -> Mistake {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    if message == "invalid argument to has() macro" {
+    if message == HAS_ARGUMENT {
         return Mistake::Arguments {
             function: "has",
-            expected: "one field, as in has(page.title)",
+            expected: "one field, as in has(page.title) or has(properties[\"item category\"])",
         };
     }
     // ANTLR lists every token that could have stood there, which helps nobody.

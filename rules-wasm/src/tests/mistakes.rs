@@ -167,6 +167,7 @@ fn what_the_subset_leaves_out_is_named() {
         &[(1, 12, "a key must be a string literal")],
     );
     told("has(page)", &[(1, 5, "has takes one field")]);
+    told("has(properties[1])", &[(1, 15, "has takes one field")]);
 }
 
 #[test]

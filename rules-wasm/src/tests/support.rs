@@ -30,8 +30,12 @@ impl Value {
             Self::Absent => record.unset(slot),
             Self::Bool(value) => record.set_bool(slot, *value),
             Self::Int(value) => record.set_int(slot, *value),
-            Self::Double(value) => record.set_float(slot, *value),
-            Self::Text(value) => record.set_str(slot, value),
+            Self::Double(value) => {
+                record.set_float(slot, *value);
+            }
+            Self::Text(value) => {
+                record.set_str(slot, value);
+            }
             Self::Time(value) => record.set_timestamp(slot, Timestamp(*value)),
         }
     }

@@ -99,6 +99,9 @@ fn every_use_of_an_absent_value_is_unknown_but_has() {
             ("has(properties.x)", False),
             ("has(properties.there)", True),
             ("!has(page.path)", True),
+            ("has(properties[\"there\"])", True),
+            ("has(properties[\"not there\"])", False),
+            ("has(properties[\"not\"][\"there\"])", False),
             ("has(properties.x) && properties.x > 1", False),
         ],
     );

@@ -176,6 +176,28 @@ impl World {
         self.open();
     }
 
+    /// Puts the segments in force as a new generation.
+    async fn apply(&mut self) {
+        self.generation += 1;
+        let rules = self.core().prepare(&self.catalog(), self.generation);
+        self.core().switch(rules.unwrap(), "digest").await.unwrap();
+    }
+
+    /// Runs a catch-up to its end, in small pages; says how many profiles it evaluated.
+    async fn catch_up(&self) -> usize {
+        let mut evaluated = 0;
+        loop {
+            let page = self.core().catch_up(1).unwrap();
+            evaluated += page.changed.len();
+            for id in page.changed {
+                self.core().evaluate_now(id).await.unwrap();
+            }
+            if page.done {
+                return evaluated;
+            }
+        }
+    }
+
     fn advance(&self, ms: i64) {
         let machine = self.clock.machine();
         machine.monotonic_ms.fetch_add(ms, Ordering::Relaxed);
@@ -541,6 +563,44 @@ async fn a_window_that_passes_ends_the_membership_without_any_event() {
     world.advance(31 * MINUTE);
     while world.core().fire_due(10).await.unwrap() > 0 {}
     assert_eq!(segments(&world, "a").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_added_timed_segment_reaches_silent_visitors() {
+    let mut world = World::new(4);
+    world.segments = vec![("named", "profile.identified")];
+    world.crash().await;
+    world.hit(&TestHit::page("stored", "/a")).await;
+    world.core().durable(0).await.unwrap();
+    world.core().checkpoint(Extent::All).unwrap();
+    world.crash().await;
+    world.hit(&TestHit::page("live", "/a")).await;
+    world.advance(20 * MINUTE);
+    assert_eq!(world.catch_up().await, 0, "no such segment yet");
+
+    world
+        .segments
+        .push(("silent", r#"now - profile.last_seen > duration("1h")"#));
+    world.apply().await;
+    assert_eq!(world.catch_up().await, 2);
+    for visitor in ["stored", "live"] {
+        assert_eq!(segments(&world, visitor).await, Vec::<String>::new());
+    }
+    world.advance(41 * MINUTE);
+    world.core().look_ahead().unwrap();
+    world.core().fire_due(100).await.unwrap();
+    for visitor in ["stored", "live"] {
+        assert_eq!(segments(&world, visitor).await, ["silent"]);
+    }
+    world.segments[1].1 = r#"now - profile.last_seen > duration("2h")"#;
+    world.apply().await;
+    assert_eq!(world.catch_up().await, 2);
+    assert_eq!(segments(&world, "stored").await, Vec::<String>::new());
+    assert_eq!(world.catch_up().await, 0);
+    world.assert_state_is_the_fold("after the catch-up").await;
+    world.crash().await;
+    assert_eq!(world.catch_up().await, 0, "noted in the store");
+    world.assert_state_is_the_fold("after a restart").await;
 }
 
 #[tokio::test]

@@ -44,6 +44,9 @@ impl Checker<'_, '_> {
                 Some(found) => found,
                 None => self.unknown(node.id, name),
             },
+            ("exists" | "exists_one" | "all" | "map" | "filter", Some(_), _) => {
+                self.refuse(node.id, Mistake::Unsupported("a loop over a list"))
+            }
             (name, Some(_), _) => self.unknown(node.id, name),
         }
     }
