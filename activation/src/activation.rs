@@ -9,6 +9,7 @@ use fjall::Database;
 use parking_lot::{Mutex, RwLock};
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
+use tidegate_event::Pulses;
 
 use crate::clock::Clock;
 use crate::destinations::plans;
@@ -32,6 +33,7 @@ pub struct Activation {
     /// The newest destinations. Held while they or the outbox are exchanged: a change that comes
     /// during a reopen is in force after it.
     configs: Arc<Mutex<Vec<DestinationConfig>>>,
+    pulses: Pulses,
 }
 
 /// What a shutdown left for the next start; all of it is in the outbox.
@@ -55,16 +57,18 @@ impl Activation {
         settings: Settings,
     ) -> Result<Self, OpenError> {
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(&settings)?);
-        let host = Host::Threads(Threads::new(Arc::clone(&transport))?);
+        let pulses = Pulses::default();
+        let host = Host::Threads(Threads::new(Arc::clone(&transport), pulses.clone())?);
         let storage = FjallStorage::open(database).map_err(StoreError::from)?;
-        Self::with(Parts {
+        let opened = Self::with(Parts {
             storage: Arc::new(storage),
             clock,
             settings,
             transport,
             host,
             seed: fresh_seed(),
-        })
+        })?;
+        Ok(Self { pulses, ..opened })
     }
 
     pub(crate) fn with(parts: Parts) -> Result<Self, OpenError> {
@@ -72,6 +76,7 @@ impl Activation {
         Ok(Self {
             inner: Arc::new(RwLock::new(Arc::new(inner))),
             configs: Arc::default(),
+            pulses: Pulses::default(),
         })
     }
 
@@ -96,7 +101,8 @@ impl Activation {
         let settings = self.inner().shared.settings.clone();
         let transport: Arc<dyn Transport> =
             Arc::new(HttpTransport::new(&settings).map_err(OpenError::from)?);
-        let host = Host::Threads(Threads::new(Arc::clone(&transport))?);
+        let pulses = self.pulses.clone();
+        let host = Host::Threads(Threads::new(Arc::clone(&transport), pulses)?);
         let storage = FjallStorage::open(database);
         let storage = storage.map_err(|error| OpenError::from(StoreError::from(error)))?;
         self.exchange(Arc::new(storage), transport, host, fresh_seed())
@@ -132,6 +138,12 @@ impl Activation {
         *self.inner.write() = Arc::new(opened);
         shared.room.notify_waiters();
         Ok(())
+    }
+
+    /// The pulses of its store thread and of its workers.
+    #[must_use]
+    pub fn pulses(&self) -> Pulses {
+        self.pulses.clone()
     }
 
     /// Reports every attempt to `observer` from now on; only the first one given counts.

@@ -15,6 +15,7 @@ pub mod enriched;
 pub mod aggregate;
 pub mod segment;
 pub mod record;
+pub mod pulse;
 pub mod row_version;
 
 pub use aggregate::{AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue};
@@ -25,5 +26,6 @@ pub use id::{ProfileId, SegmentId, VisitorId};
 pub use identity::{Identified, Identity};
 pub use json::Json;
 pub use outcome::Outcome;
+pub use pulse::{Beat, Life, Pulse, Pulses};
 pub use segment::{Change, Transition};
 pub use time::Timestamp;

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_event::Pulse;
+
 use crate::core::Core;
 use crate::error::{At, FileError};
 use crate::frame::{BATCH_HEADER_BYTES, BatchHeader, Kind, push_frame};
 use crate::log::{SegmentInfo, segment_path};
-use crate::queue::{Nothing, Taken};
+use crate::queue::{Nothing, Purpose, Taken};
 use crate::segment::{HEADER_BLOCK_BYTES, SegmentHeader};
 use crate::storage::{DIRECT_BYTES, StorageFile};
 
@@ -203,7 +205,7 @@ impl Core {
         let bytes = BATCH_HEADER_BYTES as u64;
         {
             let mut queue = self.queue.lock();
-            if queue.active_left < bytes || !queue.disk_has(bytes) {
+            if queue.active_left < bytes || !queue.disk_has(Purpose::Hit, bytes) {
                 return;
             }
             queue.active_left -= bytes;
@@ -232,8 +234,9 @@ impl Core {
     }
 
     /// The committer thread.
-    pub(crate) fn commit_until_closed(&self) {
+    pub(crate) fn commit_until_closed(&self, pulse: &Pulse) {
         loop {
+            pulse.beat();
             // Where workers share this core they first fill what they have: fewer, larger batches.
             std::thread::yield_now();
             match self.commit_step() {
@@ -246,7 +249,7 @@ impl Core {
                     self.sleep(IDLE_MARK);
                 }
                 Step::Idle => {
-                    if self.sleep_until_ready() {
+                    if self.sleep_until_ready(pulse) {
                         break;
                     }
                 }
@@ -262,7 +265,7 @@ impl Core {
     }
 
     /// Sleeps until a record is next; true when the journal is closed and there is nothing left.
-    fn sleep_until_ready(&self) -> bool {
+    fn sleep_until_ready(&self, pulse: &Pulse) -> bool {
         let mut queue = self.queue.lock();
         let mut patience = STOP_PATIENCE;
         let mut marked = false;
@@ -275,7 +278,9 @@ impl Core {
                 self.work.wait_for(&mut queue, IDLE_MARK);
                 patience = patience.saturating_sub(IDLE_MARK);
             } else if marked {
+                pulse.idle();
                 self.work.wait(&mut queue);
+                pulse.beat();
             } else if self.work.wait_for(&mut queue, IDLE_MARK).timed_out() {
                 marked = true;
                 drop(queue);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
+use tidegate_event::Pulses;
 
 use crate::committer::Writer;
 use crate::cursor::CursorTable;
@@ -56,6 +57,7 @@ pub(crate) struct Core {
     pub(crate) chores: Mutex<Chores>,
     pub(crate) chore: Condvar,
     pub(crate) counters: Counters,
+    pub(crate) pulses: Pulses,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
     #[cfg(test)]
     pub(crate) skip_sync: AtomicBool,

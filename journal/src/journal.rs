@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
-use tidegate_event::Timestamp;
+use tidegate_event::{Pulse, Pulses, Timestamp};
 
 use crate::committer::{Step, Writer};
 use crate::core::{Chores, Core};
 use crate::cursor::{Cursor, CursorClass, CursorInfo};
 use crate::error::{At, CursorError, Fatal, FileError, Full, OpenError, ReadError};
 use crate::log::Log;
-use crate::queue::Queue;
+use crate::queue::{Purpose, Queue};
 use crate::reader::Reader;
 use crate::recovery::{Recovered, recover};
 use crate::segment::id_text;
@@ -24,6 +24,12 @@ use crate::storage::{LockError, LockGuard, Storage, StorageDir};
 use crate::ticket::{Reservation, ReserveWait};
 use crate::wait::{OnFatal, WaitDurable, WaitPast};
 use crate::waiters::Waiters;
+
+/// Thread, part, and how long it may work without a beat in milliseconds: one write and one
+/// fdatasync.
+const COMMITTER: (&str, &str, u64) = ("tidegate-commit", "journal-committer", 30_000);
+/// As above: writes a whole segment, on a slow disk.
+const PREPARER: (&str, &str, u64) = ("tidegate-prepare", "journal-preparer", 120_000);
 
 /// An open journal. Clones share it; when the last one goes it is shut down.
 #[derive(Clone)]
@@ -49,8 +55,8 @@ impl Journal {
         let journal = Self::open_stepped(dir, storage, settings)?;
         // What was recovered is synced: other processes may see it from now on.
         journal.core().mark_step();
-        journal.start("tidegate-commit", dir, Core::commit_until_closed)?;
-        journal.start("tidegate-prepare", dir, Core::prepare_until_stopped)?;
+        journal.start(COMMITTER, dir, Core::commit_until_closed)?;
+        journal.start(PREPARER, dir, Core::prepare_until_stopped)?;
         Ok(journal)
     }
 
@@ -84,11 +90,18 @@ impl Journal {
         })
     }
 
-    fn start(&self, name: &str, dir: &Path, body: fn(&Core)) -> Result<(), OpenError> {
+    fn start(
+        &self,
+        (name, part, bound_ms): (&str, &str, u64),
+        dir: &Path,
+        body: fn(&Core, &Pulse),
+    ) -> Result<(), OpenError> {
         let core = self.handle.core.clone();
+        // It ends when it is shut down or the disk failed: that is reported by other means.
+        let pulse = core.pulses.register_temporary(part, bound_ms);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || body(&core));
+            .spawn(move || body(&core, &pulse));
         self.handle
             .threads
             .lock()
@@ -111,14 +124,21 @@ impl Journal {
     /// # Errors
     /// [`Full`]; nothing was touched.
     pub fn reserve(&self, bytes: usize, records: usize) -> Result<Reservation, Full> {
-        Reservation::take(self.core(), bytes, records)
+        Reservation::take(self.core(), Purpose::Hit, bytes, records)
     }
 
     /// As [`Journal::reserve`], waiting until there is room. What can never fit waits for ever.
     #[must_use]
     pub fn reserve_wait(&self, bytes: usize, records: usize) -> ReserveWait {
+        self.reserve_wait_for(Purpose::Hit, bytes, records)
+    }
+
+    /// As [`Journal::reserve_wait`]; what is no hit may use the headroom, see [`Purpose`].
+    #[must_use]
+    pub fn reserve_wait_for(&self, purpose: Purpose, bytes: usize, records: usize) -> ReserveWait {
         ReserveWait {
             core: self.core().clone(),
+            purpose,
             bytes,
             records,
             place: None,
@@ -233,6 +253,12 @@ impl Journal {
     /// Tells the time, by which retention reckons.
     pub fn observe_time(&self, now: Timestamp) {
         self.core().now.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    /// The pulses of its threads.
+    #[must_use]
+    pub fn pulses(&self) -> Pulses {
+        self.core().pulses.clone()
     }
 
     /// Counters and sizes.
@@ -385,6 +411,7 @@ fn assemble(
         chores: Mutex::new(Chores::default()),
         chore: Condvar::new(),
         counters: Counters::default(),
+        pulses: Pulses::default(),
         lock: Mutex::new(Some(lock)),
         #[cfg(test)]
         skip_sync: false.into(),

@@ -46,6 +46,7 @@ pub use error::{
 };
 pub use formats::check_formats;
 pub use journal::Journal;
+pub use queue::Purpose;
 pub use reader::{Frame, Reader};
 pub use repair::{Cut, Repaired, drop_saved_cursor, repair};
 pub use segment::FORMAT_VERSION as SEGMENT_FORMAT;

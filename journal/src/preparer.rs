@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_event::Pulse;
+
 use crate::core::Core;
 use crate::error::{At, FileError, FullReason};
 use crate::log::segment_path;
@@ -115,11 +117,13 @@ impl Core {
     }
 
     /// The preparer thread.
-    pub(crate) fn prepare_until_stopped(&self) {
+    pub(crate) fn prepare_until_stopped(&self, pulse: &Pulse) {
         loop {
+            pulse.beat();
             self.prepare_step();
             let mut chores = self.chores.lock();
             if !chores.due && !chores.stop {
+                pulse.idle();
                 self.chore.wait_for(&mut chores, PERIOD);
             }
             chores.due = false;

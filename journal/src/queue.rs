@@ -14,6 +14,17 @@ const RETRY_BUFFER_MS: u64 = 100;
 /// How soon when the disk is short: as often as the preparer tries.
 const RETRY_DISK_MS: u64 = 1000;
 
+/// What a record is for: the last bytes of a full journal are for the gateway's own records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A hit: leaves the whole headroom.
+    Hit,
+    /// The end of a session or a wake-up: leaves half of the headroom.
+    Timer,
+    /// A change of the catalog: may use all of it.
+    Control,
+}
+
 #[derive(Debug)]
 pub(crate) struct Queue {
     /// Offset of the first entry.
@@ -40,6 +51,8 @@ pub(crate) struct Queue {
     pub(crate) closed: bool,
     cost_max: u64,
     buffer_max: u64,
+    /// Room on disk that hits leave to the gateway's own records.
+    headroom: u64,
 }
 
 #[derive(Debug)]
@@ -93,6 +106,7 @@ impl Queue {
             closed: false,
             cost_max: settings.record_cost_max(),
             buffer_max: settings.buffer_bytes_max as u64,
+            headroom: settings.headroom_bytes(),
         }
     }
 
@@ -100,7 +114,12 @@ impl Queue {
     ///
     /// # Errors
     /// [`Full`], and nothing has changed.
-    pub(crate) fn reserve(&mut self, bytes: usize, records: usize) -> Result<usize, Full> {
+    pub(crate) fn reserve(
+        &mut self,
+        purpose: Purpose,
+        bytes: usize,
+        records: usize,
+    ) -> Result<usize, Full> {
         if self.closed {
             return Err(Full {
                 retry_after_ms: RETRY_DISK_MS,
@@ -114,7 +133,7 @@ impl Queue {
                 reason: FullReason::Buffer,
             });
         }
-        if !self.disk_has(cost) {
+        if !self.disk_has(purpose, cost) {
             return Err(Full {
                 retry_after_ms: RETRY_DISK_MS,
                 reason: self.shortage,
@@ -140,9 +159,14 @@ impl Queue {
 
     /// Whether `cost` more bytes are sure to find a place on disk. A segment may waste nearly
     /// one largest record at its end, so that much of each is never promised.
-    pub(crate) fn disk_has(&self, cost: u64) -> bool {
+    pub(crate) fn disk_has(&self, purpose: Purpose, cost: u64) -> bool {
+        let left = match purpose {
+            Purpose::Hit => self.headroom,
+            Purpose::Timer => self.headroom / 2,
+            Purpose::Control => 0,
+        };
         let active = self.active_left.saturating_sub(self.cost_max);
-        self.reserved + self.unwritten + cost <= active + self.prepared
+        self.reserved + self.unwritten + cost + left <= active + self.prepared
     }
 
     /// What is promised, filled or being written, in bytes.
@@ -291,22 +315,40 @@ mod tests {
         };
         let mut queue = Queue::new(5, 0, &settings);
         queue.active_left = active_left;
+        queue.headroom = 0;
         queue
     }
 
     #[test]
     fn nothing_changes_when_there_is_no_room() {
         let mut queue = queue(2000);
-        let reason = queue.reserve(5000, 1).unwrap_err().reason;
+        let reason = queue.reserve(Purpose::Hit, 5000, 1).unwrap_err().reason;
         assert_eq!((reason, queue.memory_bytes()), (FullReason::Preparing, 0));
-        let reason = queue.reserve(200_000, 1).unwrap_err().reason;
+        let reason = queue.reserve(Purpose::Hit, 200_000, 1).unwrap_err().reason;
         assert_eq!((reason, queue.memory_bytes()), (FullReason::Buffer, 0));
+    }
+
+    #[test]
+    fn hits_leave_the_headroom_to_timers_and_control_records() {
+        let mut queue = queue(1_000 + record_cost(1000));
+        queue.headroom = 400;
+        let most = |queue: &Queue, purpose| {
+            let fits = |cost: &u64| queue.disk_has(purpose, *cost);
+            (0..2_000).take_while(fits).last()
+        };
+        assert_eq!(most(&queue, Purpose::Hit), Some(600));
+        assert_eq!(most(&queue, Purpose::Timer), Some(800));
+        assert_eq!(most(&queue, Purpose::Control), Some(1_000));
+        queue.active_left -= 600;
+        let refused = queue.reserve(Purpose::Hit, 1, 1).unwrap_err();
+        assert_eq!(refused.reason, FullReason::Preparing);
+        assert!(queue.reserve(Purpose::Timer, 1, 1).is_ok());
     }
 
     #[test]
     fn unused_room_is_given_back_by_the_last_fill_or_the_drop() {
         let mut queue = queue(50_000);
-        let promise = queue.reserve(1000, 2).unwrap();
+        let promise = queue.reserve(Purpose::Hit, 1000, 2).unwrap();
         let (a, _) = queue.take(promise, NOW);
         let (b, _) = queue.take(promise, NOW);
         assert_eq!((a, b), (5, 6));
@@ -316,7 +358,7 @@ mod tests {
         assert_eq!(queue.reserved_bytes(), 0);
         assert_eq!(queue.memory_bytes(), record_cost(10) + record_cost(0));
 
-        let promise = queue.reserve(1000, 3).unwrap();
+        let promise = queue.reserve(Purpose::Hit, 1000, 3).unwrap();
         let (c, _) = queue.take(promise, NOW);
         queue.give_back(promise);
         assert!(
@@ -330,7 +372,7 @@ mod tests {
     #[test]
     fn time_never_goes_back_along_offsets() {
         let mut queue = queue(50_000);
-        let promise = queue.reserve(0, 3).unwrap();
+        let promise = queue.reserve(Purpose::Hit, 0, 3).unwrap();
         let times = [1000, 400, 1001].map(|now| queue.take(promise, Timestamp(now)).1.0);
         assert_eq!(times, [1000, 1000, 1001]);
     }
@@ -338,7 +380,7 @@ mod tests {
     #[test]
     fn only_the_filled_prefix_is_taken_in_order() {
         let mut queue = queue(50_000);
-        let promise = queue.reserve(100, 3).unwrap();
+        let promise = queue.reserve(Purpose::Hit, 100, 3).unwrap();
         let offsets = [0; 3].map(|_| queue.take(promise, NOW).0);
         queue.idle = true;
         assert!(
@@ -355,7 +397,7 @@ mod tests {
     #[test]
     fn a_batch_stops_at_its_bound_and_at_the_end_of_the_segment() {
         let mut queue = queue(10_000);
-        let promise = queue.reserve(2000, 2).unwrap();
+        let promise = queue.reserve(Purpose::Hit, 2000, 2).unwrap();
         for _ in 0..2 {
             let (offset, _) = queue.take(promise, NOW);
             queue.fill(promise, offset, Some(vec![0; 1000]));

@@ -59,6 +59,11 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// Bytes of the room on disk that only the gateway's own records may use: a 64th of a segment.
+    pub(crate) fn headroom_bytes(&self) -> u64 {
+        self.segment_bytes / 64
+    }
+
     /// The most that one record can take on disk: a frame alone in its batch.
     pub(crate) fn record_cost_max(&self) -> u64 {
         record_cost(self.record_bytes_max)

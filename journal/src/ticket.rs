@@ -11,6 +11,7 @@ use tidegate_event::Timestamp;
 
 use crate::core::Core;
 use crate::error::{Fatal, Full, FullReason};
+use crate::queue::Purpose;
 use crate::waiters::{NEVER, Place};
 
 /// Room in the journal for some records. Dropping it gives back what was not used.
@@ -32,8 +33,13 @@ pub struct Ticket {
 }
 
 impl Reservation {
-    pub(crate) fn take(core: &Arc<Core>, bytes: usize, records: usize) -> Result<Self, Full> {
-        let promise = core.queue.lock().reserve(bytes, records)?;
+    pub(crate) fn take(
+        core: &Arc<Core>,
+        purpose: Purpose,
+        bytes: usize,
+        records: usize,
+    ) -> Result<Self, Full> {
+        let promise = core.queue.lock().reserve(purpose, bytes, records)?;
         Ok(Self {
             core: core.clone(),
             promise,
@@ -142,6 +148,7 @@ impl fmt::Debug for Ticket {
 #[derive(Debug)]
 pub struct ReserveWait {
     pub(crate) core: Arc<Core>,
+    pub(crate) purpose: Purpose,
     pub(crate) bytes: usize,
     pub(crate) records: usize,
     pub(crate) place: Option<Place>,
@@ -153,7 +160,7 @@ impl Future for ReserveWait {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         for entered in [false, true] {
-            match Reservation::take(&this.core, this.bytes, this.records) {
+            match Reservation::take(&this.core, this.purpose, this.bytes, this.records) {
                 Ok(reservation) => return Poll::Ready(Ok(reservation)),
                 Err(Full {
                     reason: FullReason::Closed,

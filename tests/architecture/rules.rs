@@ -145,8 +145,15 @@ pub(crate) const MODULES: &[Module] = &[
         why: "an endpoint makes a RawHit or a reply, nothing else",
     },
     Module {
+        folder: "collector/src/app",
+        never: &["tokio::spawn(", "thread::spawn("],
+        why: "liveness::spawn starts threads and tasks, so that their end is noticed",
+    },
+    Module {
         folder: "collector/src/cursors",
         never: &[
+            "tokio::spawn(",
+            "thread::spawn(",
             "crate::edge",
             "crate::pipeline",
             "crate::session",
@@ -157,6 +164,8 @@ pub(crate) const MODULES: &[Module] = &[
     Module {
         folder: "collector/src/core",
         never: &[
+            "tokio::spawn(",
+            "thread::spawn(",
             "crate::edge",
             "crate::cursors",
             "crate::app",
@@ -179,7 +188,9 @@ pub(crate) const MODULES: &[Module] = &[
             "std::fs",
             "std::env",
             "std::net",
-            "std::thread",
+            "thread::spawn",
+            "thread::Builder",
+            "thread::sleep",
         ],
         why: "it is data",
     },

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tidegate_event::{Pulse, Pulses};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
@@ -17,9 +18,13 @@ use crate::retry::Answer;
 use crate::transport::Transport;
 use crate::worker::{Start, Worker};
 
+/// How long the store thread or a worker may work without a beat, in milliseconds.
+const BOUND_MS: u64 = 60_000;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Threads {
+    pulses: Pulses,
     runtime: Handle,
     transport: Arc<dyn Transport>,
     stop: watch::Sender<bool>,
@@ -28,8 +33,9 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    pub(crate) fn new(transport: Arc<dyn Transport>) -> Result<Self, OpenError> {
+    pub(crate) fn new(transport: Arc<dyn Transport>, pulses: Pulses) -> Result<Self, OpenError> {
         Ok(Self {
+            pulses,
             runtime: Handle::try_current().map_err(|_| OpenError::NoRuntime)?,
             transport,
             stop: watch::Sender::new(false),
@@ -39,15 +45,18 @@ impl Threads {
     }
 
     pub(crate) fn start_keeper(&self, keeper: Keeper) -> Result<(), OpenError> {
+        let pulse = self.pulses.register_temporary("outbox-store", BOUND_MS);
         let thread = std::thread::Builder::new()
             .name("activation-outbox".to_owned())
-            .spawn(move || keep(keeper))
+            .spawn(move || keep(keeper, &pulse))
             .map_err(OpenError::Thread)?;
         *self.keeper.lock() = Some(thread);
         Ok(())
     }
 
     pub(crate) fn start_worker(&self, worker: Worker, commands: Sender<Command>) {
+        let part = format!("destination:{}", worker.destination().plan().name);
+        let pulse = self.pulses.register_temporary(part, BOUND_MS);
         let task = Task {
             worker,
             commands,
@@ -55,7 +64,7 @@ impl Threads {
             requests: JoinSet::new(),
             flights: HashMap::new(),
         };
-        let running = self.runtime.spawn(task.run(self.stop.subscribe()));
+        let running = self.runtime.spawn(task.run(self.stop.subscribe(), pulse));
         self.workers.lock().push(running);
     }
 
@@ -84,11 +93,15 @@ impl Threads {
     }
 }
 
-fn keep(mut keeper: Keeper) {
+fn keep(mut keeper: Keeper, pulse: &Pulse) {
     loop {
+        pulse.beat();
         match keeper.step() {
             Step::Again => {}
-            Step::Wait => keeper.wait(),
+            Step::Wait => {
+                pulse.idle();
+                keeper.wait();
+            }
             Step::Done => return,
         }
     }
@@ -105,9 +118,10 @@ struct Task {
 
 impl Task {
     /// Runs until `stop` turns true, then finishes what is in flight.
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    async fn run(mut self, mut stop: watch::Receiver<bool>, pulse: Pulse) {
         let destination = Arc::clone(self.worker.destination());
         while !*stop.borrow_and_update() && self.worker.may_send() {
+            pulse.beat();
             let look = self.worker.look();
             for start in look.starts {
                 self.send(start);
@@ -115,6 +129,7 @@ impl Task {
             if !self.hand_over(look.commands).await {
                 return;
             }
+            pulse.idle();
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
                 Some(done) = self.requests.join_next_with_id() => self.landed(done).await,

@@ -1,6 +1,7 @@
 //! What the admin API asks of the gateway, as plain data that the command line reads back.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tidegate_event::Timestamp;
@@ -9,12 +10,19 @@ use crate::catalog::Catalog;
 use crate::catalog::change::Applied;
 use crate::cursors::need::{Need, need};
 use crate::document::{Fault, Faults, Place};
+use crate::liveness::Report;
 use crate::recent::RecentOutcome;
 
 /// The gateway as the admin API sees it. The futures may wait; none may block a thread for long.
 pub trait Control: Send + Sync + 'static {
     /// Whether hits can be made durable now. Cheap: asked by every probe.
     fn readiness(&self) -> Readiness;
+
+    /// What was last found of threads, tasks and cursors.
+    fn liveness(&self) -> Arc<Report>;
+
+    /// What is wrong where a restart may help; empty where all is well.
+    fn ailments(&self) -> Vec<String>;
 
     /// A snapshot of figures for people; any shape.
     fn stats(&self) -> serde_json::Value;

@@ -14,12 +14,14 @@ use super::control::{
 use crate::catalog::change::Applied;
 use crate::catalog::store::{ApplyError, Store};
 use crate::document::Document;
+use crate::liveness::Report;
 use crate::recent::RecentOutcome;
 
 /// Answers from a real store and from constants; remembers what it was asked.
 #[derive(Debug)]
 pub(crate) struct Fake {
     pub(crate) ready: AtomicBool,
+    pub(crate) report: Mutex<Report>,
     pub(crate) asked: Mutex<Vec<String>>,
     store: Store,
     _directory: tempfile::TempDir,
@@ -30,6 +32,7 @@ impl Fake {
         let directory = tempfile::tempdir().unwrap();
         Arc::new(Self {
             ready: AtomicBool::new(true),
+            report: Mutex::default(),
             asked: Mutex::default(),
             store: Store::open(directory.path()).unwrap(),
             _directory: directory,
@@ -66,6 +69,14 @@ impl Control for Arc<Fake> {
             vec!["the disk budget is reached".to_owned()]
         };
         Readiness { ready, reasons }
+    }
+
+    fn liveness(&self) -> Arc<Report> {
+        Arc::new(self.report.lock().clone())
+    }
+
+    fn ailments(&self) -> Vec<String> {
+        self.report.lock().ailments()
     }
 
     fn stats(&self) -> serde_json::Value {

@@ -107,8 +107,11 @@ impl<C: Control> Admin<C> {
         let (head, body) = request.into_parts();
         // Probes of an orchestrator carry no token and call by whatever name they like.
         match (&head.method, head.uri.path()) {
-            (&Method::GET | &Method::HEAD, "/healthz") => return health::health(),
-            (&Method::GET | &Method::HEAD, "/readyz") => return health::readiness(&self.control),
+            (&Method::GET | &Method::HEAD, "/healthz") => return health::health(&self.control),
+            (&Method::GET | &Method::HEAD, "/readyz") => {
+                let verbose = head.uri.query().is_some_and(health::is_verbose);
+                return health::readiness(&self.control, verbose);
+            }
             _ => {}
         }
         if let Err(denied) = admit(

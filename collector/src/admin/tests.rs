@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::auth::{Denied, Token, admit, read_token};
 use super::fake::Fake;
 use super::{Admin, Control, tls};
+use crate::liveness::{PartState, PartView, Report, StallView};
 use crate::settings::{AdminTls, Settings};
 
 const TOKEN: &str = "0123456789abcdef0123";
@@ -81,6 +82,40 @@ async fn readiness_is_503_with_reasons_while_nothing_can_be_made_durable() {
         desk.ask(Method::GET, "/healthz", "").await.0,
         StatusCode::OK
     );
+}
+
+#[tokio::test]
+async fn a_stalled_part_fails_healthz_and_stands_in_the_verbose_readiness() {
+    let desk = Desk::open(None);
+    let part = PartView {
+        part: "timers".to_owned(),
+        state: PartState::Stalled,
+        since_ms: 40_000,
+        bound_ms: 30_000,
+    };
+    let cursor = StallView {
+        cursor: "kafka".to_owned(),
+        lag: 7,
+        still_ms: 31_000,
+        stalled: true,
+    };
+    *desk.fake.report.lock() = Report {
+        parts: vec![part],
+        cursors: vec![cursor],
+        durable_lag_ms: 3,
+        durable_lags: false,
+    };
+    let (status, body) = desk.json(Method::GET, "/healthz", "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body["reasons"][0], "timers is stalled");
+    let (status, body) = desk.json(Method::GET, "/readyz?verbose", "").await;
+    assert_eq!(status, StatusCode::OK, "hits are still made durable");
+    assert_eq!(body["parts"][0]["state"], "stalled");
+    assert_eq!(body["parts"][0]["since_ms"], 40_000);
+    assert_eq!(body["cursors"][0]["stalled"], true);
+    assert_eq!(body["durable_lag_ms"], 3);
+    let (_, body) = desk.json(Method::GET, "/readyz", "").await;
+    assert!(body.get("parts").is_none(), "{body}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use crate::bad_rows::BadRows;
 use crate::core::Core;
 use crate::core::checkpoint::Extent;
 use crate::edge::{self, Acme, Certificates};
+use crate::liveness::{Liveness, Pulse, spawn};
 use crate::settings::Settings;
 
 /// Timers are looked at this often.
@@ -26,33 +27,49 @@ const CATCH_UP_PAGE: usize = 1_000;
 /// The checkpoint looks for work this often.
 const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 
+/// The runtime shows that it runs tasks and timers this often.
+const RUNTIME_TICK: Duration = Duration::from_millis(500);
+/// How long a task that ticks may take from one tick to the next.
+const TICK_BOUND: Duration = Duration::from_secs(30);
+/// How long a checkpoint, a look at the due index or the opening of a database may take.
+const DISK_BOUND: Duration = Duration::from_secs(120);
+/// Of a part that is only held: its end is seen, not how long it works.
+pub(super) const HELD: Duration = Duration::from_secs(60);
+
 /// Unit of `st_blocks` (stat(2)).
 const BLOCK_BYTES: u64 = 512;
 
 pub(super) fn spawn(
     reopening: Reopening,
     bad_rows: &BadRows,
-    certificates: Option<Arc<Certificates>>,
-    acme: Option<Arc<Acme>>,
+    (certificates, acme): (Option<Arc<Certificates>>, Option<Arc<Acme>>),
     settings: &Settings,
     timer_rate: &Arc<AtomicU32>,
     stopping: &watch::Receiver<bool>,
+    liveness: &Liveness,
 ) -> Vec<JoinHandle<()>> {
     let rate = Arc::clone(timer_rate);
     let core = &reopening.core.clone();
     let mut tasks = vec![
-        tokio::spawn(timers(core.clone(), rate, stopping.clone())),
-        tokio::spawn(catch_up(
-            core.clone(),
-            Arc::clone(timer_rate),
-            stopping.clone(),
-        )),
-        tokio::spawn(checkpoint(reopening, bad_rows.clone(), stopping.clone())),
+        spawn::task(liveness.register("runtime", TICK_BOUND), |pulse| {
+            runtime(pulse, stopping.clone())
+        }),
+        spawn::task(liveness.register("timers", DISK_BOUND), |pulse| {
+            timers(core.clone(), rate, pulse, stopping.clone())
+        }),
+        spawn::task(liveness.register("catch-up", DISK_BOUND), |pulse| {
+            let rate = Arc::clone(timer_rate);
+            catch_up(core.clone(), rate, pulse, stopping.clone())
+        }),
+        spawn::task(liveness.register("checkpoint", DISK_BOUND), |pulse| {
+            checkpoint(reopening, bad_rows.clone(), pulse, stopping.clone())
+        }),
     ];
     if let Some(certificates) = certificates {
         let interval_ms = settings.edge.tls.reload_interval_ms;
         let mut stopping = stopping.clone();
-        tasks.push(tokio::spawn(async move {
+        let pulse = liveness.register("certificate-watch", HELD);
+        tasks.push(spawn::holding(pulse, async move {
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => {}
                 () = edge::watch(certificates, interval_ms) => {}
@@ -61,7 +78,8 @@ pub(super) fn spawn(
     }
     if let Some(acme) = acme {
         let mut stopping = stopping.clone();
-        tasks.push(tokio::spawn(async move {
+        let pulse = liveness.register("acme", HELD);
+        tasks.push(spawn::holding(pulse, async move {
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => {}
                 () = acme.run() => {}
@@ -71,10 +89,29 @@ pub(super) fn spawn(
     tasks
 }
 
-async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<bool>) {
+/// A runtime whose workers all block runs no task: this one then falls silent.
+async fn runtime(pulse: Pulse, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(RUNTIME_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pulse.beat();
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+    }
+}
+
+async fn timers(
+    core: Core,
+    rate: Arc<AtomicU32>,
+    pulse: Pulse,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = interval(TIMER_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        pulse.beat();
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
@@ -87,9 +124,20 @@ async fn timers(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<
             // While the journal has no room a timer waits inside; the end must not wait with it.
             _ = stopping.wait_for(|stop| *stop) => return,
             fired = core.fire_due(per_tick) => fired,
+            () = without_room(&core, &pulse) => unreachable!("it looks on for ever"),
         };
         if let Err(error) = fired {
             tracing::warn!(%error, "timers wait");
+        }
+    }
+}
+
+/// Says that the timers wait, not work, while the journal has no room. Never resolves.
+async fn without_room(core: &Core, pulse: &Pulse) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if core.room().is_err() {
+            pulse.idle();
         }
     }
 }
@@ -100,32 +148,38 @@ async fn look_ahead(core: &Core) {
         return;
     }
     let core = core.clone();
-    match tokio::task::spawn_blocking(move || core.look_ahead()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "due timers at rest were not read"),
-        Err(error) => tracing::error!(%error, "reading due timers panicked"),
+    // None where the runtime ends, and the timers with it.
+    if let Some(Err(error)) = spawn::blocking(move || core.look_ahead()).await {
+        tracing::warn!(%error, "stored due timers were not read");
     }
 }
 
 /// Evaluates the profiles that send nothing, after a catalog change; see [`Core::catch_up`].
-async fn catch_up(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receiver<bool>) {
+async fn catch_up(
+    core: Core,
+    rate: Arc<AtomicU32>,
+    pulse: Pulse,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = interval(CATCH_UP_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut changed = Vec::new();
     loop {
+        pulse.beat();
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
         }
         if changed.is_empty() {
             let core = core.clone();
-            let page = move || core.catch_up(CATCH_UP_PAGE);
-            match tokio::task::spawn_blocking(page).await {
-                Ok(Ok(page)) => changed = page.changed,
-                Ok(Err(error)) => tracing::warn!(%error, "profiles were not evaluated anew"),
-                Err(error) => tracing::error!(%error, "evaluating profiles anew panicked"),
+            match spawn::blocking(move || core.catch_up(CATCH_UP_PAGE)).await {
+                Some(Ok(page)) => changed = page.changed,
+                Some(Err(error)) => tracing::warn!(%error, "profiles were not evaluated anew"),
+                None => return,
             }
         }
+        // It may wait for room in the journal.
+        pulse.idle();
         // Half of the timers' rate, in ten ticks a second.
         let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let count = changed.len().min(per_second.div_ceil(20).max(1));
@@ -140,11 +194,17 @@ async fn catch_up(core: Core, rate: Arc<AtomicU32>, mut stopping: watch::Receive
     }
 }
 
-async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch::Receiver<bool>) {
+async fn checkpoint(
+    reopening: Reopening,
+    bad_rows: BadRows,
+    pulse: Pulse,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = interval(CHECKPOINT_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failed = false;
     loop {
+        pulse.beat();
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = ticks.tick() => {}
@@ -170,13 +230,13 @@ async fn checkpoint(reopening: Reopening, bad_rows: BadRows, mut stopping: watch
             }
             core.checkpoint(Extent::Due)
         };
-        let written = tokio::task::spawn_blocking(checkpoint).await;
-        failed = !matches!(written, Ok(Ok(_)));
+        let written = spawn::blocking(checkpoint).await;
+        failed = !matches!(written, Some(Ok(_)));
         match written {
-            Ok(Ok(0)) => {}
-            Ok(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
-            Ok(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),
-            Err(error) => tracing::error!(%error, "the checkpoint panicked"),
+            Some(Ok(0)) => {}
+            Some(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
+            Some(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),
+            None => return,
         }
     }
 }

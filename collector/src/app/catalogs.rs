@@ -3,10 +3,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tidegate_activation::Activation;
 use tokio::sync::MutexGuard;
+use tokio::time::timeout;
 
 use crate::admin::control::ApplyRefused;
 use crate::catalog::change::Applied;
@@ -19,6 +21,9 @@ use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::settings::Cidr;
 use crate::settings::load::{self, LoadError};
+
+/// How long a change waits for room in the journal: a full one may have none for hours.
+pub(super) const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The catalog in force and everything that runs by it.
 #[derive(Debug)]
@@ -88,38 +93,43 @@ impl Catalogs {
     /// Checks and compiles the catalog of a file; None where it was the last one applied and is in
     /// force.
     pub(super) async fn prepare_file(&self, path: &Path) -> Result<Option<Ready<'_>>, FileRefused> {
-        let document = load::document(path)?;
-        let last = self.store.is_last_applied(document.text());
-        if last.map_err(|error| failed(&error))? && self.is_in_force()? {
+        let (store, path) = (Arc::clone(&self.store), path.to_owned());
+        let read = move || -> Result<_, FileRefused> {
+            let document = load::document(&path)?;
+            let last = store.is_last_applied(document.text());
+            let last = last.map_err(|error| failed(&error))?;
+            let current = store.current().map_err(|error| failed(&error))?;
+            Ok((document, last.then_some(current.generation)))
+        };
+        let (document, applied) = blocking(read).await??;
+        // It is not in force where the last change got no further than into the store.
+        if applied == Some(self.core.generation()) {
             return Ok(None);
         }
-        let ready = self.prepare(document.name(), document.text()).await?;
-        Ok(Some(ready))
-    }
-
-    /// False where the last change got no further than into the store.
-    fn is_in_force(&self) -> Result<bool, ApplyRefused> {
-        let current = self.store.current().map_err(|error| failed(&error))?;
-        Ok(current.generation == self.core.generation())
+        Ok(Some(self.prepare_document(document).await?))
     }
 
     async fn prepare(&self, name: &str, text: &str) -> Result<Ready<'_>, ApplyRefused> {
+        self.prepare_document(Document::parse(name, text)).await
+    }
+
+    async fn prepare_document(&self, document: Document) -> Result<Ready<'_>, ApplyRefused> {
         let one = self.changing.lock().await;
-        let document = Document::parse(name, text);
-        let prepared = self
-            .store
-            .prepare(&document, Some(&self.allow_private))
-            .map_err(refused)?;
-        let (core, catalog) = (self.core.clone(), prepared.catalog.clone());
-        let generation = prepared.applied.generation;
-        let rules = tokio::task::spawn_blocking(move || core.prepare(&catalog, generation))
-            .await
-            .map_err(|error| failed(&error))?
-            .map_err(|error| failed(&error))?;
+        let (store, core) = (Arc::clone(&self.store), self.core.clone());
+        let allow_private = self.allow_private.clone();
+        let compile = move || {
+            let prepared = store.prepare(&document, Some(&allow_private));
+            let prepared = prepared.map_err(refused)?;
+            let generation = prepared.applied.generation;
+            let rules = core.prepare(&prepared.catalog, generation);
+            let rules = rules.map_err(|error| failed(&error))?;
+            Ok::<_, ApplyRefused>((prepared, rules))
+        };
+        let (prepared, rules) = blocking(compile).await??;
         Ok(Ready {
+            changes: prepared.applied.generation != self.core.generation(),
             prepared,
             rules,
-            changes: generation != self.core.generation(),
             _one: one,
         })
     }
@@ -127,36 +137,68 @@ impl Catalogs {
     /// Puts a checked catalog in force.
     pub(super) async fn put(&self, ready: Ready<'_>) -> Result<Applied, ApplyRefused> {
         let Ready {
-            prepared, rules, ..
+            prepared,
+            rules,
+            changes,
+            _one: _held_until_the_end,
         } = ready;
         let generation = prepared.applied.generation;
-        self.store
-            .commit(&prepared, self.clock.now())
-            .map_err(refused)?;
-        if ready.changes {
-            // Before the rules: the first change that they decide finds its destination.
-            let configs = check::configs(&prepared.catalog.destinations);
-            let activation = self.activation.clone();
-            tokio::task::spawn_blocking(move || activation.set_destinations(&configs))
-                .await
-                .map_err(|error| failed(&error))?
-                .map_err(|error| failed(&error))?;
-            let digest = &prepared.applied.digest;
-            self.core
-                .switch(rules, digest)
-                .await
-                .map_err(|error| failed(&error))?;
-            if let Err(error) = self
-                .store
-                .mark_recorded(self.core.journal().id(), generation)
-            {
-                tracing::warn!(%error, "the next start writes this catalog's record again");
+        // First: nothing is touched where the journal has no room.
+        let room = if changes {
+            let room = timeout(ROOM_PATIENCE, self.core.catalog_room()).await;
+            let room = room.map_err(|_elapsed| no_room())?;
+            Some(room.map_err(|error| failed(&error))?)
+        } else {
+            None
+        };
+        let (store, now) = (Arc::clone(&self.store), self.clock.now());
+        let activation = self.activation.clone();
+        let commit = move || {
+            store.commit(&prepared, now).map_err(refused)?;
+            if changes {
+                // Before the rules: the first change that they decide finds its destination.
+                let configs = check::configs(&prepared.catalog.destinations);
+                let set = activation.set_destinations(&configs);
+                set.map_err(|error| failed(&error))?;
             }
+            Ok::<_, ApplyRefused>(prepared)
+        };
+        let prepared = blocking(commit).await??;
+        if let Some(room) = room {
+            let digest = &prepared.applied.digest;
+            let switched = self.core.switch(rules, digest, room).await;
+            switched.map_err(|error| failed(&error))?;
+            self.mark_recorded(generation).await;
             let sources = self.sources.load().followed_by(&prepared.catalog);
             self.sources.store(Arc::new(sources));
         }
         tracing::info!(generation, "catalog applied");
         Ok(prepared.applied)
+    }
+
+    async fn mark_recorded(&self, generation: u32) {
+        let store = Arc::clone(&self.store);
+        let journal = self.core.journal().id().to_owned();
+        let marked = blocking(move || store.mark_recorded(&journal, generation)).await;
+        if let Err(error) = marked.and_then(|marked| marked.map_err(|error| failed(&error))) {
+            tracing::warn!(%error, "the next start writes this catalog's record again");
+        }
+    }
+}
+
+/// Work on the store, the outbox or the compiler: not for a worker thread of the runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApplyRefused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| failed(&error))
+}
+
+fn no_room() -> ApplyRefused {
+    ApplyRefused::Failed {
+        reason: "the journal has no room for the record of this change: nothing is changed. Find \
+                 the cursor that holds it (tidegate journal cursors list), then try again"
+            .to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::admin::control::{
 use crate::bad_rows::BadRows;
 use crate::catalog::change::Applied;
 use crate::core::Core;
+use crate::liveness::{Liveness, Report, spawn};
 use crate::recent::{RecentOutcome, RecentOutcomes};
 
 pub(super) struct AppControl {
@@ -27,6 +28,7 @@ pub(super) struct AppControl {
     pub(super) reloads: Arc<Reloads>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) recent: RecentOutcomes,
+    pub(super) liveness: Liveness,
 }
 
 impl Control for AppControl {
@@ -40,10 +42,25 @@ impl Control for AppControl {
         } else if let Err(full) = self.core.room() {
             reasons.push(format!("the journal has no room: {full}"));
         }
+        let report = self.liveness.report();
+        if report.durable_lags {
+            let waited_ms = report.durable_lag_ms;
+            reasons.push(format!(
+                "the disk does not answer: a record has waited {waited_ms} ms to become durable"
+            ));
+        }
         Readiness {
             ready: reasons.is_empty(),
             reasons,
         }
+    }
+
+    fn liveness(&self) -> Arc<Report> {
+        self.liveness.report()
+    }
+
+    fn ailments(&self) -> Vec<String> {
+        self.liveness.ailments()
     }
 
     fn stats(&self) -> serde_json::Value {
@@ -66,7 +83,7 @@ impl Control for AppControl {
     async fn apply(&self, text: String, dry_run: bool) -> Result<Applied, ApplyRefused> {
         let catalogs = Arc::clone(&self.catalogs);
         // On its own task: a client that hangs up must not leave a change half done.
-        let applied = tokio::spawn(async move { catalogs.apply(text, dry_run).await });
+        let applied = spawn::short(async move { catalogs.apply(text, dry_run).await });
         applied.await.map_err(|error| ApplyRefused::Failed {
             reason: error.to_string(),
         })?
@@ -75,7 +92,7 @@ impl Control for AppControl {
     async fn reload(&self) -> Result<ReloadView, ReloadRefused> {
         let reloads = Arc::clone(&self.reloads);
         // As above.
-        let reloaded = tokio::spawn(async move { reloads.reload().await });
+        let reloaded = spawn::short(async move { reloads.reload().await });
         reloaded.await.map_err(|error| ReloadRefused {
             faults: vec![FaultView {
                 file: String::new(),

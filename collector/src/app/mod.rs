@@ -39,6 +39,7 @@ use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::KafkaSink;
 use crate::edge::Edge;
 use crate::geo::GeoDatabases;
+use crate::liveness::Liveness;
 use catalogs::Catalogs;
 use reload::Reloads;
 
@@ -49,6 +50,7 @@ pub struct Gateway {
     catalogs: Arc<Catalogs>,
     reloads: Arc<Reloads>,
     draining: Arc<AtomicBool>,
+    liveness: Liveness,
     /// Processes that are ready to take over: the first one does.
     successors: tokio::sync::Mutex<Receiver<Successor>>,
     offer: Option<JoinHandle<()>>,

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use super::open_files::OpenFiles;
 use super::start::{StartError, database, once_free};
 use crate::core::Core;
+use crate::liveness::spawn;
 use crate::profile::store::StoreError;
 
 /// Room on the disk without which opening would only fail again, bytes.
@@ -36,8 +37,8 @@ enum ReopeningError {
     Outbox(#[from] ReopenError),
     #[error(transparent)]
     Profiles(#[from] StoreError),
-    #[error("opening it panicked")]
-    Panicked,
+    #[error("the gateway stops")]
+    Stopped,
 }
 
 impl Reopening {
@@ -66,11 +67,11 @@ impl Reopening {
             let opened = once_free(LOCK_PATIENCE, || database(&data_dir, open_files));
             Handle::current().block_on(opened)
         };
-        let opened = tokio::task::spawn_blocking(open).await;
-        let database = opened.map_err(|_| ReopeningError::Panicked)??;
+        let opened = spawn::blocking(open).await;
+        let database = opened.ok_or(ReopeningError::Stopped)??;
         let (activation, outbox) = (self.activation.clone(), database.clone());
-        let reopen = tokio::task::spawn_blocking(move || activation.reopen(outbox));
-        reopen.await.map_err(|_| ReopeningError::Panicked)??;
+        let reopened = spawn::blocking(move || activation.reopen(outbox)).await;
+        reopened.ok_or(ReopeningError::Stopped)??;
         // Last: once this one takes writes, nobody looks any more.
         self.core.exchange_store(Some(database))?;
         Ok(())

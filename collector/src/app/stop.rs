@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_activation::Activation;
+use tokio::task::JoinError;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::Gateway;
@@ -87,6 +88,7 @@ impl Gateway {
     pub async fn stop(self, patience: Patience) -> Leftover {
         let deadline = sleep(patience.whole).deadline();
         self.announce_stop();
+        self.liveness.stopping();
         let Self {
             core,
             catalogs,
@@ -113,7 +115,7 @@ impl Gateway {
             stop_admin.send_replace(true);
         }
         let mut left = Leftover::default();
-        if timeout(patience.requests, &mut edge_task).await.is_err() {
+        if timeout(patience.requests, ended(&mut edge_task)).await.is_err() {
             left.connections = edge.connections();
             edge_task.abort();
         }
@@ -130,11 +132,8 @@ impl Gateway {
             flush(&core).await;
             // Until here probes and the last metrics were answered.
             stop_admin.send_replace(true);
-            let _ = admin_task.await;
-            for task in background {
-                if let Err(error) = task.await {
-                    tracing::error!(%error, "a background task panicked");
-                }
+            for task in std::iter::once(admin_task).chain(background) {
+                ended(task).await;
             }
             rest.end(&state).await;
         };
@@ -145,6 +144,13 @@ impl Gateway {
         }
         left.clone_from(&state.lock());
         left
+    }
+}
+
+/// Waits for a task; one that panicked is in the log by its thread, and here by what it held up.
+async fn ended(task: impl Future<Output = Result<(), JoinError>>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a task did not end in order");
     }
 }
 
@@ -177,18 +183,23 @@ impl Rest {
             }
         });
         if let Err(error) = sinks.await {
-            tracing::error!(%error, "stopping the cursors panicked");
+            tracing::error!(%error, "a cursor did not end in order");
         }
         left.lock().kafka_records = kafka_lag(&core);
         left.lock().callbacks = activation.shutdown(callbacks).await.queued;
         let state = tokio::task::spawn_blocking(move || {
             let written = core.checkpoint(Extent::All);
             core.journal().shutdown();
-            written
-                .inspect_err(|error| tracing::error!(%error, "the last checkpoint was not written"))
-                .is_ok()
+            if let Err(error) = &written {
+                tracing::error!(%error, "the last checkpoint was not written");
+            }
+            written.is_ok()
         });
-        left.lock().unwritten_state = !state.await.unwrap_or(false);
+        let written = state.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the last checkpoint did not end in order");
+            false
+        });
+        left.lock().unwritten_state = !written;
     }
 }
 

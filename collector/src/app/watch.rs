@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::reload::Reloads;
 use crate::fingerprint::Fingerprint;
+use crate::liveness::spawn;
 
 /// How often the setting is looked at while it says never.
 const OFF_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,14 +35,17 @@ pub(super) async fn watch(reloads: Arc<Reloads>, mut stopping: watch::Receiver<b
         }
         let files = reloads.files();
         // They may be on a slow disk.
-        let Ok(now) = tokio::task::spawn_blocking(move || look(files)).await else {
-            continue;
+        let Some(now) = spawn::blocking(move || look(files)).await else {
+            return;
         };
         let settled = before.as_ref() == Some(&now);
         if settled && done.as_ref() != Some(&now) {
             done = Some(now.clone());
-            // What was wrong is logged and counted there.
-            let _ = reloads.reload().await;
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => return,
+                // What was wrong is logged and counted there.
+                _reloaded = reloads.reload() => {}
+            }
         }
         before = Some(now);
     }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tidegate_event::json::write_str;
-use tidegate_event::{Outcome, Timestamp};
+use tidegate_event::{Outcome, Pulse, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::settings;
@@ -74,6 +74,7 @@ impl BadRows {
         dir: &Path,
         settings: &settings::BadRows,
         registry: &mut Registry,
+        pulse: Pulse,
     ) -> io::Result<Self> {
         let (kept, dropped) = (Counter::default(), Counter::default());
         registry.register(
@@ -99,7 +100,10 @@ impl BadRows {
             .name("bad-rows".to_owned())
             .spawn({
                 let (store, dropped) = (Arc::clone(&store), dropped.clone());
-                move || write_all(rows, &store, &dropped)
+                move || {
+                    let _until_the_end = pulse;
+                    write_all(rows, &store, &dropped);
+                }
             })?;
         Ok(Self {
             inner: Arc::new(Inner {

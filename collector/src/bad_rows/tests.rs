@@ -1,5 +1,5 @@
 use super::*;
-use tidegate_event::Json;
+use tidegate_event::{Json, Pulses};
 
 fn row<'a>(reason: &'a str, payload: &'a [u8]) -> BadRow<'a> {
     BadRow {
@@ -18,7 +18,8 @@ fn start(dir: &Path, bytes_max: u64) -> BadRows {
         bytes_max,
         retention_ms: 1_000,
     };
-    BadRows::start(dir, &settings, &mut Registry::default()).unwrap()
+    let pulse = Pulses::default().register("bad-rows", 60_000);
+    BadRows::start(dir, &settings, &mut Registry::default(), pulse).unwrap()
 }
 
 fn text<'a>(row: &'a Json<'_>, key: &str) -> &'a str {

@@ -169,7 +169,7 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
         let limit = found.number(&(1..=100_000_000));
         source.rate_limit = limit.and_then(NonZeroU32::new);
     }
-    source.consent_map = consent_map(section.section("consent_map"));
+    source.consent_map = consent_map(&section.section("consent_map"));
     let path = section.path_of("");
     section.finish();
     let ((name, place), (write_key, key_place)) = (name?, write_key?);
@@ -184,7 +184,7 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
 }
 
 /// Ids of a consent tool, with what each is about.
-fn consent_map(section: Section<'_>) -> ConsentMap {
+fn consent_map(section: &Section<'_>) -> ConsentMap {
     let meanings = [
         ("analytics", ConsentMeaning::Analytics),
         ("advertising", ConsentMeaning::Advertising),

@@ -16,6 +16,11 @@ pub(super) fn reloading() {
     }
 }
 
+/// Every thread and task moves on: the watchdog (`WatchdogSec=`) starts anew.
+pub(super) fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
 /// The gateway ends.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);

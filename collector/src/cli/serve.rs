@@ -14,9 +14,12 @@ use crate::app::{Before, Gateway, Inherited, Launch, OpenFiles, Patience, Predec
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::demo;
+use crate::liveness::Report;
 use crate::settings::caution;
 use crate::telemetry;
 
+/// Exit status where a thread or task panicked or ended (EX_SOFTWARE of sysexits.h).
+const PART_LOST: i32 = 70;
 /// After the end, so long for threads that still write a file.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,7 @@ pub(super) fn run(
     let origin = arguments.configuration.origin(&process.environment);
     let settings = origin.read()?;
     telemetry::start(filter, &settings.telemetry)?;
+    telemetry::log_panics();
     if cfg!(feature = "mutant-without-sync") {
         tracing::error!(
             "ACKS ARE NOT DURABLE: this build leaves the journal's fdatasync out, for a test that \
@@ -66,6 +70,7 @@ pub(super) fn run(
         inherited,
         before,
         open_files: OpenFiles::raised(),
+        after_look: Some(after_look),
         ..Launch::default()
     };
     let runtime = runtime()?;
@@ -99,6 +104,7 @@ pub(super) fn demo(options: &demo::Options, process: &mut Process<'_>) -> Result
                     settings,
                     catalog,
                     open_files: OpenFiles::raised(),
+                    after_look: Some(after_look),
                     ..Launch::default()
                 })
                 .await
@@ -132,6 +138,18 @@ impl demo::Gateway for Gateway {
     async fn stop(self) {
         let patience = Patience::of(&self.settings().drain);
         self.stop(patience).await;
+    }
+}
+
+/// Feeds the service manager's watchdog while all moves on. Ends the process where a thread or task
+/// is gone: what was acknowledged is in the journal, and the next start goes on from there.
+fn after_look(report: &Report) {
+    if report.lost().is_some() {
+        // The watcher has logged which.
+        std::process::exit(PART_LOST);
+    }
+    if report.is_healthy() {
+        notify::alive();
     }
 }
 
@@ -169,7 +187,12 @@ impl Signals {
                 _ = self.hangup.recv() => {}
             }
             notify::reloading();
-            let _ = gateway.reload().await;
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                // What came of it is logged there.
+                _reloaded = gateway.reload() => {}
+            }
             notify::ready();
         }
     }

@@ -2,6 +2,7 @@
 //! journal. With no room they wait; none is dropped.
 
 use tidegate_event::Timestamp;
+use tidegate_journal::Purpose;
 
 use super::step::Step;
 use super::timers::Entry;
@@ -93,7 +94,7 @@ impl Core {
         let reservation = self
             .0
             .journal
-            .reserve_wait(bytes, 1)
+            .reserve_wait_for(Purpose::Timer, bytes, 1)
             .await
             .map_err(|_| Refused::Stopped)?;
         let rules = self.0.rules.load();

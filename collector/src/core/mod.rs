@@ -28,7 +28,7 @@ use fjall::Database;
 use parking_lot::Mutex;
 use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
 use tidegate_event::{ProfileId, Timestamp};
-use tidegate_journal::{Cursor, Journal};
+use tidegate_journal::{Cursor, Journal, Purpose, Reservation};
 use tidegate_rules_wasm::Engine;
 use tokio::sync::watch;
 
@@ -52,6 +52,9 @@ use metrics::CoreMetrics;
 use reached::Reached;
 use rules::{Rules, RulesError};
 use timers::Timers;
+
+/// Room for the record of a catalog change, bytes.
+const CATALOG_BYTES: usize = 1_024;
 
 /// Bounds of the core, from the settings.
 #[derive(Clone, Debug)]
@@ -265,12 +268,28 @@ impl Core {
         )
     }
 
+    /// Room for the record of a catalog change. A journal may be full for hours: the caller bounds
+    /// the wait.
+    ///
+    /// # Errors
+    /// [`Refused::Stopped`]
+    pub async fn catalog_room(&self) -> Result<Reservation, Refused> {
+        let journal = &self.0.journal;
+        let room = journal.reserve_wait_for(Purpose::Control, CATALOG_BYTES, 1);
+        room.await.map_err(|_ended| Refused::Stopped)
+    }
+
     /// Journals the catalog change and puts its rules in force; resolves when it is durable.
     ///
     /// # Errors
     /// [`Refused::Stopped`]
-    pub async fn switch(&self, rules: Rules, digest: &str) -> Result<u64, Refused> {
-        let offset = self.write_catalog(rules.generation, digest).await?;
+    pub async fn switch(
+        &self,
+        rules: Rules,
+        digest: &str,
+        room: Reservation,
+    ) -> Result<u64, Refused> {
+        let offset = self.write_catalog(rules.generation, digest, room);
         self.0.rules.store(Arc::new(rules));
         self.0
             .journal
@@ -280,12 +299,14 @@ impl Core {
         Ok(offset)
     }
 
-    /// Journals that the rules the core was opened with are those of a new catalog.
+    /// Journals that the rules the core was opened with are those of a new catalog. The caller bounds
+    /// the wait for room.
     ///
     /// # Errors
     /// [`Refused::Stopped`]
     pub async fn record_catalog(&self, generation: u32, digest: &str) -> Result<(), Refused> {
-        let offset = self.write_catalog(generation, digest).await?;
+        let room = self.catalog_room().await?;
+        let offset = self.write_catalog(generation, digest, room);
         self.0
             .journal
             .wait_durable(offset)
@@ -293,14 +314,8 @@ impl Core {
             .map_err(|_| Refused::Stopped)
     }
 
-    async fn write_catalog(&self, generation: u32, digest: &str) -> Result<u64, Refused> {
-        let mut reservation = self
-            .0
-            .journal
-            .reserve_wait(1_024, 1)
-            .await
-            .map_err(|_| Refused::Stopped)?;
-        let ticket = reservation.ticket(self.0.clock.now());
+    fn write_catalog(&self, generation: u32, digest: &str, mut room: Reservation) -> u64 {
+        let ticket = room.ticket(self.0.clock.now());
         let offset = ticket.offset();
         let message_id = uuid::Uuid::from_u128(self.mint()).to_string();
         let record = Record {
@@ -324,7 +339,7 @@ impl Core {
             })
             .expect("a catalog record is small");
         ticket.fill(payload);
-        Ok(offset)
+        offset
     }
 
     /// The gateway's time.

@@ -9,8 +9,8 @@ use tidegate_event::id::fnv1a_64;
 use tidegate_event::record::TransitionRef;
 use tidegate_event::{AggregateSpec, Change, SegmentId};
 use tidegate_rules_wasm::{
-    Compiled, Engine, Evaluator, ExpressionError, Field, RuleError, Ruleset, SegmentSource, Wake,
-    compile,
+    Compiled, Engine, Evaluator, ExpressionError, Field, RuleError, Ruleset, SegmentSource,
+    TrapCounts, Wake, compile,
 };
 
 use crate::catalog::Catalog;
@@ -111,6 +111,8 @@ pub struct Worker {
     pub present: SlotSet,
     /// Aggregates as read, by index in the plan.
     pub readings: Vec<Option<Reading>>,
+    /// Traps of the evaluator that are counted already.
+    traps_counted: u64,
 }
 
 impl std::fmt::Debug for Rules {
@@ -261,7 +263,15 @@ impl Worker {
             evaluator: ruleset.evaluator()?,
             present: SlotSet::with_slots(slots),
             readings: vec![None; ruleset.plan().aggregates.len()],
+            traps_counted: 0,
         })
+    }
+
+    /// Evaluations that trapped since this was last asked.
+    pub fn take_traps(&mut self) -> u64 {
+        let TrapCounts { out_of_fuel, other } = self.evaluator.traps();
+        let all = out_of_fuel + other;
+        all - std::mem::replace(&mut self.traps_counted, all)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use parking_lot::MutexGuard;
 use tidegate_event::consent::ConsentState;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{
@@ -105,11 +106,9 @@ impl<'a> Step<'a> {
         self.touch(live, &ticket);
         let started = self.core.0.clock.monotonic_us();
         let mut worker = self.rules.worker();
-        match decide::conditions(self.rules, &mut worker, hit, self.source) {
-            Ok(hits) => fold.hits.extend_from_slice(hits),
-            Err(_) => {
-                self.core.0.metrics.rule_traps.inc();
-            }
+        // A trap adds nothing; it is counted when the worker is released.
+        if let Ok(hits) = decide::conditions(self.rules, &mut worker, hit, self.source) {
+            fold.hits.extend_from_slice(hits);
         }
         fold::begin(&mut live.profile, decided_at);
         live.profile.shares = hit.consent.state == ConsentState::Granted;
@@ -125,7 +124,7 @@ impl<'a> Step<'a> {
             now: decided_at,
         };
         let mut decided = decide::decide(self.rules, &mut worker, moment);
-        drop(worker);
+        self.release(worker);
         if device.is_some() {
             // Its end is no record of this profile: it wakes up to leave the session's segments.
             let ends = session.map(|session| session.due);
@@ -143,6 +142,12 @@ impl<'a> Step<'a> {
         record.transitions = decided.transitions;
         self.settle(live, &ticket);
         self.fill_event(ticket, &record, hit, late)
+    }
+
+    /// Gives an evaluator back and counts what trapped in it.
+    fn release(&self, mut worker: MutexGuard<'_, Worker>) {
+        let traps = worker.take_traps();
+        self.core.0.metrics.rule_traps.inc_by(traps);
     }
 
     /// `session_start`
@@ -237,7 +242,7 @@ impl<'a> Step<'a> {
             mut transitions,
             wake_up,
         } = self.decide(live, &mut worker, decided_at);
-        drop(worker);
+        self.release(worker);
         for transition in &mut transitions {
             let segment = self.rules.segment(transition.id);
             transition.overdue =
@@ -289,7 +294,7 @@ impl<'a> Step<'a> {
         let mut worker = self.rules.worker();
         decide::begin(&mut worker);
         let decided = self.decide(winner, &mut worker, decided_at);
-        drop(worker);
+        self.release(worker);
         let transitions = net(&inherited, &decided.transitions, exits);
         winner.profile.memberships = merged_state;
         fold::transitions(&mut winner.profile, &transitions);

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tidegate_event::Pulse;
 use tidegate_journal::Journal;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -54,6 +55,16 @@ pub enum Doing {
     Working,
     /// It waits on purpose.
     Waiting,
+}
+
+impl Doing {
+    /// Shows it to the watcher.
+    pub fn show(self, pulse: &Pulse) {
+        match self {
+            Self::Working => pulse.beat(),
+            Self::Waiting => pulse.idle(),
+        }
+    }
 }
 
 /// Steps `machine` until it is done. `room` resolves when the sink has room again; `doing` is

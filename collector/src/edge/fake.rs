@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
-use tidegate_event::{Enriched, Geo, Hit, Identity, Outcome, Timestamp};
+use tidegate_event::{Enriched, Geo, Hit, Identity, Outcome, Pulses, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -299,7 +299,9 @@ impl Served {
         change(&mut settings);
         let dir = tempfile::tempdir().unwrap();
         let mut registry = Registry::default();
-        let bad_rows = BadRows::start(dir.path(), &settings.bad_rows, &mut registry).unwrap();
+        let pulse = Pulses::default().register("bad-rows", 60_000);
+        let bad_rows =
+            BadRows::start(dir.path(), &settings.bad_rows, &mut registry, pulse).unwrap();
         let metrics = EdgeMetrics::register(&mut registry);
         let outcomes = Arc::clone(&metrics.outcomes);
         let catalog = Arc::new(ArcSwap::from_pointee(three_sources()));
@@ -365,6 +367,11 @@ impl Served {
     pub(super) fn renew(&mut self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.settings);
         self.edge.renew(&self.settings);
+    }
+
+    /// Its disk answers no more, or again.
+    pub(super) fn hang(&self, hangs: bool) {
+        self.edge.disk_hangs.store(hangs, Ordering::Relaxed);
     }
 
     /// Is about to stop from now on.

@@ -104,6 +104,8 @@ pub struct Edge<A, G> {
     awaited: AwaitedBodies,
     recent: RecentOutcomes,
     draining: Arc<AtomicBool>,
+    /// The disk does not answer.
+    disk_hangs: Arc<AtomicBool>,
     /// None where nothing is traced.
     traces: Option<Traces>,
 }
@@ -144,6 +146,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             bad_rows,
             recent: RecentOutcomes::default(),
             draining: Arc::default(),
+            disk_hangs: Arc::default(),
             traces: None,
         }
     }
@@ -155,10 +158,11 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         self
     }
 
-    /// Tells probes to look away once `draining` is true; all else is answered as before.
+    /// Health checks fail while `draining` or `disk_hangs` is set; all else is answered as before.
     #[must_use]
-    pub fn until(mut self, draining: Arc<AtomicBool>) -> Self {
+    pub fn until(mut self, draining: Arc<AtomicBool>, disk_hangs: Arc<AtomicBool>) -> Self {
         self.draining = draining;
+        self.disk_hangs = disk_hangs;
         self
     }
 
@@ -303,7 +307,10 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             Route::Pixel => endpoint::pixel::get(self, terms, hit).await,
             Route::Segments => endpoint::segments::get(self, terms, hit).await,
             Route::Tag => endpoint::tag::get(terms, hit),
-            Route::Health => Reply::health(self.draining.load(Ordering::Relaxed)),
+            Route::Health => {
+                let draining = self.draining.load(Ordering::Relaxed);
+                Reply::health(draining, self.disk_hangs.load(Ordering::Relaxed))
+            }
         }
     }
 

@@ -117,12 +117,14 @@ impl Reply {
         Self::new(StatusCode::OK, Content::Json, body.into())
     }
 
-    /// 200, or 503 while the gateway is about to stop.
-    pub(super) fn health(draining: bool) -> Self {
-        if !draining {
-            return Self::json(&b"{\"status\":\"ok\"}"[..]);
-        }
-        let body = Bytes::from_static(b"{\"status\":\"draining\"}");
+    /// 200, or 503 while the gateway is about to stop or its disk does not answer.
+    pub(super) fn health(draining: bool, disk_hangs: bool) -> Self {
+        let body: &[u8] = match (draining, disk_hangs) {
+            (false, false) => return Self::json(&b"{\"status\":\"ok\"}"[..]),
+            (true, _) => b"{\"status\":\"draining\"}",
+            (false, true) => b"{\"status\":\"disk_hangs\"}",
+        };
+        let body = Bytes::from_static(body);
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Content::Json, body)
     }
 

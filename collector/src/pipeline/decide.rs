@@ -67,6 +67,7 @@ pub fn decide<'r>(rules: &'r Rules, worker: &mut Worker, moment: Moment<'_>) -> 
         evaluator,
         present,
         readings,
+        ..
     } = worker;
     fill_state(rules, evaluator.record(), readings, moment);
     let mut decided = Decided::default();

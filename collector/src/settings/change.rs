@@ -228,6 +228,8 @@ pub const CHANGES: &[Change] = &[
     key!(Live "timers.rate_max" timers.rate_max),
     key!(Restart "bad_rows.bytes_max" bad_rows.bytes_max),
     key!(Restart "bad_rows.retention" bad_rows.retention_ms),
+    key!(Restart "liveness.cursor_stalled" liveness.cursor_stalled_ms),
+    key!(Restart "liveness.durable_lag_max" liveness.durable_lag_max_ms),
     key!(Live "reload.watch_interval" reload.watch_interval_ms),
     key!(Live "drain.readiness_delay" drain.readiness_delay_ms),
     key!(Live "drain.deadline" drain.deadline_ms),

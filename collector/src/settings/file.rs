@@ -347,8 +347,21 @@ fn activation(section: Section<'_>, activation: &mut super::Activation) {
     section.finish();
 }
 
-/// The sections about the running process: reload, drain, telemetry.
+/// The sections about the running process: liveness, reload, drain, telemetry.
 fn operation(root: &Section<'_>, settings: &mut Settings) {
+    let liveness = root.section("liveness");
+    let bounds = &mut settings.liveness;
+    liveness.duration(
+        "cursor_stalled",
+        &mut bounds.cursor_stalled_ms,
+        SECOND..=60 * MINUTE,
+    );
+    liveness.duration(
+        "durable_lag_max",
+        &mut bounds.durable_lag_max_ms,
+        SECOND..=60 * MINUTE,
+    );
+    liveness.finish();
     let reload = root.section("reload");
     let interval = &mut settings.reload.watch_interval_ms;
     reload.duration("watch_interval", interval, 0..=60 * MINUTE);

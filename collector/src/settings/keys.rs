@@ -52,7 +52,7 @@ pub const KEYS: &[Key] = &[
     set(
         "journal.disk_budget",
         "\"10GiB\"",
-        "What journal, outbox, dead letters and bad rows may take together; at the budget hits are answered 503. At least 4 segments.",
+        "What journal, outbox, dead letters and bad rows may take together; at the budget hits are answered 503. A 64th of a segment is kept for the gateway's own records: catalog changes, session ends, wake-ups. At least 4 segments.",
     ),
     set(
         "journal.retention",
@@ -500,6 +500,16 @@ pub const KEYS: &[Key] = &[
         "bad_rows.retention",
         "\"7d\"",
         "Age at which bad rows go, at the latest.",
+    ),
+    set(
+        "liveness.cursor_stalled",
+        "\"30s\"",
+        "A cursor that has records before it and has not moved for so long is stalled: in the log, in `tidegate_cursor_stalled_seconds`, in `/readyz?verbose`.",
+    ),
+    set(
+        "liveness.durable_lag_max",
+        "\"10s\"",
+        "How long a record may wait to become durable. Beyond it the disk hangs: `/readyz`, and `/healthz` on the edge's port, answer 503 until it answers.",
     ),
     set(
         "reload.watch_interval",

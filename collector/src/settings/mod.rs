@@ -57,6 +57,8 @@ pub struct Settings {
     pub timers: Timers,
     /// `[bad_rows]`
     pub bad_rows: BadRows,
+    /// `[liveness]`
+    pub liveness: Liveness,
     /// `[reload]`
     pub reload: Reload,
     /// `[drain]`
@@ -383,6 +385,15 @@ pub struct BadRows {
     pub retention_ms: u64,
 }
 
+/// `[liveness]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Liveness {
+    /// How long a cursor with records before it may not move.
+    pub cursor_stalled_ms: u64,
+    /// How long a record may wait to become durable before the gateway is not ready.
+    pub durable_lag_max_ms: u64,
+}
+
 /// `[reload]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reload {
@@ -589,6 +600,10 @@ impl Default for Settings {
             bad_rows: BadRows {
                 bytes_max: 64 << 20,
                 retention_ms: 7 * 86_400_000,
+            },
+            liveness: Liveness {
+                cursor_stalled_ms: 30_000,
+                durable_lag_max_ms: 10_000,
             },
             reload: Reload {
                 watch_interval_ms: 1_000,

@@ -225,7 +225,9 @@ impl<'r, 'w> Life<'r, 'w> {
             self.machine.generation += 1;
             let rules = self.machine.workshop.rules(self.machine.generation);
             self.switch = Some(Box::pin(async move {
-                let _stopped = core.switch(rules, "digest").await;
+                if let Ok(room) = core.catalog_room().await {
+                    let _stopped = core.switch(rules, "digest", room).await;
+                }
             }));
         }
         poll(&mut self.switch);

@@ -3,6 +3,7 @@
 //! visitors, no payloads. Traces of requests, where they are asked for, are [`traces`]' matter.
 
 mod repeats;
+mod panics;
 #[cfg(feature = "otlp")]
 pub mod traces;
 #[cfg(any(not(feature = "otlp"), test))]
@@ -20,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::SystemClock;
 use crate::settings::{LogFormat, Telemetry};
+pub use panics::log_panics;
 use repeats::Repeats;
 
 /// What is logged where nothing else is said. Libraries are heard when they warn.

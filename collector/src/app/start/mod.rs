@@ -35,6 +35,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, GatewayClock, SystemClock};
 use crate::edge::{Edge, EdgeMetrics, Listeners};
 use crate::formats;
+use crate::liveness::{self, AfterLook, Bounds, Liveness, spawn};
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{self, Settings};
@@ -55,6 +56,8 @@ pub struct Launch {
     pub before: Before,
     /// How many files this process may have open.
     pub open_files: OpenFiles,
+    /// Called four times a second with what is found of the gateway's threads and tasks.
+    pub after_look: Option<AfterLook>,
 }
 
 impl Gateway {
@@ -71,12 +74,14 @@ impl Gateway {
             mut inherited,
             before,
             open_files,
+            after_look,
         } = launch;
         formats::check(&settings.data_dir)?;
         let held = held(&settings, open_files)?;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
         let clock: Arc<SystemClock> = Arc::new(SystemClock::default());
+        let liveness = Liveness::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let mut registry = Registry::default();
         let Ahead {
             token,
@@ -94,6 +99,7 @@ impl Gateway {
         let rest = AtRest {
             settings: &settings,
             clock: &clock,
+            liveness: &liveness,
             lock_patience,
             open_files,
         };
@@ -111,6 +117,7 @@ impl Gateway {
         let budget = settings.journal.disk_budget;
         let figures =
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
+        registry.register_collector(Box::new(liveness::Metrics(liveness.clone())));
         let (stop, stopping) = channel(false);
         let (stop_admin, stopping_admin) = channel(false);
 
@@ -146,7 +153,8 @@ impl Gateway {
         let recent = RecentOutcomes::new(told.outcomes_max, told.outcomes_sample);
         let draining = Arc::new(AtomicBool::new(false));
         let edge = edge.remembering(recent.clone()).tracing(traces);
-        let edge = Arc::new(edge.until(Arc::clone(&draining)));
+        let edge = edge.until(Arc::clone(&draining), liveness.disk_hangs());
+        let edge = Arc::new(edge);
         let timer_rate = Arc::new(AtomicU32::new(settings.timers.rate_max));
         let parts = reload::Parts {
             origin,
@@ -169,6 +177,7 @@ impl Gateway {
             reloads: Arc::clone(&reloads),
             draining: Arc::clone(&draining),
             recent,
+            liveness: liveness.clone(),
         };
         let admin = Arc::new(Admin::new(
             control,
@@ -189,27 +198,46 @@ impl Gateway {
         let mut background = background::spawn(
             reopening,
             &bad_rows,
-            certificates,
-            acme,
+            (certificates, acme),
             &settings,
             &timer_rate,
             &stopping,
+            &liveness,
         );
-        let watch = watch::watch(Arc::clone(&reloads), stopping.clone());
-        background.push(tokio::spawn(watch));
+        let holding = |part: &'static str| liveness.register(part, background::HELD);
+        background.push(spawn::holding(
+            holding("file-watch"),
+            watch::watch(Arc::clone(&reloads), stopping.clone()),
+        ));
         if let Some(export) = export {
-            background.push(tokio::spawn(export.run(stopping.clone())));
+            background.push(spawn::holding(
+                holding("trace-export"),
+                export.run(stopping.clone()),
+            ));
         }
         let (offer, successors) = offer(&settings.data_dir, offered);
+        let gateway_lives = stopping.clone();
+        let edge_task = spawn::holding(
+            holding("edge-accept"),
+            listeners.serve(Arc::clone(&edge), stopped(stopping)),
+        );
+        let admin_task = spawn::holding(
+            holding("admin-accept"),
+            admin::serve(admin_listener, admin_tls, admin, stopped(stopping_admin)),
+        );
+        let bounds = Bounds {
+            cursor_stalled_ms: settings.liveness.cursor_stalled_ms,
+            durable_lag_max_ms: settings.liveness.durable_lag_max_ms,
+            checkpoint_lag: settings.checkpoint.lag_records,
+        };
+        liveness
+            .watch(core.journal().clone(), bounds, after_look, gateway_lives)
+            .map_err(StartError::Thread)?;
         let gateway = Self {
             background,
-            edge_task: tokio::spawn(listeners.serve(Arc::clone(&edge), stopped(stopping))),
-            admin_task: tokio::spawn(admin::serve(
-                admin_listener,
-                admin_tls,
-                admin,
-                stopped(stopping_admin),
-            )),
+            edge_task,
+            admin_task,
+            liveness,
             core,
             catalogs,
             reloads,
@@ -272,7 +300,7 @@ fn offer(
 ) -> (Option<JoinHandle<()>>, mpsc::Receiver<Successor>) {
     let (taken, successors) = mpsc::channel(1);
     match sockets.and_then(|sockets| Offer::new(data_dir, sockets)) {
-        Ok(offer) => (Some(tokio::spawn(offer.serve(taken))), successors),
+        Ok(offer) => (Some(spawn::short(offer.serve(taken))), successors),
         Err(error) => {
             tracing::warn!(%error, "no hand-over on the next restart: cannot offer the sockets");
             (None, successors)

@@ -14,9 +14,10 @@ use tidegate_activation::Activation;
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::StartError;
-use crate::app::catalogs::Catalogs;
+use crate::app::catalogs::{Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::BadRows;
 use crate::catalog::store::{Current, Store};
@@ -29,6 +30,7 @@ use crate::cursors::kafka::{self, KafkaSink};
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::formats;
+use crate::liveness::Liveness;
 use crate::profile;
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
@@ -40,6 +42,11 @@ const STORE_CACHE_BYTES: u64 = 16 << 20;
 
 /// How often a lock is tried that somebody is about to let go.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a cursor's thread may work between two waits: a batch, with the syncs of its sink.
+const CURSOR_BOUND: Duration = Duration::from_secs(60);
+/// Of a part that only waits as far as its pulse says: its end is seen, not how long it works.
+const WAITS_OUTSIDE: Duration = Duration::from_secs(60);
 
 /// What is open once the state is what it was before the last stop or kill.
 pub(super) struct State {
@@ -58,6 +65,7 @@ pub(super) struct State {
 pub(super) struct AtRest<'s> {
     pub(super) settings: &'s Settings,
     pub(super) clock: &'s Arc<GatewayClock>,
+    pub(super) liveness: &'s Liveness,
     /// How long another process may still hold its locks.
     pub(super) lock_patience: Duration,
     pub(super) open_files: OpenFiles,
@@ -96,15 +104,14 @@ impl AtRest<'_> {
         let core = Core::open(parts, report)?;
         record_catalog(&store, &core, &current).await?;
         let activation = self.activation(database)?;
+        self.liveness.include(activation.pulses());
         let traces = self.traces(registry)?;
         if let Some((traces, _)) = &traces {
             activation.observed_by(Arc::new(traces.clone()));
         }
         let configs = check::configs(&current.catalog.destinations);
         activation.set_destinations(&configs)?;
-        let bad_rows_dir = settings.data_dir.join("bad-rows");
-        let bad_rows = BadRows::start(&bad_rows_dir, &settings.bad_rows, registry)
-            .map_err(StartError::Thread)?;
+        let bad_rows = self.bad_rows(registry)?;
         let sources = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&current.catalog)));
         let catalogs = Arc::new(Catalogs::new(
             store,
@@ -114,7 +121,12 @@ impl AtRest<'_> {
             settings.activation.allow_private.clone(),
             self.clock(),
         ));
-        let activation_cursor = ActivationCursor::start(&journal, &activation, Handle::current())?;
+        let activation_cursor = ActivationCursor::start(
+            &journal,
+            &activation,
+            Handle::current(),
+            self.liveness.register("activation-cursor", CURSOR_BOUND),
+        )?;
         let kafka = self.kafka(&journal, &core, registry)?;
         Ok(State {
             core,
@@ -126,6 +138,13 @@ impl AtRest<'_> {
             kafka,
             traces,
         })
+    }
+
+    fn bad_rows(&self, registry: &mut Registry) -> Result<BadRows, StartError> {
+        let dir = self.settings.data_dir.join("bad-rows");
+        let pulse = self.liveness.register("bad-rows", WAITS_OUTSIDE);
+        let started = BadRows::start(&dir, &self.settings.bad_rows, registry, pulse);
+        started.map_err(StartError::Thread)
     }
 
     fn journal(&self) -> Result<Journal, StartError> {
@@ -208,6 +227,7 @@ impl AtRest<'_> {
             self.clock(),
             kafka::Metrics::register(registry),
             Handle::current(),
+            self.liveness.register("kafka-cursor", CURSOR_BOUND),
         )?;
         if settings.edge.ack == Ack::Kafka {
             core.acknowledge_by(sink.acked());
@@ -265,9 +285,14 @@ async fn record_catalog(store: &Store, core: &Core, current: &Current) -> Result
         return Ok(());
     }
     let recorded = core.record_catalog(current.generation, &current.digest);
-    // A journal that fails this early ends the process by itself.
-    if recorded.await.is_ok() {
-        store.mark_recorded(journal, current.generation)?;
+    match timeout(ROOM_PATIENCE, recorded).await {
+        Ok(Ok(())) => store.mark_recorded(journal, current.generation)?,
+        // It ends the process by itself.
+        Ok(Err(_failed)) => {}
+        // Only what is started makes room in a full journal: that must not wait for it.
+        Err(_elapsed) => {
+            tracing::warn!("no room in the journal: the next start records this catalog");
+        }
     }
     Ok(())
 }

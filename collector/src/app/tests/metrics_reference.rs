@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-use super::{Gateway, Patience, launch, settings};
+use super::{Gateway, Patience, ask, launch, settings};
 use crate::document::committed::assert_written_from_code;
 use crate::settings::Kafka;
 
@@ -70,7 +67,8 @@ async fn the_reference_is_what_a_gateway_exposes() {
     let gateway = Gateway::start(launch(settings)).await.unwrap();
     let complete = async {
         loop {
-            let text = scrape(&gateway).await;
+            let (status, text) = ask(&gateway, "/metrics").await;
+            assert_eq!(status, 200, "{text}");
             if text.contains("tidegate_kafka_errors_total{") {
                 return text;
             }
@@ -81,19 +79,6 @@ async fn the_reference_is_what_a_gateway_exposes() {
     let patience = Patience::of(&gateway.settings().drain);
     gateway.stop(patience).await;
     assert_written_from_code("docs/metrics.md", &reference(&text));
-}
-
-async fn scrape(gateway: &Gateway) -> String {
-    let mut stream = TcpStream::connect(gateway.admin()).await.unwrap();
-    let request = format!(
-        "GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-        gateway.admin()
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    answer
 }
 
 fn reference(exposed: &str) -> String {

@@ -2,10 +2,13 @@
 
 mod api_reference;
 mod metrics_reference;
+mod liveness;
 
 use std::time::Duration;
 
 use tidegate_event::record::{Fold, RecordView};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Before, Gateway, Launch, Patience};
 use crate::catalog::store::Store;
@@ -35,6 +38,20 @@ fn launch(settings: Settings) -> Launch {
         settings,
         ..Launch::default()
     }
+}
+
+/// Status and the rest of an answer of the admin listener.
+async fn ask(gateway: &Gateway, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(gateway.admin()).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+        gateway.admin()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.get(9..12).unwrap().parse().unwrap();
+    (status, answer)
 }
 
 /// Generation and digest of every catalog record, as a gateway finds them when it starts.

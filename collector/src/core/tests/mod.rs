@@ -180,7 +180,9 @@ impl World {
     async fn apply(&mut self) {
         self.generation += 1;
         let rules = self.core().prepare(&self.catalog(), self.generation);
-        self.core().switch(rules.unwrap(), "digest").await.unwrap();
+        let room = self.core().catalog_room().await.unwrap();
+        let switched = self.core().switch(rules.unwrap(), "digest", room);
+        switched.await.unwrap();
     }
 
     /// Runs a catch-up to its end, in small pages; says how many profiles it evaluated.
@@ -425,6 +427,35 @@ fn random_hit(random: &mut SmallRng) -> TestHit {
     hit
 }
 
+#[tokio::test]
+async fn a_rule_that_runs_out_of_fuel_is_counted() {
+    let mut world = World::new(1);
+    // Fuel is checked in loops: both stages look for a text in a longer one.
+    world.segments = vec![(
+        "long",
+        r#"count(page.path.contains("aab"), "1h") > 5 || page.path.contains("aac")"#,
+    )];
+    let limits = tidegate_rules_wasm::Limits {
+        fuel_base: 0,
+        fuel_per_rule: 1,
+        ..tidegate_rules_wasm::Limits::default()
+    };
+    let engine = tidegate_rules_wasm::Engine::new(limits).unwrap();
+    let rules = super::rules::Rules::load(&engine, &world.catalog(), 2, 1).unwrap();
+    let room = world.core().catalog_room().await.unwrap();
+    world.core().switch(rules, "digest", room).await.unwrap();
+    let traps = || world.core().0.metrics.rule_traps.get();
+    assert_eq!(traps(), 0);
+    let hit = TestHit::page(
+        "device",
+        "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    );
+    let _accepted = world.hit(&hit).await;
+    assert_eq!(traps(), 2, "the conditions and the segments");
+    let _accepted = world.hit(&hit).await;
+    assert_eq!(traps(), 4, "each trap once");
+}
+
 async fn random_life(seed: u64, steps: u32) {
     let mut world = World::new(seed);
     let mut random = SmallRng::seed_from_u64(seed ^ 0xdead_beef);
@@ -453,7 +484,8 @@ async fn random_life(seed: u64, steps: u32) {
                     .core()
                     .prepare(&world.catalog(), world.generation)
                     .unwrap();
-                world.core().switch(rules, "digest").await.unwrap();
+                let room = world.core().catalog_room().await.unwrap();
+                world.core().switch(rules, "digest", room).await.unwrap();
             }
             _ => {
                 world.crash().await;

@@ -9,6 +9,7 @@ use std::io;
 use std::thread::JoinHandle;
 
 use tidegate_activation::{Activation, Intent, StoreError, gate};
+use tidegate_event::Pulse;
 use tidegate_event::record::RecordView;
 use tidegate_journal::{Cursor, CursorClass, CursorError, Journal};
 use tokio::runtime::Handle;
@@ -56,6 +57,7 @@ impl ActivationCursor {
         journal: &Journal,
         activation: &Activation,
         runtime: Handle,
+        pulse: Pulse,
     ) -> Result<Self, StartError> {
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let (stop, pace) = Pace::new(runtime);
@@ -63,7 +65,7 @@ impl ActivationCursor {
         let (journal, activation) = (journal.clone(), activation.clone());
         let body = move || {
             let room = || activation.wait_for_room();
-            drive(follower, pace, &journal, room, |_doing| ());
+            drive(follower, pace, &journal, room, |doing| doing.show(&pulse));
         };
         let thread = std::thread::Builder::new()
             .name("activation-cursor".to_owned())

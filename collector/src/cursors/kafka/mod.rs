@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tidegate_event::Pulse;
 use tidegate_journal::{CursorClass, CursorError, Journal};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -78,6 +79,7 @@ impl KafkaSink {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         runtime: Handle,
+        pulse: Pulse,
     ) -> Result<Self, StartError> {
         check(&settings)?;
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
@@ -99,7 +101,10 @@ impl KafkaSink {
         };
         let forwarder = Forwarder::new(parts, connect);
         let journal = journal.clone();
-        let body = move || drive(forwarder, pace, &journal, || async {}, |_doing| ());
+        let body = move || {
+            let room = || async {};
+            drive(forwarder, pace, &journal, room, |doing| doing.show(&pulse));
+        };
         let thread = std::thread::Builder::new()
             .name("kafka".to_owned())
             .spawn(body)?;

@@ -13,7 +13,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{ProfileId, Timestamp};
+use tidegate_event::{ProfileId, Pulses, Timestamp};
 use tidegate_journal::RealStorage;
 use tokio::runtime::Runtime;
 
@@ -68,6 +68,7 @@ impl World {
             Arc::new(SystemClock::default()),
             Metrics::default(),
             self.runtime.handle().clone(),
+            Pulses::default().register("kafka", 60_000),
         )
         .unwrap()
     }
@@ -363,6 +364,7 @@ fn bad_properties_stop_the_start() {
         Arc::new(SystemClock::default()),
         Metrics::default(),
         world.runtime.handle().clone(),
+        Pulses::default().register("kafka", 60_000),
     );
     assert!(matches!(started, Err(StartError::Config(_))));
 }

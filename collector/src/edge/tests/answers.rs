@@ -316,6 +316,20 @@ async fn once_the_gateway_is_about_to_stop_probes_are_told_so_and_hits_are_still
 }
 
 #[tokio::test]
+async fn health_fails_while_the_disk_hangs() {
+    let served = Served::start().await;
+    let mut prober = Client::to(served.address).await;
+    served.hang(true);
+    let answer = prober.ask(&get("/healthz", &[])).await;
+    assert_eq!(
+        (answer.status, answer.json()["status"].clone()),
+        (503, "disk_hangs".into())
+    );
+    served.hang(false);
+    assert_eq!(prober.ask(&get("/healthz", &[])).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_head_of_the_pixel_is_its_get_without_the_image() {
     let served = Served::start().await;
     let good = "/v1/pixel.gif?writeKey=shop-key&type=track&event=Seen&anonymousId=a1";

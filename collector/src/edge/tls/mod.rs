@@ -25,6 +25,7 @@ pub use certificates::{CertificateError, Certificates, Fresh};
 pub use metrics::TlsMetrics;
 
 use crate::clock::Clock;
+use crate::liveness::spawn;
 use crate::settings;
 use crate::settings::file::Unusable;
 use acme::Challenges;
@@ -186,6 +187,6 @@ pub async fn watch(certificates: Arc<Certificates>, interval_ms: u64) {
         ticks.tick().await;
         let certificates = Arc::clone(&certificates);
         // The files may be on a slow disk. What went wrong is logged and counted there.
-        let _ = tokio::task::spawn_blocking(move || certificates.refresh()).await;
+        let _stopping = spawn::blocking(move || certificates.refresh()).await;
     }
 }

@@ -87,7 +87,7 @@ fn note(seen: &mut Seen, word: &[u8]) {
         b"mobile" | b"mobi" | b"phone" => seen.mobile_word = true,
         b"iphone" | b"ipod" | b"blackberry" | b"bb10" | b"iemobile" | b"symbian" | b"symbos"
         | b"kaios" | b"dalvik" | b"cfnetwork" | b"mini" | b"nokia" | b"ucbrowser" => {
-            seen.mobile = true
+            seen.mobile = true;
         }
         b"midp" => (seen.mobile, seen.midp) = (true, true),
         b"bot" => seen.bare_bot = true,

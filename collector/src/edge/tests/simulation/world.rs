@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tidegate_event::Timestamp;
+use tidegate_event::{Pulses, Timestamp};
 use tidegate_journal::storage::simulated::SimulatedStorage;
 use tidegate_journal::{Cursor, CursorClass, Journal, Step};
 use tokio::sync::watch;
@@ -117,7 +117,9 @@ impl Machine {
         let bad_rows = tempfile::tempdir().unwrap();
         let settings = edge_settings(shape);
         let mut registry = Registry::default();
-        let kept = BadRows::start(bad_rows.path(), &settings.bad_rows, &mut registry).unwrap();
+        let pulse = Pulses::default().register("bad-rows", 60_000);
+        let kept =
+            BadRows::start(bad_rows.path(), &settings.bad_rows, &mut registry, pulse).unwrap();
         let metrics = EdgeMetrics::register(&mut registry);
         let outcomes = Arc::clone(&metrics.outcomes);
         let sources = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&catalog())));

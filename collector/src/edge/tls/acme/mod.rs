@@ -33,6 +33,7 @@ pub use error::AcmeError;
 use super::certificates::{self, Certificates};
 use super::metrics::TlsMetrics;
 use crate::clock::Clock;
+use crate::liveness::spawn::blocking;
 use crate::settings::{self, CertificateFiles};
 use client::AuthorityClient;
 use kept::{Failures, Kept};
@@ -243,9 +244,4 @@ impl Acme {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         }
     }
-}
-
-/// Files may be on a slow disk. None where it panicked.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
 }
