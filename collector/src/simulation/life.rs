@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use rand::rngs::SmallRng;
@@ -10,10 +11,10 @@ use tidegate_journal::{Cursor, CursorClass, Journal, Step};
 
 use super::follower::{Around, Follower};
 use super::ledger::Ledger;
-use super::machine::{LAG_RECORDS, LIVE_MAX, Machine};
+use super::machine::{Clocks, LAG_RECORDS, LIVE_MAX, Machine};
 use super::mutants::Mutant;
 use super::traffic::{hit, source};
-use crate::clock::Clock;
+use crate::clock::{Clock, GatewayClock};
 use crate::core::checkpoint::Extent;
 use crate::core::{Core, Unlimited};
 use crate::cursors::kafka::{self, scripted};
@@ -27,7 +28,6 @@ const REST_MS: u64 = 120_000;
 /// One round of it, and the ticks of the real loops.
 const ROUND_MS: u64 = 50;
 const CHECKPOINT_MS: u64 = 1_000;
-const LOOK_AHEAD_MS: u64 = 30_000;
 /// Something that is due fires within so long.
 const DUE_SLACK_MS: i64 = 40_000;
 /// Beyond `live_max` at rest.
@@ -41,6 +41,7 @@ pub(super) struct Life<'r, 'w> {
     ledger: &'r mut Ledger,
     random: &'r mut SmallRng,
     core: Core,
+    clock: Arc<GatewayClock<Clocks>>,
     activation: Follower,
     kafka: Follower,
     ledger_cursor: Cursor,
@@ -69,7 +70,8 @@ impl<'r, 'w> Life<'r, 'w> {
         random: &'r mut SmallRng,
         mutant: Option<Mutant>,
     ) -> Result<Self, String> {
-        let core = machine.start()?;
+        let clock = Arc::new(GatewayClock::new(machine.clocks.clone()));
+        let core = machine.start(&clock)?;
         let journal = core.journal().clone();
         let required = |name| journal.cursor(name, CursorClass::Required);
         let cursor = |name| required(name).map_err(|error| error.to_string());
@@ -85,7 +87,7 @@ impl<'r, 'w> Life<'r, 'w> {
             racing(&journal, random),
             cursor(kafka::CURSOR)?,
             &machine.workshop.dead_letters(),
-            machine.clocks.clone(),
+            Arc::clone(&clock) as Arc<dyn Clock>,
         )
         .map_err(|error| error.to_string())?;
         journal.prepare_step();
@@ -94,6 +96,7 @@ impl<'r, 'w> Life<'r, 'w> {
             ledger,
             random,
             core,
+            clock,
             activation: Follower::new(activation::CURSOR, activation),
             kafka: Follower::new(kafka::CURSOR, Box::new(kafka)),
             ledger_cursor,
@@ -149,7 +152,7 @@ impl<'r, 'w> Life<'r, 'w> {
     }
 
     fn send(&mut self) {
-        let now = self.machine.clocks.now();
+        let now = self.clock.now();
         let hit = hit(self.random, now);
         let shop = source();
         let mut accept = Box::pin(self.core.accept(&shop, &hit, &Unlimited));
@@ -320,7 +323,7 @@ impl<'r, 'w> Life<'r, 'w> {
             self.exchange_store();
         }
         // Sessions end and wake-ups come due.
-        self.machine.clocks.set(7 * 3_600_000);
+        self.machine.clocks.advance(7 * 3_600_000);
         let begun = self.machine.clocks.ms();
         loop {
             let ms = self.machine.clocks.ms() - begun;
@@ -353,13 +356,11 @@ impl<'r, 'w> Life<'r, 'w> {
             self.follow(Which::Kafka)?;
             self.machine.broker.take_all(self.random);
         }
+        self.look_ahead();
         self.fire();
         poll(&mut self.switch);
         if ms.is_multiple_of(CHECKPOINT_MS) {
             self.checkpoint(Extent::Due);
-        }
-        if ms.is_multiple_of(LOOK_AHEAD_MS) {
-            self.look_ahead();
         }
         Ok(())
     }
@@ -369,7 +370,7 @@ impl<'r, 'w> Life<'r, 'w> {
         let journal = self.core.journal();
         let durable = journal.durable();
         let lag = |name| durable - position(&self.core, name);
-        let slow = self.machine.clocks.now().plus_ms(-DUE_SLACK_MS);
+        let slow = self.clock.now().plus_ms(-DUE_SLACK_MS);
         let gauges = self.core.gauges(slow);
         let checkpoint_lag = durable.saturating_sub(gauges.checkpoint_offset);
         if journal.next_offset() > durable || !self.ledger.has_read(journal) {

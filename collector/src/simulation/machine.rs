@@ -17,7 +17,7 @@ use tidegate_rules_wasm::{Engine, Limits, Ruleset, SegmentSource, compile};
 
 use super::outbox::Outbox;
 use super::traffic::catalog;
-use crate::clock::Clock;
+use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
 use crate::core::rules::Rules;
 use crate::core::{Compiled, Core, CoreSettings, Parts};
@@ -31,40 +31,43 @@ const RECORD_BYTES_MAX: usize = 32 << 10;
 const SEGMENT_BYTES: u64 = 256 << 10;
 const DISK_BUDGET: u64 = 4 * SEGMENT_BYTES;
 
-/// Wall clock and monotonic clock; only the former is set.
+/// The machine's wall clock and monotonic clock; only the former is set. Clones are the same two.
+#[derive(Clone, Debug)]
+pub(super) struct Clocks(Arc<Times>);
+
 #[derive(Debug)]
-pub(super) struct Clocks {
+struct Times {
     wall: AtomicI64,
     monotonic_ms: AtomicU64,
 }
 
 impl Clocks {
     fn new() -> Self {
-        Self {
+        Self(Arc::new(Times {
             wall: AtomicI64::new(1_800_000_000_000),
             monotonic_ms: AtomicU64::new(0),
-        }
+        }))
     }
 
     /// Time passes.
     pub(super) fn advance(&self, ms: u64) {
-        self.monotonic_ms.fetch_add(ms, Ordering::Relaxed);
+        self.0.monotonic_ms.fetch_add(ms, Ordering::Relaxed);
         self.set(i64::try_from(ms).unwrap());
     }
 
     /// Somebody sets the wall clock, by `ms`.
     pub(super) fn set(&self, ms: i64) {
-        self.wall.fetch_add(ms, Ordering::Relaxed);
+        self.0.wall.fetch_add(ms, Ordering::Relaxed);
     }
 
     pub(super) fn ms(&self) -> u64 {
-        self.monotonic_ms.load(Ordering::Relaxed)
+        self.0.monotonic_ms.load(Ordering::Relaxed)
     }
 }
 
 impl Clock for Clocks {
     fn now(&self) -> Timestamp {
-        Timestamp(self.wall.load(Ordering::Relaxed))
+        Timestamp(self.0.wall.load(Ordering::Relaxed))
     }
     fn monotonic_us(&self) -> u64 {
         self.ms() * 1_000
@@ -136,7 +139,7 @@ fn in_memory() -> TempDir {
 pub(super) struct Machine<'w> {
     pub(super) workshop: &'w Workshop,
     pub(super) storage: SimulatedStorage,
-    pub(super) clocks: Arc<Clocks>,
+    pub(super) clocks: Clocks,
     pub(super) outbox: Outbox,
     pub(super) broker: Broker,
     pub(super) generation: u32,
@@ -150,7 +153,7 @@ impl<'w> Machine<'w> {
         Self {
             workshop,
             storage: SimulatedStorage::new(seed),
-            clocks: Arc::new(Clocks::new()),
+            clocks: Clocks::new(),
             outbox: Outbox::default(),
             broker: Broker::default(),
             generation: 1,
@@ -159,8 +162,8 @@ impl<'w> Machine<'w> {
         }
     }
 
-    /// Recovers journal and state as a start does.
-    pub(super) fn start(&mut self) -> Result<Core, String> {
+    /// Recovers journal and state as a start does, by the clock of this life.
+    pub(super) fn start(&mut self, clock: &Arc<GatewayClock<Clocks>>) -> Result<Core, String> {
         self.storage.limit_space(None);
         self.lives += 1;
         let journal = Journal::open_stepped(
@@ -182,7 +185,7 @@ impl<'w> Machine<'w> {
             journal,
             database: self.workshop.database(),
             settings: settings(),
-            clock: Arc::clone(&self.clocks) as Arc<dyn Clock>,
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
             mint: Arc::new(move || random.lock().random()),
             catalog: catalog(0),
             generation: self.generation,
