@@ -180,7 +180,11 @@ impl World {
     async fn apply(&mut self) {
         self.generation += 1;
         let rules = self.core().prepare(&self.catalog(), self.generation);
-        self.core().switch(rules.unwrap(), "digest").await.unwrap();
+        let room = self.core().catalog_room().await.unwrap();
+        self.core()
+            .switch(rules.unwrap(), "digest", room)
+            .await
+            .unwrap();
     }
 
     /// Runs a catch-up to its end, in small pages; says how many profiles it evaluated.
