@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test sim bench bench-edge bench-scale bench-connections bench-overload fuzz sdk deny
+.PHONY: help setup demo release check test sim bench bench-edge bench-scale bench-connections bench-overload fuzz sdk deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,8 +12,11 @@ setup: ## Install what is missing from Debian or Ubuntu (all of it; demo and tes
 
 demo: ## Build and start the gateway with a shop, an ad server and a live page, on loopback
 	@tests/setup.sh build
-	cargo build --locked --release --bin tidegate
-	@exec "$${CARGO_TARGET_DIR:-target}/release/tidegate" demo $(ARGS)
+	@deploy/demo.sh $(ARGS)
+
+release: ## Build the binary, the tarball and the .deb into target/release-artefacts (docs/release.md)
+	@tests/setup.sh build
+	@deploy/release.sh $(ARGS)
 
 check: ## Format, lints and docs: what a commit must pass
 	@tests/run.sh fmt clippy doc

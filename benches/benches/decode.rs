@@ -50,8 +50,9 @@ fn pipeline(criterion: &mut Criterion) {
     let facts = RequestFacts {
         received_at: NOW,
         client_ip: Some(IpAddr::V4(address(0))),
-        user_agent: Some(&agent),
-        referer: Some("https://shop.example.com/"),
+        user_agent: Some(agent.as_str().into()),
+        referer: Some("https://shop.example.com/".into()),
+        from_back_end: false,
     };
     let mut group = criterion.benchmark_group("pipeline");
     group.throughput(Throughput::Elements(1));

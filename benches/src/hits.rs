@@ -1,5 +1,6 @@
 //! The workload's events on their way through steps 1 to 4, for benches that begin behind them.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use tidegate_collector::pipeline::consent::{Signals, resolve};
 use tidegate_collector::pipeline::decode::{Limits, native};
 use tidegate_collector::pipeline::enrich::{GeoLookup, RequestFacts, enrich};
 use tidegate_collector::pipeline::identify::{CookieFacts, identify};
+use tidegate_collector::pipeline::placeholder::Placeholders;
 use tidegate_collector::settings::Geoip;
 use tidegate_event::{Enriched, Hit, Timestamp};
 
@@ -18,6 +20,8 @@ use crate::workload::{SOURCE, WRITE_KEY, address, user_agent};
 pub const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,
     batch_events_max: 2_500,
+    members_max: 1_000,
+    lent_bytes_max: 16 << 20,
 };
 
 /// Everything that steps 1 to 4 need beside the body.
@@ -52,8 +56,11 @@ impl Steps {
         let facts = RequestFacts {
             received_at: now,
             client_ip: Some(IpAddr::V4(address(at % 1_000))),
-            user_agent: Some(&self.user_agents[at % self.user_agents.len()]),
-            referer: Some("https://shop.example.com/"),
+            user_agent: Some(Cow::Borrowed(
+                &self.user_agents[at % self.user_agents.len()],
+            )),
+            referer: Some(Cow::Borrowed("https://shop.example.com/")),
+            from_back_end: false,
         };
         enriched(decode(body), &self.source, &facts, &self.geo)
     }
@@ -82,7 +89,7 @@ pub fn enriched<'a>(
         distinct_anonymous_ids_in_request: 2,
         allowed: true,
     };
-    let (identified, _) = identify(consented, &cookie, &mut || 7);
+    let (identified, _) = identify(consented, &cookie, &Placeholders::default(), &mut || 7);
     enrich(identified, facts, geo)
 }
 
@@ -111,5 +118,6 @@ pub fn source() -> Source {
         dnt: false,
         conversions: vec!["Order Completed".to_owned()],
         rate_limit: None,
+        consent_map: Default::default(),
     }
 }

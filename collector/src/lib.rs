@@ -6,6 +6,7 @@
 pub mod steady;
 pub mod clock;
 pub mod liveness;
+pub mod not_built;
 pub mod document;
 pub mod fingerprint;
 pub mod settings;

@@ -105,6 +105,8 @@ pub struct Enriched<'a> {
     pub received_at: Timestamp,
     /// `received_at - (sent_at - occurred_at)`, clamped to `[received_at - 72 h, received_at]`.
     pub event_time: Timestamp,
+    /// The client's time lay outside of that, so `event_time` is one of the two bounds.
+    pub clamped: bool,
     /// Where.
     pub geo: Geo,
     /// With what.

@@ -104,6 +104,6 @@ pub struct Hit<'a> {
     pub properties: Object<'a>,
     /// `traits`, or `context.traits`.
     pub traits: Object<'a>,
-    /// The tag's own consent signal (`context.consent.granted`), where given.
-    pub consent_signal: Option<bool>,
+    /// `context.consent` of the batch, where the event has one of its own. Both count.
+    pub lent_consent: Option<Json<'a>>,
 }

@@ -1,6 +1,6 @@
 // Makes one event. The message id is what the gateway deduplicates by, so a batch may be sent twice.
 
-import { State, state } from './consent';
+import { State, signal, state } from './consent';
 import { userId } from './identity';
 import type { Event, Fields, Page } from './wire';
 
@@ -30,6 +30,6 @@ export function make(
 
 /** Says what the visitor answered, at the time of sending. */
 export function stamp(event: Event): Event {
-  if (state == State.Granted) event.context.consent = { granted: true };
+  if (state == State.Granted) event.context.consent = signal;
   return event;
 }

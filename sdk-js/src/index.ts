@@ -23,9 +23,12 @@ const commands: { [name: string]: Command } = {
     else identity.set(id);
     queue.push(make('identify', undefined, traits, page.here()));
   },
-  consent(granted: boolean) {
-    consent.answer(granted);
-    granted ? queue.flush() : queue.stop();
+  consent(said: unknown) {
+    try {
+      consent.answer(said);
+    } finally {
+      consent.state == consent.State.Granted ? queue.flush() : queue.stop();
+    }
   },
 };
 

@@ -25,7 +25,7 @@ export type Event = {
     page: Page;
     locale: string;
     library: { name: string; version: string };
-    consent?: { granted: boolean };
+    consent?: Json;
   };
 };
 

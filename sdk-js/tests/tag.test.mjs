@@ -2,6 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Page } from './stub.mjs';
 
+const show = (value) => {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return 'an object that cannot be read';
+  }
+};
 const names = (events) => events.map((e) => e.event ?? e.name ?? e.type);
 
 test('a page view leaves on load, with no preflight and the cookie allowed', async () => {
@@ -125,6 +132,65 @@ test('a refusal forgets what waited and sends nothing, then or later', async () 
   page.tidegate('track', 'B');
   await page.pass();
   assert.deepEqual(names(page.sent), ['B']);
+});
+
+const unreadable = { get analytics() { throw new Error('the page is broken'); } };
+const circular = { analytics: true };
+circular.self = circular;
+
+for (const [said, sent] of [
+  [true, { granted: true }],
+  ['granted', { granted: true }],
+  [{ granted: true }, { granted: true }],
+  [{ granted: 'granted' }, { granted: 'granted' }],
+  [{ analytics: true }, { analytics: true }],
+  [{ Analytics: true, ads: false }, { Analytics: true, ads: false }],
+  [{ analytics_storage: 'granted', ad_storage: 'denied' }, { analytics_storage: 'granted', ad_storage: 'denied' }],
+  [{ categoryPreferences: { Analytics: true, Advertising: false } }, { categoryPreferences: { Analytics: true, Advertising: false } }],
+  ...[
+    false, undefined, null, 0, 1, NaN, '', 'denied', 'false', 'true', 'no', 'yes', 'Granted', 'GRANTED ', [], [true], ['granted'], {}, () => true,
+    { granted: false }, { granted: 'denied' }, { granted: 1 }, { granted: 'true' }, { granted: null }, { analytics: false }, { analytics: 'false' },
+    { analytics: {} }, { analytics_storage: 'denied', ad_storage: 'granted' }, { granted: true, analytics: false }, { granted: true, analytics: null },
+    { ads: true }, { ads: false }, { marketing: 'granted' }, { C0001: true }, { necessary: true, statistics: true }, { other: 'denied' },
+    { categoryPreferences: { Analytics: false } }, { categoryPreferences: { C0001: true, C0002: false } }, { categoryPreferences: true },
+    { analytics: true, categoryPreferences: { Analytics: false } }, { categoryPreferences: null }, unreadable, circular, new Map([['analytics', true]]), new Proxy({}, { ownKeys() { throw 0; } }),
+  ].map((said) => [said, undefined]),
+]) {
+  test(`consent ${show(said)} ${sent ? 'grants' : 'withholds'}`, async () => {
+    const page = new Page({ data: { key: 'demo' } }).load();
+    page.tidegate('consent', said);
+    page.tidegate('track', 'A');
+    await page.pass(60_000);
+    page.hide();
+    assert.deepEqual(page.sent.map((e) => e.context.consent), sent ? [sent, sent, sent] : []);
+    assert.equal(page.beacons.length, sent ? 1 : 0, "the page view, A, and by beacon Page Left");
+  });
+}
+
+test('an answer that withholds takes an earlier grant back', async () => {
+  for (const said of ['denied', { analytics: false }, unreadable, undefined]) {
+    const page = new Page().load();
+    await page.pass();
+    page.tidegate('track', 'Unsent');
+    page.tidegate('consent', said);
+    page.tidegate('track', 'Later');
+    await page.pass(60_000);
+    page.hide();
+    assert.deepEqual([names(page.sent), page.beacons.length], [['page'], 0]);
+    page.tidegate('consent', true);
+    await page.pass(60_000);
+    assert.deepEqual(names(page.sent), ['page'], 'what was forgotten does not come back');
+  }
+});
+
+test('an answer given before the script arrived counts', async () => {
+  for (const [said, count] of [[{ analytics: false }, 0], [{ analytics: true }, 2]]) {
+    const page = new Page({ data: { key: 'demo' } });
+    page.window.tidegate = Object.assign(() => {}, { q: [['track', 'Early'], ['consent', said]] });
+    page.load();
+    await page.pass();
+    assert.equal(page.sent.length, count);
+  }
 });
 
 test('consent="source" sends no signal and leaves it to the gateway', async () => {

@@ -5,7 +5,7 @@
 # settings file with the gateway.
 # A tool that is not installed is fetched into a cache of this script's own, by the package clients
 # that are here. One that cannot be had is said, and its part is skipped.
-# Usage: check.sh [PART...]   with parts: settings chart unit image cdn envoy rules
+# Usage: check.sh [PART...]   with parts: settings chart unit image deb cdn envoy rules
 # Exits 0 where something was checked and nothing is wrong, 77 where nothing could be checked.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -216,6 +216,58 @@ image_runs() {
   echo "   runs and stops as user 65532 on a read-only root with the image's libraries alone"
 }
 
+# The package of a build that is here: packed, installed into a root of its own, started from what it
+# installed, upgraded over changed settings, removed. Its scripts leave users and systemd alone there.
+part_deb() {
+  command -v dpkg-deb >/dev/null || { skipped "no dpkg-deb"; return; }
+  [ -x "$bin" ] || { skipped "no $bin"; return; }
+  local inside=$work/deb-root out=$work/deb package file
+  mkdir -p "$out" "$inside"/var/lib/dpkg/{updates,info}
+  touch "$inside"/var/lib/dpkg/{status,available}
+  package=$(COMPRESSION=-Znone "$root/deploy/deb/build.sh" "$bin" "$out") || return 1
+  [ "$(dpkg-deb -f "$package" Package Version | tr '\n' ' ')" = "Package: tidegate Version: $("$bin" --version | cut -d ' ' -f 2) " ] ||
+    { dpkg-deb -I "$package"; return 1; }
+  dpkg-deb -f "$package" Depends | grep -q '^adduser' || { echo "the package depends on nothing"; return 1; }
+  dpkg-deb -c "$package" >"$work/deb.list"
+  ! awk '$2 != "root/root"' "$work/deb.list" | grep . || { echo "files of another owner"; return 1; }
+  for file in usr/bin/tidegate etc/tidegate/tidegate.toml usr/lib/systemd/system/tidegate.service \
+    usr/share/doc/tidegate/operations.md usr/share/doc/tidegate/examples/catalog.example.toml usr/share/doc/tidegate/copyright; do
+    grep -q " \./$file\$" "$work/deb.list" || { echo "not in the package: $file"; return 1; }
+  done
+  [ "$(id -u)" -eq 0 ] || { skipped "installing it: that needs root"; return 0; }
+  local dpkg=(dpkg --root="$inside" --log="$work/dpkg.log" --force-depends --force-script-chrootless --force-confold)
+  "${dpkg[@]}" -i "$package" >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
+  deb_serves "$inside" || return 1
+  echo '# mine' >>"$inside/etc/tidegate/tidegate.toml"
+  "${dpkg[@]}" -i "$package" >"$work/log" 2>&1 && grep -q '^# mine' "$inside/etc/tidegate/tidegate.toml" ||
+    { echo "an upgrade loses changed settings"; cat "$work/log"; return 1; }
+  "${dpkg[@]}" -r tidegate >"$work/log" 2>&1 && [ ! -e "$inside/usr/bin/tidegate" ] && [ -e "$inside/etc/tidegate/tidegate.toml" ] ||
+    { echo "removal goes wrong"; cat "$work/log"; return 1; }
+  echo "   installs, serves, keeps changed settings over an upgrade, and is removed"
+}
+
+# Starts what the package's own unit starts, on ports and data of this test.
+deb_serves() { # ROOT
+  local unit=$1/usr/lib/systemd/system/tidegate.service data=$work/deb-data binary pid tries=0 admin status
+  mkdir -p "$data"
+  binary=$1$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit")
+  [ -x "$binary" ] || { echo "the unit starts a binary that the package does not install"; return 1; }
+  "$binary" check "$1/etc/tidegate/tidegate.toml" || return 1
+  env -i TIDEGATE__DATA_DIR="$data" TIDEGATE__EDGE__HTTP=127.0.0.1:0 TIDEGATE__ADMIN__LISTEN=127.0.0.1:0 \
+    "$binary" serve --config "$1/etc/tidegate/tidegate.toml" >"$work/deb.log" 2>&1 &
+  pid=$!
+  until [ -s "$data/addresses.json" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 300 ] && kill -0 "$pid" 2>/dev/null || { cat "$work/deb.log"; kill "$pid" 2>/dev/null; return 1; }
+    sleep 0.1
+  done
+  admin=$(sed 's/.*"admin":"\([^"]*\)".*/\1/' "$data/addresses.json")
+  curl -sf --retry 20 --retry-connrefused --retry-delay 1 "http://$admin/readyz" >/dev/null
+  status=$?
+  kill -TERM "$pid"
+  wait "$pid" && [ "$status" -eq 0 ] || { cat "$work/deb.log"; return 1; }
+}
+
 part_cdn() {
   # nginx.conf is run by tests/integration/behind_nginx.rs.
   local hclfmt checked=$skip
@@ -257,7 +309,7 @@ part_rules() {
   "$promtool" check rules "$work/alerts.yml" && "$promtool" test rules "$work/alerts.test.yml"
 }
 
-[ $# -gt 0 ] || set -- settings chart unit image cdn envoy rules
+[ $# -gt 0 ] || set -- settings chart unit image deb cdn envoy rules
 checked=0 broken=()
 for part in "$@"; do
   declare -F "part_$part" >/dev/null || { echo "no part $part" >&2; exit 2; }

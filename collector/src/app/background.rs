@@ -216,7 +216,11 @@ async fn checkpoint(
         core.observe_time();
         core.journal().charge("bad rows", bad_rows.bytes());
         let state = reopening.data_dir.join("state");
+        let (rows, now) = (bad_rows.clone(), core.now());
         let checkpoint = move || {
+            if let Err(error) = rows.expire(now) {
+                tracing::warn!(%error, "old bad rows were not removed");
+            }
             match occupied(&state) {
                 Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
                 // What was charged last stays.

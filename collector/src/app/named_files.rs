@@ -5,6 +5,7 @@ use crate::admin::{self, Token};
 use crate::cursors::kafka;
 use crate::edge;
 use crate::geo::GeoDatabases;
+use crate::not_built;
 use crate::settings::file::Unusable;
 use crate::settings::{Geoip, Settings};
 
@@ -42,8 +43,11 @@ pub fn unusable(settings: &Settings) -> Vec<Unusable> {
             found.push(note(key, &error));
         }
     }
-    if let Some(Err(error)) = settings.kafka.as_ref().map(kafka::check) {
+    let missing = not_built::unusable(settings);
+    let kafka = settings.kafka.as_ref().filter(|_| missing.is_empty());
+    if let Some(Err(error)) = kafka.map(kafka::check) {
         found.push(note("kafka.properties", &error));
     }
+    found.extend(missing);
     found
 }

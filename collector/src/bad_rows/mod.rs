@@ -3,6 +3,7 @@
 //! since ingest never waits for them. Nothing of a visitor's values is kept.
 
 mod mask;
+mod vocabulary;
 mod store;
 
 use std::io;
@@ -44,7 +45,7 @@ pub struct BadRow<'a> {
     pub path: &'a str,
     /// The event as sent, or the whole body where it is no JSON.
     pub payload: &'a [u8],
-    /// The payload is JSON, so that its keys can be told from its values and kept.
+    /// The payload is JSON, so that its well-known names can be told from values and kept.
     pub is_json: bool,
 }
 
@@ -61,6 +62,7 @@ struct Inner {
     writer: Option<JoinHandle<()>>,
     kept: Counter,
     dropped: Counter,
+    expired: Counter,
 }
 
 impl BadRows {
@@ -85,7 +87,14 @@ impl BadRows {
             "Bad rows lost to a full queue or a failed write",
             dropped.clone(),
         );
-        let store = Arc::new(Mutex::new(Store::open(dir, settings.bytes_max)?));
+        let expired = Counter::default();
+        registry.register(
+            "tidegate_bad_rows_expired",
+            "Bad rows removed because of their age",
+            expired.clone(),
+        );
+        let store = Store::open(dir, settings.bytes_max, settings.retention_ms)?;
+        let store = Arc::new(Mutex::new(store));
         let (queue, rows) = mpsc::channel(QUEUE_ROWS_MAX);
         let writer = std::thread::Builder::new()
             .name("bad-rows".to_owned())
@@ -103,6 +112,7 @@ impl BadRows {
                 writer: Some(writer),
                 kept,
                 dropped,
+                expired,
             }),
         })
     }
@@ -130,6 +140,17 @@ impl BadRows {
     /// Where a file cannot be read.
     pub fn last(&self, n: usize) -> io::Result<Vec<String>> {
         self.inner.store.lock().last(n.min(LAST_ROWS_MAX))
+    }
+
+    /// Removes the rows that are older than `bad_rows.retention`. Reads and removes files: call it off
+    /// the request path.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or removed.
+    pub fn expire(&self, now: Timestamp) -> io::Result<()> {
+        let rows = self.inner.store.lock().expire(now)?;
+        self.inner.expired.inc_by(rows);
+        Ok(())
     }
 
     /// Bytes on disk, for the disk budget.

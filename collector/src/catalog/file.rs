@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use super::{
-    Catalog, ConsentDefault, Destination, DestinationKind, GpcPolicy, Segment, Source, SourceKind,
-    check,
+    Catalog, ConsentDefault, ConsentMap, ConsentMeaning, Destination, DestinationKind, GpcPolicy,
+    Segment, Source, SourceKind, check,
 };
 use crate::document::{Document, Environment, Faults, Found, Place, Reader, Reason, Section};
 use crate::settings::Cidr;
@@ -21,6 +21,9 @@ pub const ENTRIES_MAX: usize = 10_000;
 
 /// Secrets of one destination, at most.
 const SECRETS_MAX: usize = 4;
+
+/// Ids in one `consent_map`.
+const CONSENT_IDS_MAX: usize = 100;
 
 /// What a file says. A kind that the file does not name at all is None: it stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -138,6 +141,7 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
         dnt: false,
         conversions: Vec::new(),
         rate_limit: None,
+        consent_map: ConsentMap::new(),
     };
     let kinds = [("web", SourceKind::Web), ("server", SourceKind::Server)];
     section.word("kind", &mut source.kind, &kinds);
@@ -165,6 +169,7 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
         let limit = found.number(&(1..=100_000_000));
         source.rate_limit = limit.and_then(NonZeroU32::new);
     }
+    source.consent_map = consent_map(section.section("consent_map"));
     let path = section.path_of("");
     section.finish();
     let ((name, place), (write_key, key_place)) = (name?, write_key?);
@@ -176,6 +181,30 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
         path,
         literal: None,
     })
+}
+
+/// Ids of a consent tool, with what each is about.
+fn consent_map(section: Section<'_>) -> ConsentMap {
+    let meanings = [
+        ("analytics", ConsentMeaning::Analytics),
+        ("advertising", ConsentMeaning::Advertising),
+        ("ignore", ConsentMeaning::Ignore),
+    ];
+    let ids = section.free_keys();
+    if ids.len() > CONSENT_IDS_MAX {
+        section.fault(
+            "",
+            Reason::Range {
+                given: format!("{} ids", ids.len()),
+                least: "0".to_owned(),
+                most: CONSENT_IDS_MAX.to_string(),
+            },
+        );
+        return ConsentMap::new();
+    }
+    ids.into_iter()
+        .filter_map(|(id, found)| Some((id, found.word(&meanings)?)))
+        .collect()
 }
 
 fn segment(section: Section<'_>, names: &mut Vec<String>) -> Option<Entry<Segment>> {

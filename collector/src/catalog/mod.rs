@@ -13,6 +13,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,21 @@ pub enum GpcPolicy {
     NoShare,
 }
 
+/// What one id of a consent tool is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsentMeaning {
+    /// Denied, the event is refused.
+    Analytics,
+    /// Denied, nothing is shared or dispatched.
+    Advertising,
+    /// It says nothing about this gateway.
+    Ignore,
+}
+
+/// A source's ids, as its consent tool spells them.
+pub type ConsentMap = BTreeMap<String, ConsentMeaning>;
+
 /// One sender.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
@@ -84,6 +100,10 @@ pub struct Source {
     /// Events a second; None: no limit.
     #[serde(default)]
     pub rate_limit: Option<NonZeroU32>,
+    /// What the ids of its consent tool mean. Left out where empty, so that a catalog without one
+    /// keeps the digest that it had.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consent_map: ConsentMap,
 }
 
 /// One segment.

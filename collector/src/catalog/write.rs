@@ -5,7 +5,10 @@ use std::fmt::Write;
 
 use toml_edit::Value;
 
-use super::{Catalog, ConsentDefault, Destination, DestinationKind, GpcPolicy, Source, SourceKind};
+use super::{
+    Catalog, ConsentDefault, ConsentMap, ConsentMeaning, Destination, DestinationKind, GpcPolicy,
+    Source, SourceKind,
+};
 
 /// The file.
 #[must_use]
@@ -57,6 +60,21 @@ fn write_source(out: &mut String, source: &Source) {
     if let Some(limit) = source.rate_limit {
         value(out, "rate_limit", &Value::from(i64::from(limit.get())));
     }
+    if !source.consent_map.is_empty() {
+        value(out, "consent_map", &consent_map(&source.consent_map));
+    }
+}
+
+fn consent_map(map: &ConsentMap) -> Value {
+    let meanings = map.iter().map(|(id, meaning)| {
+        let meaning = match meaning {
+            ConsentMeaning::Analytics => "analytics",
+            ConsentMeaning::Advertising => "advertising",
+            ConsentMeaning::Ignore => "ignore",
+        };
+        (id.as_str(), meaning)
+    });
+    Value::InlineTable(meanings.collect())
 }
 
 fn write_destination(out: &mut String, destination: &Destination) {
@@ -125,6 +143,10 @@ mod tests {
                 dnt: true,
                 conversions: vec!["Order Completed".to_owned()],
                 rate_limit: None,
+                consent_map: ConsentMap::from([
+                    ("C0001".to_owned(), ConsentMeaning::Ignore),
+                    ("an id".to_owned(), ConsentMeaning::Analytics),
+                ]),
             }],
             segments: vec![Segment {
                 name: "pricing".to_owned(),

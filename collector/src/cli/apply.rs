@@ -66,18 +66,22 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
 fn report(applied: &Applied, dry_run: bool, process: &mut Process<'_>) -> Result<(), CliError> {
     let output = &mut *process.output;
     for change in &applied.changes {
-        let (fate, kind) = (change.change.as_str(), change.kind.as_str());
-        writeln!(output, "{fate:<9} {kind} {}", change.name)?;
+        let (done, kind) = (change.change.as_str(), change.kind.as_str());
+        writeln!(output, "{done:<9} {kind} {}", change.name)?;
     }
     let generation = applied.generation;
     let digest = applied.digest.get(..12).unwrap_or(&applied.digest);
-    let count = applied.changes.len();
+    let changes = match applied.changes.len() {
+        0 => "no changes".to_owned(),
+        1 => "1 change".to_owned(),
+        count => format!("{count} changes"),
+    };
     if dry_run {
-        writeln!(output, "{count} changes; nothing applied (dry run)")?;
+        writeln!(output, "{changes}; nothing applied (dry run)")?;
     } else {
         writeln!(
             output,
-            "{count} changes; generation {generation}, digest {digest}"
+            "{changes}; generation {generation}, digest {digest}"
         )?;
     }
     Ok(())

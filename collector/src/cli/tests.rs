@@ -572,11 +572,11 @@ fn apply_sends_a_good_file_and_prints_the_mistakes_of_a_bad_one() {
     let dry = good(&["apply", path(&file), "--dry-run", "--admin", &admin]);
     assert_eq!(
         dry,
-        "added     segment a\n1 changes; nothing applied (dry run)\n"
+        "added     segment a\n1 change; nothing applied (dry run)\n"
     );
     let applied = good(&["apply", path(&file), "--admin", &admin]);
     assert!(
-        applied.contains("1 changes; generation 1, digest "),
+        applied.contains("1 change; generation 1, digest "),
         "{applied}"
     );
     // Only the gateway knows which segments there are.

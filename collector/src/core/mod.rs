@@ -342,6 +342,12 @@ impl Core {
         offset
     }
 
+    /// The gateway's time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
     /// Tells the journal the time: it retires segments by age and reads no clock.
     pub fn observe_time(&self) {
         self.0.journal.observe_time(self.0.clock.now());

@@ -4,6 +4,12 @@
 
 pub mod follow;
 pub(crate) mod source;
+#[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(any(not(feature = "kafka"), test))]
+pub mod kafka_absent;
 pub mod activation;
 pub mod need;
+
+#[cfg(not(feature = "kafka"))]
+pub use kafka_absent as kafka;

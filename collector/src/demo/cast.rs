@@ -52,6 +52,7 @@ pub(crate) fn catalog(shop: &str, ads: SocketAddr, secret: &str) -> Catalog {
             dnt: false,
             conversions: vec!["Order Completed".to_owned()],
             rate_limit: None,
+            consent_map: Default::default(),
         }],
         destinations: vec![Destination {
             name: "ad-server".to_owned(),

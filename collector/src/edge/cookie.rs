@@ -5,10 +5,10 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::request::{RawHit, text};
+use crate::pipeline::identify::is_cookie_id;
 use crate::settings;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const ID_BYTES: usize = 32;
 
 /// The cookie's name and attributes, prepared once.
 #[derive(Debug)]
@@ -77,16 +77,17 @@ impl CookieRule {
         }
     }
 
-    /// The visitor id that the request brought; anything but 32 lower-case hex digits is none.
+    /// The visitor id that the request brought, one that we could have minted. Split as bytes: other
+    /// cookies of the site may be no text.
     pub(super) fn read<'a>(&self, headers: &'a HeaderMap, embedding: Embedding) -> Option<&'a str> {
         let name = self.name_for(embedding);
         headers
             .get_all(COOKIE)
             .iter()
-            .filter_map(|line| std::str::from_utf8(line.as_bytes()).ok())
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find_map(|(found, id)| (found == name && is_visitor_id(id)).then_some(id))
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes()))
+            .filter_map(|rest| std::str::from_utf8(rest.strip_prefix(b"=")?).ok())
+            .find(|id| is_cookie_id(id))
     }
 
     /// `Set-Cookie` for this id; None where name or domain are no header text.
@@ -106,13 +107,6 @@ impl CookieRule {
             Embedding::Loopback => &self.bare_name,
         }
     }
-}
-
-fn is_visitor_id(id: &str) -> bool {
-    id.len() == ID_BYTES
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// Whether the browser says that the page and we are one origin.
@@ -163,6 +157,28 @@ mod tests {
         ] {
             assert_eq!(read(&[&bad], secure), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn neighbours_that_are_no_text_hide_nothing() {
+        let mut headers = HeaderMap::new();
+        let line = [
+            b"city=M\xfcnchen; __Host-tg_vid=",
+            ID.as_bytes(),
+            b"; x=\xff",
+        ]
+        .concat();
+        headers.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
+        assert_eq!(rule().read(&headers, Embedding::FirstParty), Some(ID));
+    }
+
+    #[test]
+    fn an_id_that_was_never_minted_is_none() {
+        let bad = format!("__Host-tg_vid={}", "0".repeat(32));
+        assert_eq!(read(&[&bad], Embedding::FirstParty), None);
+        // A good one after it counts.
+        let both = format!("{bad}; __Host-tg_vid={ID}");
+        assert_eq!(read(&[&both], Embedding::FirstParty).as_deref(), Some(ID));
     }
 
     #[test]
@@ -242,12 +258,12 @@ mod tests {
         #[test]
         fn any_cookie_header_yields_a_well_formed_id_or_none(line in "[ -~]{0,120}") {
             if let Some(id) = read(&[&line], Embedding::FirstParty) {
-                prop_assert!(is_visitor_id(&id));
+                prop_assert!(is_cookie_id(&id));
             }
         }
 
         #[test]
-        fn every_id_that_is_set_is_read_back(bits: u128, before in "([a-z]{1,5}=[a-z0-9]{0,5}; ){0,3}") {
+        fn every_id_that_is_set_is_read_back(bits in 1..u128::MAX, before in "([a-z]{1,5}=[a-z0-9]{0,5}; ){0,3}") {
             let id = format!("{bits:032x}");
             for embedding in [Embedding::FirstParty, Embedding::CrossSite, Embedding::Loopback] {
                 let set = rule().set(&id, embedding).unwrap();

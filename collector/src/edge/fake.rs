@@ -45,6 +45,7 @@ pub(super) fn web_source() -> Source {
         dnt: false,
         conversions: Vec::new(),
         rate_limit: None,
+        consent_map: Default::default(),
     }
 }
 

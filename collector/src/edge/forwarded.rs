@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use super::request::{Channel, Scheme, text};
+use crate::pipeline::address::parse as parse_hop;
 use crate::settings::{self, Cidr};
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -119,10 +120,11 @@ impl Proxies {
 
     /// As [`Self::nearest`]; scheme and host are those that the same hop came with.
     fn by_forwarded<'a>(&self, headers: &'a HeaderMap, direct: Client<'a>) -> Client<'a> {
-        let lines: SmallVec<[&str; 2]> = headers
+        // Bytes that are no text may be the client's; they must not hide what the proxy added.
+        let lines: SmallVec<[Cow<'_, str>; 2]> = headers
             .get_all(FORWARDED)
             .iter()
-            .filter_map(|line| std::str::from_utf8(line.as_bytes()).ok())
+            .map(|line| String::from_utf8_lossy(line.as_bytes()))
             .collect();
         let mut client = direct;
         let hops = lines.iter().rev().flat_map(|line| {
@@ -140,7 +142,7 @@ impl Proxies {
                 match name.trim().to_ascii_lowercase().as_str() {
                     "for" => address = parse_hop(value),
                     "proto" => client.secure = value.eq_ignore_ascii_case("https"),
-                    "host" => client.host = Some(Cow::Borrowed(value)),
+                    "host" => client.host = Some(Cow::Owned(value.to_owned())),
                     _ => {}
                 }
             }
@@ -179,21 +181,6 @@ fn by_x_headers<'a>(headers: &'a HeaderMap, direct: Client<'a>) -> Client<'a> {
         host: first(FORWARDED_HOST).map(Cow::Borrowed).or(direct.host),
         ip: direct.ip,
     }
-}
-
-/// `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`, quoted or not.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    let hop = unquoted(hop.trim());
-    let bare = match hop.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => match hop.split_once(':') {
-            Some((v4, port)) if !port.contains(':') => v4,
-            Some(_) | None => hop,
-        },
-    };
-    bare.parse::<IpAddr>()
-        .ok()
-        .map(|address| address.to_canonical())
 }
 
 /// `1.2.3.4:46532`, `2001:db8::1:46532`: what follows the last colon is the port.
@@ -364,6 +351,26 @@ mod tests {
             told,
             ("9.9.9.9".to_owned(), false, "own.example".to_owned())
         );
+    }
+
+    #[test]
+    fn bytes_of_the_client_hide_no_hop() {
+        let line = HeaderValue::from_bytes(b"for=\"\xff\", for=1.2.3.4;host=a.example").unwrap();
+        let request = Request::get("/").header("forwarded", line);
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let proxies = Proxies::new(&settings::Edge {
+            trusted_proxies: vec![range("10.0.0.0/8")],
+            client_ip_header: FORWARDED,
+            ..settings::Settings::default().edge
+        });
+        let channel = Channel {
+            peer: "10.0.0.1".parse().unwrap(),
+            scheme: Scheme::Http,
+            waited_ms: None,
+        };
+        let client = proxies.client(channel, &parts);
+        assert_eq!(client.ip.to_string(), "1.2.3.4");
+        assert_eq!(client.host.as_deref(), Some("a.example"));
     }
 
     #[test]

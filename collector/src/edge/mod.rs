@@ -18,6 +18,7 @@ mod auth;
 mod cookie;
 mod limits;
 mod accept;
+mod signals;
 mod ingest;
 mod refusal;
 mod reply;

@@ -65,6 +65,21 @@ impl<'a> RawHit<'a> {
         }
     }
 
+    /// A header's text, U+FFFD for what is not UTF-8; None where it is absent.
+    pub(super) fn header_lossy(&self, name: impl AsHeaderName) -> Option<Cow<'a, str>> {
+        let value = self.headers.get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()))
+    }
+
+    /// Whether a header says `1`, alone or in a list: proxies join repeated lines to `1, 1`.
+    pub(super) fn says_yes(&self, name: impl AsHeaderName) -> bool {
+        self.headers
+            .get_all(name)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .any(|value| value.trim_ascii() == b"1")
+    }
+
     /// A header's text; None where it is absent or not UTF-8.
     pub(super) fn header(&self, name: impl AsHeaderName) -> Option<&'a str> {
         text(self.headers, name)

@@ -13,6 +13,7 @@ use super::limits::{AddressRate, AwaitedMax};
 use super::route::Routes;
 use super::tag::Tags;
 use crate::pipeline::decode::Limits;
+use crate::pipeline::placeholder::Placeholders;
 use crate::settings::Settings;
 
 /// New profiles that an address may make at once: what its rate brings in so many seconds.
@@ -25,6 +26,8 @@ pub(super) struct Terms {
     pub(super) tags: Tags,
     pub(super) proxies: Proxies,
     pub(super) cookie: CookieRule,
+    /// Identifiers that are dropped.
+    pub(super) placeholders: Placeholders,
     /// Of one event and one batch.
     pub(super) limits: Limits,
     pub(super) body_bytes_max: usize,
@@ -48,9 +51,12 @@ impl Terms {
             tags: Tags::new(edge),
             proxies: Proxies::new(edge),
             cookie: CookieRule::new(&settings.cookie),
+            placeholders: Placeholders::new(&settings.identity.placeholders),
             limits: Limits {
                 event_bytes_max: edge.event_bytes_max,
                 batch_events_max: edge.batch_events_max,
+                members_max: edge.members_max,
+                lent_bytes_max: edge.lent_bytes_max,
             },
             body_bytes_max: edge.body_bytes_max,
             body_timeout_ms: edge.body_timeout_ms,

@@ -1,11 +1,13 @@
 //! Step 2: what may be done with a hit, resolved before any identifier is read (invariant 5).
 //! TCF and GPP strings are not read yet; their place is beside the tag's own signal.
 //!
-//! The strictest wins. The tag's word, or without one the source's `consent_default`, is the base;
-//! GPC (and DNT where the source counts it) can only tighten it.
+//! The strictest wins. The tag's word and its batch's, or without either the source's
+//! `consent_default`, is the base; GPC (and DNT where the source counts it) can only tighten it.
+
+use std::borrow::Cow;
 
 use tidegate_event::consent::ConsentSignal;
-use tidegate_event::{Consent, ConsentState, Consented, Hit};
+use tidegate_event::{Consent, ConsentState, Consented, Hit, Json};
 
 use super::tag_consent::TagConsent;
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
@@ -35,9 +37,23 @@ pub fn resolve<'a>(
     source: &Source,
 ) -> Result<Consented<'a>, Hit<'a>> {
     hit.server_channel |= source.kind == SourceKind::Server;
-    let Some(base) = base(&hit, source) else {
-        return Err(hit);
-    };
+    match judged(said(&hit, source), signals, source) {
+        Some(consent) => Ok(Consented { hit, consent }),
+        None => Err(hit),
+    }
+}
+
+/// Resolves consent of a request without events; `said` is the page's own word, `granted` or another.
+/// None is a refusal.
+#[must_use]
+pub fn of_request(said: Option<&str>, signals: &Signals, source: &Source) -> Option<Consent> {
+    let said = said
+        .and_then(|word| TagConsent::read(&Json::Str(Cow::Borrowed(word)), &source.consent_map));
+    judged(said, signals, source)
+}
+
+fn judged(said: Option<TagConsent>, signals: &Signals, source: &Source) -> Option<Consent> {
+    let base = base(said, source)?;
     let opted_out = if signals.gpc {
         Some(ConsentSignal::Gpc)
     } else {
@@ -49,22 +65,28 @@ pub fn resolve<'a>(
         }
         Some(_) | None => base,
     };
-    let consent = Consent {
+    Some(Consent {
         state,
         signal,
         gpc: signals.gpc,
-    };
-    Ok(Consented { hit, consent })
+    })
+}
+
+/// What the event says, or its batch, whichever is stricter.
+fn said(hit: &Hit<'_>, source: &Source) -> Option<TagConsent> {
+    let map = &source.consent_map;
+    let lent = hit.lent_consent.as_ref();
+    let lent = lent.and_then(|consent| TagConsent::read(consent, map));
+    TagConsent::of_context(&hit.context.value, map).max(lent)
 }
 
 /// What the tag or the source's default says; None is a refusal.
-fn base(hit: &Hit<'_>, source: &Source) -> Option<(ConsentState, ConsentSignal)> {
-    match hit.consent_signal {
-        Some(false) => None,
-        Some(true) if TagConsent::read(&hit.context.value) == Some(TagConsent::NoShare) => {
-            Some((ConsentState::NoShare, ConsentSignal::Tag))
-        }
-        Some(true) => Some((ConsentState::Granted, ConsentSignal::Tag)),
+fn base(said: Option<TagConsent>, source: &Source) -> Option<(ConsentState, ConsentSignal)> {
+    match said {
+        Some(TagConsent::Refused) => None,
+        Some(TagConsent::Anonymous) => Some((ConsentState::Anonymous, ConsentSignal::Tag)),
+        Some(TagConsent::NoShare) => Some((ConsentState::NoShare, ConsentSignal::Tag)),
+        Some(TagConsent::Granted) => Some((ConsentState::Granted, ConsentSignal::Tag)),
         None => match source.consent_default {
             ConsentDefault::Granted => Some((ConsentState::Granted, ConsentSignal::Default)),
             ConsentDefault::Anonymous => Some((ConsentState::Anonymous, ConsentSignal::Default)),

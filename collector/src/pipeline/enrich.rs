@@ -2,11 +2,12 @@
 //! campaign. The full IP address ends here, also the one in `context.ip`.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use tidegate_event::hit::Object;
 use tidegate_event::{Enriched, Geo, Hit, Identified, Identity, Json, Timestamp};
 
+use super::address::{self, truncated};
 use super::campaign::campaign;
 use super::device::device;
 use super::members::Members;
@@ -26,16 +27,19 @@ const ANONYMOUS_CONTEXT: [&str; 13] = [
 ];
 
 /// What the request says beside its events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestFacts<'a> {
     /// The gateway's clock when it arrived.
     pub received_at: Timestamp,
     /// The client's address, behind trusted proxies.
     pub client_ip: Option<IpAddr>,
     /// `User-Agent`
-    pub user_agent: Option<&'a str>,
+    pub user_agent: Option<Cow<'a, str>>,
     /// `Referer`
-    pub referer: Option<&'a str>,
+    pub referer: Option<Cow<'a, str>>,
+    /// The source is a back end: `context` speaks for the visitor, the request only for its sender.
+    /// A `channel` in the event does not suffice, since every browser can write it.
+    pub from_back_end: bool,
 }
 
 /// Where an address is.
@@ -50,8 +54,8 @@ impl<G: GeoLookup> GeoLookup for std::sync::Arc<G> {
     }
 }
 
-/// Adds what can be derived. A server-side event speaks for its own visitor: its `context.ip` and
-/// `context.userAgent` count, the request's are its back end's.
+/// Adds what can be derived. An event of a back end speaks for its own visitor: its `context.ip` and
+/// `context.userAgent` count, the request's are the back end's.
 pub fn enrich<'a>(
     identified: Identified<'a>,
     facts: &RequestFacts<'a>,
@@ -62,12 +66,14 @@ pub fn enrich<'a>(
         consent,
         identity,
     } = identified;
-    let (ip, user_agent, referer) = if hit.server_channel {
+    // A header without text says nothing, and hides nothing.
+    let header = |text: &Option<Cow<'a, str>>| text.clone().filter(|text| !text.is_empty());
+    let (ip, user_agent, referer) = if facts.from_back_end {
         (context_ip(&hit), context_user_agent(&hit), None)
     } else {
-        let told = facts.user_agent.map(Cow::Borrowed);
-        let user_agent = told.or_else(|| context_user_agent(&hit));
-        (facts.client_ip, user_agent, facts.referer)
+        let sent = header(&facts.user_agent);
+        let user_agent = sent.or_else(|| context_user_agent(&hit));
+        (facts.client_ip, user_agent, header(&facts.referer))
     };
     let ip = ip.map(|ip| ip.to_canonical());
     let user_agent = user_agent.map(shortened);
@@ -75,9 +81,14 @@ pub fn enrich<'a>(
     let campaign = campaign(&hit, &page);
     let is_anonymous = identity == Identity::Anonymous;
     scrub(&mut hit.context, is_anonymous);
+    for object in [&mut hit.context, &mut hit.properties, &mut hit.traits] {
+        address::cut_short(object, is_anonymous);
+    }
+    let (event_time, clamped) = event_time(&hit, facts.received_at);
     Enriched {
         received_at: facts.received_at,
-        event_time: event_time(&hit, facts.received_at),
+        event_time,
+        clamped,
         geo: ip.map(|ip| geo.lookup(ip)).unwrap_or_default(),
         device: device(user_agent.as_deref()),
         campaign,
@@ -91,19 +102,21 @@ pub fn enrich<'a>(
 }
 
 /// `received_at - (sent_at - occurred_at)`; without `sent_at` the client's clock is taken as right.
-fn event_time(hit: &Hit<'_>, received_at: Timestamp) -> Timestamp {
+/// And whether that had to be moved into the 72 hours before receipt.
+fn event_time(hit: &Hit<'_>, received_at: Timestamp) -> (Timestamp, bool) {
     let Some(occurred_at) = hit.occurred_at else {
-        return received_at;
+        return (received_at, false);
     };
     let at = match hit.sent_at {
         Some(sent_at) => received_at.plus_ms(occurred_at.since(sent_at)),
         None => occurred_at,
     };
-    at.clamp(received_at.plus_ms(-EVENT_AGE_MAX_MS), received_at)
+    let within = at.clamp(received_at.plus_ms(-EVENT_AGE_MAX_MS), received_at);
+    (within, within != at)
 }
 
 fn context_ip(hit: &Hit<'_>) -> Option<IpAddr> {
-    hit.context.value.get("ip")?.as_str()?.trim().parse().ok()
+    address::first(hit.context.value.get("ip")?)
 }
 
 fn context_user_agent<'a>(hit: &Hit<'a>) -> Option<Cow<'a, str>> {
@@ -121,33 +134,13 @@ fn shortened(user_agent: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Last octet zeroed; of IPv6 the last 80 bits.
-fn truncated(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => {
-            // By hand: the formatter of addresses takes ten times as long.
-            let mut text = String::with_capacity("255.255.255.0".len());
-            for octet in &ip.octets()[..3] {
-                text.push_str(itoa::Buffer::new().format(*octet));
-                text.push('.');
-            }
-            text.push('0');
-            text
-        }
-        IpAddr::V6(ip) => {
-            let [a, b, c, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).to_string()
-        }
-    }
-}
-
 /// Takes the address out of `context`, and for anonymous events everything that may identify.
 fn scrub(context: &mut Object<'_>, is_anonymous: bool) {
     let keep = |key: &str| {
         if is_anonymous {
             ANONYMOUS_CONTEXT.contains(&key)
         } else {
-            key != "ip"
+            !key.eq_ignore_ascii_case("ip")
         }
     };
     let Json::Object(members) = &mut context.value else {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::placeholder::{Placeholders, is_placeholder};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::{ConsentState, Consented, Hit, Identified, Identity};
@@ -40,29 +41,7 @@ pub fn is_cookie_id(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        && !is_blocked(text)
-}
-
-/// Values that name nobody: empty, only `0` and `-`, or a word that libraries put for "none".
-#[must_use]
-pub fn is_blocked(id: &str) -> bool {
-    const WORDS: [&str; 12] = [
-        "null",
-        "undefined",
-        "none",
-        "nil",
-        "nan",
-        "anonymous",
-        "unknown",
-        "(not set)",
-        "[object object]",
-        "n/a",
-        "-1",
-        "false",
-    ];
-    let id = id.trim();
-    id.bytes().all(|byte| matches!(byte, b'0' | b'-'))
-        || WORDS.iter().any(|word| id.eq_ignore_ascii_case(word))
+        && !is_placeholder(text)
 }
 
 /// Names the candidate identifiers. `mint` gives 128 random bits; it is called at most once, and
@@ -74,6 +53,7 @@ pub fn is_blocked(id: &str) -> bool {
 pub fn identify<'a>(
     consented: Consented<'a>,
     cookie: &CookieFacts<'a>,
+    placeholders: &Placeholders,
     mint: &mut dyn FnMut() -> u128,
 ) -> (Identified<'a>, CookieAction) {
     let Consented { hit, consent } = consented;
@@ -84,7 +64,7 @@ pub fn identify<'a>(
             CookieAction::Keep,
         ),
         ConsentState::Granted | ConsentState::NoShare => {
-            let (identifiers, action) = identifiers(&hit, cookie, mint);
+            let (identifiers, action) = identifiers(&hit, cookie, placeholders, mint);
             (hit, Identity::Known(identifiers), action)
         }
     };
@@ -107,14 +87,19 @@ fn without_identifiers(mut hit: Hit<'_>) -> Hit<'_> {
 fn identifiers<'a>(
     hit: &Hit<'a>,
     cookie: &CookieFacts<'a>,
+    placeholders: &Placeholders,
     mint: &mut dyn FnMut() -> u128,
 ) -> (Identifiers<'a>, CookieAction) {
+    let named = |id: &Option<Cow<'a, str>>| {
+        let id = id.as_ref().filter(|id| !placeholders.holds(id));
+        id.cloned()
+    };
     let allowed = cookie.allowed && !hit.server_channel;
     let brought = cookie.brought.filter(|_| allowed).map(Cow::Borrowed);
-    let own = unblocked(&hit.anonymous_id);
-    let user_id = unblocked(&hit.user_id);
+    let own = named(&hit.anonymous_id);
+    let user_id = named(&hit.user_id);
     let mut identifiers = Identifiers {
-        previous_id: unblocked(&hit.previous_id),
+        previous_id: named(&hit.previous_id),
         user_id,
         ..Identifiers::default()
     };
@@ -144,8 +129,4 @@ fn identifiers<'a>(
         CookieAction::Keep
     };
     (identifiers, action)
-}
-
-fn unblocked<'a>(id: &Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
-    id.as_ref().filter(|id| !is_blocked(id)).cloned()
 }

@@ -8,7 +8,7 @@ use tidegate_event::{EventType, Hit, Json, Page};
 
 /// `context.page`, else a page call's `properties`, member by member; the URL at last from the
 /// request's `Referer`, and path and query from the URL.
-pub(super) fn page<'a>(hit: &Hit<'a>, referer: Option<&'a str>) -> Page<'a> {
+pub(super) fn page<'a>(hit: &Hit<'a>, referer: Option<Cow<'a, str>>) -> Page<'a> {
     let context = hit
         .context
         .value
@@ -21,16 +21,71 @@ pub(super) fn page<'a>(hit: &Hit<'a>, referer: Option<&'a str>) -> Page<'a> {
             .flatten()
             .find_map(|object| text(object.get(name)?))
     };
-    let url = member("url").or_else(|| referer.map(Cow::Borrowed));
+    let url = member("url").or(referer);
     let referrer = member("referrer");
     Page {
-        path: member("path").or_else(|| part(url.as_ref()?, path_of)),
+        path: member("path")
+            .or_else(|| part(url.as_ref()?, path_of))
+            .map(in_letters),
         search: member("search").or_else(|| part(url.as_ref()?, query_of)),
         title: member("title"),
         referrer_host: referrer.as_ref().and_then(host),
         url,
         referrer,
     }
+}
+
+/// The path as an address bar shows it: escapes of characters beyond ASCII are decoded, and no others,
+/// so that `/`, `?` and `%` keep their meaning. Browsers escape all of them.
+fn in_letters(path: Cow<'_, str>) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = path[at..].find('%') {
+        at += found;
+        match escaped_character(&path[at..]) {
+            Some((character, len)) => {
+                out.push_str(&path[copied..at]);
+                out.push(character);
+                at += len;
+                copied = at;
+            }
+            None => at += 1,
+        }
+    }
+    if copied == 0 {
+        return path;
+    }
+    out.push_str(&path[copied..]);
+    Cow::Owned(out)
+}
+
+/// The character beyond ASCII whose escapes `text` begins with, and their length.
+fn escaped_character(text: &str) -> Option<(char, usize)> {
+    let mut bytes = [0; 4];
+    let mut len = 0;
+    while let Some(byte) = bytes.get_mut(len) {
+        let escape = text.get(len * 3..len * 3 + 3)?.strip_prefix('%')?;
+        let value = u8::from_str_radix(escape, 16).ok();
+        *byte = value.filter(|value| *value >= 0x80)?;
+        len += 1;
+        if let Ok(text) = std::str::from_utf8(&bytes[..len]) {
+            let character = text.chars().next()?;
+            return is_shown(character).then_some((character, len * 3));
+        }
+    }
+    None
+}
+
+/// Not blank, not invisible, not one that turns the direction of the text.
+fn is_shown(character: char) -> bool {
+    !character.is_whitespace()
+        && !character.is_control()
+        && !matches!(
+            character,
+            '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
 }
 
 /// The text of a non-empty string.
@@ -156,7 +211,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_path_is_read_in_letters() {
+        for (path, expected) in [
+            ("/%C3%BCber-uns", "/über-uns"),
+            ("/%c3%bcber-uns", "/über-uns"),
+            ("/über-uns", "/über-uns"),
+            ("/%E6%9D%B1%E4%BA%AC/%F0%9F%98%80", "/東京/😀"),
+            ("/%E0%A4%B9%E0%A4%BF%E0%A4%A8%E0%A5%8D", "/हिन्"),
+            // What has a meaning in a URL, what is no UTF-8, and what cannot be seen stays.
+            ("/a%2Fb%3Fc%25d%20e", "/a%2Fb%3Fc%25d%20e"),
+            ("/%FC%ber", "/%FC%ber"),
+            ("/%C3", "/%C3"),
+            ("/%C3%", "/%C3%"),
+            ("/%C3é%BC", "/%C3é%BC"),
+            ("/%C2%A0%E2%80%AE", "/%C2%A0%E2%80%AE"),
+            ("/%25C3%25BC", "/%25C3%25BC"),
+            ("/%+3%C3%A9", "/%+3é"),
+        ] {
+            assert_eq!(in_letters(Cow::Borrowed(path)), expected, "{path}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_text_may_stand_for_a_path(path in "(%[0-9A-Fa-f]{2}|[%é/a+]){0,12}") {
+            in_letters(Cow::Owned(path));
+        }
+
         #[test]
         fn any_text_may_stand_for_a_url(url in ".{0,40}", tail in "[/?#@:.w\\[\\]é]{0,12}") {
             parts(&url);

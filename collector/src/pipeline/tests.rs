@@ -1,5 +1,6 @@
 //! Steps 2 to 4 on hits that the decoder made, as the edge strings them together.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
@@ -11,13 +12,16 @@ use tidegate_event::{Consent, ConsentState, Enriched, Geo, Hit, Identity, Json, 
 use super::consent::{Signals, resolve};
 use super::decode::{Limits, native};
 use super::enrich::{GeoLookup, RequestFacts, enrich};
-use super::identify::{CookieAction, CookieFacts, cookie_id, identify, is_blocked, is_cookie_id};
+use super::identify::{CookieAction, CookieFacts, cookie_id, identify, is_cookie_id};
+use super::placeholder::Placeholders;
 use super::record_json;
-use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use crate::catalog::{ConsentDefault, ConsentMeaning, GpcPolicy, Source, SourceKind};
 
 const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,
     batch_events_max: 10,
+    members_max: 1_000,
+    lent_bytes_max: 16 << 20,
 };
 const NOW: Timestamp = Timestamp(1_795_348_800_000);
 const BROUGHT: &str = "00112233445566778899aabbccddeeff";
@@ -34,6 +38,7 @@ fn source() -> Source {
         dnt: false,
         conversions: Vec::new(),
         rate_limit: None,
+        consent_map: Default::default(),
     }
 }
 
@@ -62,8 +67,13 @@ fn facts<'a>() -> RequestFacts<'a> {
     RequestFacts {
         received_at: NOW,
         client_ip: Some("203.0.113.77".parse().unwrap()),
-        user_agent: Some("Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Mobile/15E148"),
-        referer: Some("https://shop.example/from-referer?utm_source=ref"),
+        user_agent: Some(Cow::Borrowed(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Mobile/15E148",
+        )),
+        referer: Some(Cow::Borrowed(
+            "https://shop.example/from-referer?utm_source=ref",
+        )),
+        from_back_end: false,
     }
 }
 
@@ -81,8 +91,12 @@ fn run<'a>(body: &'a str, signals: &Signals, source: &Source) -> Enriched<'a> {
         distinct_anonymous_ids_in_request: 1,
         allowed: source.kind == SourceKind::Web,
     };
-    let (identified, _) = identify(consented, &cookie, &mut || 7);
-    enrich(identified, &facts(), &Atlas)
+    let (identified, _) = identify(consented, &cookie, &Placeholders::default(), &mut || 7);
+    let facts = RequestFacts {
+        from_back_end: source.kind == SourceKind::Server,
+        ..facts()
+    };
+    enrich(identified, &facts, &Atlas)
 }
 
 // Consent.
@@ -221,6 +235,61 @@ fn the_strictest_signal_decides() {
 }
 
 #[test]
+fn a_batch_and_its_event_are_read_as_the_stricter_one() {
+    for (lent, own, expected) in [
+        ("false", "null", None),
+        ("false", "{}", None),
+        ("false", "true", None),
+        ("true", "false", None),
+        (r#"{"ads":false}"#, "[]", Some(ConsentState::NoShare)),
+        (
+            r#"{"C0002":false}"#,
+            r#"{"granted":true}"#,
+            Some(ConsentState::Anonymous),
+        ),
+        ("true", "null", Some(ConsentState::Granted)),
+        ("null", "null", Some(ConsentState::Anonymous)),
+    ] {
+        let body = format!(
+            r#"{{"batch":[{{"type":"page","context":{{"consent":{own}}}}}],"context":{{"consent":{lent}}}}}"#
+        );
+        let source = Source {
+            consent_default: ConsentDefault::Anonymous,
+            ..source()
+        };
+        let found = resolve(hit(&body), &Signals::default(), &source);
+        let found = found.ok().map(|found| found.consent.state);
+        assert_eq!(found, expected, "{lent} {own}");
+    }
+}
+
+#[test]
+fn a_refusal_in_unknown_words_is_no_grant() {
+    for consent in [
+        r#"{"categoryPreferences":{"C0001":true,"C0002":false,"C0003":false,"C0004":false}}"#,
+        r#"{"necessary":true,"preferences":false,"statistics":false,"marketing":true}"#,
+        r#"{"allowedConsentIds":["C0001"],"deniedConsentIds":["C0002","C0003","C0004"]}"#,
+    ] {
+        let body = format!(r#"{{"type":"page","userId":"u","context":{{"consent":{consent}}}}}"#);
+        let found = run(&body, &Signals::default(), &source());
+        assert_eq!(found.consent.state, ConsentState::Anonymous, "{consent}");
+        assert_eq!(found.consent.signal, ConsentSignal::Tag);
+        assert_eq!(found.identity, Identity::Anonymous);
+    }
+    let mut mapped = source();
+    let meaning = |id: &str, meaning| (id.to_owned(), meaning);
+    mapped.consent_map.extend([
+        meaning("C0001", ConsentMeaning::Ignore),
+        meaning("C0002", ConsentMeaning::Analytics),
+        meaning("C0004", ConsentMeaning::Advertising),
+    ]);
+    let body = r#"{"type":"page","context":{"consent":{"categoryPreferences":
+        {"C0001":true,"C0002":true,"C0004":false}}}}"#;
+    let found = run(body, &Signals::default(), &mapped);
+    assert_eq!(found.consent.state, ConsentState::NoShare);
+}
+
+#[test]
 fn dnt_counts_only_where_the_source_turns_it_on() {
     let signals = Signals {
         gpc: false,
@@ -252,7 +321,7 @@ fn a_server_source_makes_its_hits_server_side() {
 
 fn identities<'a>(body: &'a str, cookie: &CookieFacts<'a>) -> (Identifiers<'a>, CookieAction) {
     let consented = resolve(hit(body), &Signals::default(), &source()).unwrap();
-    let (identified, action) = identify(consented, cookie, &mut || 0xabc);
+    let (identified, action) = identify(consented, cookie, &Placeholders::default(), &mut || 0xabc);
     match identified.identity {
         Identity::Known(ids) => (ids, action),
         Identity::Anonymous => panic!("consent was granted"),
@@ -391,46 +460,38 @@ fn nothing_is_minted_without_need() {
     let body = r#"{"type":"page","anonymousId":"a"}"#;
     let consented = resolve(hit(body), &Signals::default(), &source()).unwrap();
     let mut minted = 0;
-    identify(consented, &cookie(Some(BROUGHT), 1), &mut || {
-        minted += 1;
-        1
-    });
+    identify(
+        consented,
+        &cookie(Some(BROUGHT), 1),
+        &Placeholders::default(),
+        &mut || {
+            minted += 1;
+            1
+        },
+    );
     assert_eq!(minted, 0);
 }
 
 #[test]
-fn blocked_values_name_nobody() {
+fn placeholders_are_no_identifiers() {
     for id in [
-        "",
-        " ",
-        "0",
-        "000",
-        "0-0",
-        "-",
-        "-1",
-        "00000000-0000-0000-0000-000000000000",
-        "null",
-        "NULL",
-        "undefined",
-        "Anonymous",
-        " none ",
-        "NaN",
-        "[object Object]",
-        "(not set)",
+        "true",
+        "guest",
+        "not_authenticated",
+        "{{user.id}}",
+        "[]",
+        "{}",
     ] {
-        assert!(is_blocked(id), "{id:?}");
-    }
-    for id in [
-        "1",
-        "00-1",
-        "a",
-        "nullable",
-        "anonymous-1",
-        "10",
-        "-2",
-        BROUGHT,
-    ] {
-        assert!(!is_blocked(id), "{id:?}");
+        let body = format!(r#"{{"type":"identify","anonymousId":"a","userId":"{id}"}}"#);
+        let (found, _) = identities(&body, &cookie(None, 0));
+        assert_eq!(
+            (found.user_id, found.anonymous_id.as_deref()),
+            (None, Some("a"))
+        );
+        // The same value names no device either.
+        let body = format!(r#"{{"type":"page","anonymousId":"{id}"}}"#);
+        let (found, _) = identities(&body, &cookie(Some(BROUGHT), 1));
+        assert_eq!(found.anonymous_id.as_deref(), Some(BROUGHT), "{id}");
     }
     let body = r#"{"type":"alias","previousId":"undefined","userId":"u"}"#;
     assert_eq!(identities(body, &cookie(None, 0)).0.previous_id, None);
@@ -464,9 +525,12 @@ const IDENTIFYING: &str = r#"{"type":"page","userId":"SECRET","anonymousId":"SEC
 #[test]
 fn anonymous_consent_leaves_no_identifier() {
     let consented = resolve(hit(IDENTIFYING), &with_gpc(), &source()).unwrap();
-    let (identified, action) = identify(consented, &cookie(Some("SECRET"), 1), &mut || {
-        panic!("nothing is minted")
-    });
+    let (identified, action) = identify(
+        consented,
+        &cookie(Some("SECRET"), 1),
+        &Placeholders::default(),
+        &mut || panic!("nothing is minted"),
+    );
     assert_eq!(identified.identity, Identity::Anonymous);
     assert_eq!(action, CookieAction::Keep);
     let enriched = enrich(identified, &facts(), &Atlas);
@@ -564,12 +628,119 @@ fn a_server_side_event_speaks_for_its_own_visitor() {
 }
 
 #[test]
+fn a_back_ends_address_is_read_in_every_form() {
+    let server = Source {
+        kind: SourceKind::Server,
+        ..source()
+    };
+    let london = Some(0x5102_45a0);
+    for (ip, expected) in [
+        (r#""81.2.69.160""#, london),
+        (r#""81.2.69.160:55220""#, london),
+        (r#""81.2.69.160, 10.0.0.3""#, london),
+        (r#"["81.2.69.160", "10.0.0.3"]"#, london),
+        (r#""[2001:218::7]""#, Some(7)),
+        (r#""[2001:218::7]:443""#, Some(7)),
+        (r#""somewhere""#, None),
+    ] {
+        let body = format!(r#"{{"type":"page","userId":"u","context":{{"ip":{ip}}}}}"#);
+        let found = run(&body, &Signals::default(), &server);
+        assert_eq!(found.geo.asn, expected, "{ip}");
+        assert_eq!(found.ip_truncated.is_some(), expected.is_some(), "{ip}");
+        assert_eq!(found.hit.context.raw, "{}");
+    }
+}
+
+#[test]
+fn a_web_keys_channel_does_not_vouch_for_an_address() {
+    let body = r#"{"type":"page","userId":"u","channel":"server","context":{"ip":"81.2.69.160",
+        "userAgent":"Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X)"}}"#;
+    let found = run(body, &Signals::default(), &source());
+    assert_eq!(found.ip_truncated.as_deref(), Some("203.0.113.0"));
+    assert_eq!(found.geo.asn, Some(0xcb00_714d));
+    assert_eq!(found.device.class.as_str(), "mobile");
+}
+
+#[test]
+fn no_full_address_is_left_in_any_object() {
+    let body = r#"{"type":"identify","userId":"u","properties":{"ip":"81.2.69.160"},
+        "traits":{"last":{"ip_address":"81.2.69.161:80"}},
+        "context":{"IP":"81.2.69.162","device":{"ipAddress":"81.2.69.163"},"a":1}}"#;
+    let found = run(body, &Signals::default(), &source());
+    let json = record(&found);
+    assert!(!json.contains("81.2.69.16"), "{json}");
+    assert!(json.contains(r#""ip":"81.2.69.0""#), "{json}");
+    let anonymous = run(body, &with_gpc(), &source());
+    assert!(!record(&anonymous).contains("81.2.69"), "{anonymous:?}");
+}
+
+#[test]
+fn an_empty_header_hides_nothing() {
+    let body = r#"{"type":"page","context":{"userAgent":"Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X)"}}"#;
+    let consented = resolve(hit(body), &Signals::default(), &source()).unwrap();
+    let placeholders = Placeholders::default();
+    let (identified, _) = identify(consented, &cookie(None, 0), &placeholders, &mut || 7);
+    let facts = RequestFacts {
+        user_agent: Some("".into()),
+        referer: Some("".into()),
+        ..facts()
+    };
+    let enriched = enrich(identified, &facts, &Atlas);
+    assert_eq!(enriched.device.class.as_str(), "tablet");
+    assert_eq!(enriched.page.url, None);
+}
+
+#[test]
+fn a_clamped_event_keeps_its_own_time() {
+    let body = r#"{"type":"page","timestamp":"2026-11-01T12:00:00Z"}"#;
+    let enriched = run(body, &Signals::default(), &source());
+    assert!(enriched.clamped);
+    let json = record(&enriched);
+    let kept = r#","occurred_at":"2026-11-01T12:00:00.000Z","clamped":true,"#;
+    assert!(json.contains(kept), "{json}");
+    let within = run(
+        r#"{"type":"page","timestamp":"2026-11-22T11:00:00Z"}"#,
+        &Signals::default(),
+        &source(),
+    );
+    assert!(!within.clamped);
+    let json = record(&within);
+    assert!(
+        json.contains("occurred_at") && !json.contains("clamped"),
+        "{json}"
+    );
+    let undated = record(&run(r#"{"type":"page"}"#, &Signals::default(), &source()));
+    assert!(!undated.contains("occurred_at") && !undated.contains("clamped"));
+}
+
+#[test]
+fn a_path_is_the_same_escaped_and_in_letters() {
+    for url in [
+        "https://shop.example/%C3%BCber-uns",
+        "https://shop.example/über-uns",
+    ] {
+        let body = format!(r#"{{"type":"page","context":{{"page":{{"url":"{url}"}}}}}}"#);
+        let enriched = run(&body, &Signals::default(), &source());
+        assert_eq!(enriched.page.path.as_deref(), Some("/über-uns"), "{url}");
+        let path = &url["https://shop.example".len()..];
+        let body = format!(r#"{{"type":"page","properties":{{"path":"{path}"}}}}"#);
+        let enriched = run(&body, &Signals::default(), &source());
+        assert_eq!(enriched.page.path.as_deref(), Some("/über-uns"), "{path}");
+    }
+}
+
+#[test]
 fn a_mapped_address_is_an_ipv4_one() {
     let consented = resolve(hit(r#"{"type":"page"}"#), &Signals::default(), &source()).unwrap();
-    let (identified, _) = identify(consented, &cookie(None, 0), &mut || 7);
+    let (identified, _) = identify(
+        consented,
+        &cookie(None, 0),
+        &Placeholders::default(),
+        &mut || 7,
+    );
     let facts = RequestFacts {
         client_ip: Some("::ffff:192.0.2.9".parse().unwrap()),
-        user_agent: Some(&"é".repeat(400)),
+        user_agent: Some(Cow::Owned("é".repeat(400))),
         ..facts()
     };
     let enriched = enrich(identified, &facts, &Atlas);

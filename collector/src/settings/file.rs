@@ -16,6 +16,8 @@ pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const COUNT_MAX: u64 = 1_000_000_000;
+/// Values in `identity.placeholders`.
+const PLACEHOLDERS_MAX: usize = 10_000;
 
 /// Reads and checks settings; `base` is the folder that relative paths of the file start from.
 ///
@@ -87,6 +89,7 @@ pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
     journal(root.section("journal"), &mut settings.journal);
     edge(root.section("edge"), &mut settings.edge, base);
     cookie(root.section("cookie"), &mut settings.cookie);
+    identity(root.section("identity"), &mut settings.identity);
     admin(root.section("admin"), &mut settings.admin, base);
     settings.kafka = kafka(root.section("kafka"));
     let geoip = root.section("geoip");
@@ -117,8 +120,7 @@ fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
     );
     section.duration("ack_timeout", &mut edge.ack_timeout_ms, 100..=5 * MINUTE);
     listeners::paths(&section, edge);
-    section.size("body_bytes_max", &mut edge.body_bytes_max, KIB..=256 * MIB);
-    section.duration("body_timeout", &mut edge.body_timeout_ms, 100..=10 * MINUTE);
+    bodies(&section, edge);
     section.size(
         "event_bytes_max",
         &mut edge.event_bytes_max,
@@ -165,6 +167,30 @@ fn edge(section: Section<'_>, edge: &mut super::Edge, base: &Path) {
     section.number("h2_streams_max", &mut edge.h2_streams_max, 1..=10_000);
     section.number("h2_resets_max", &mut edge.h2_resets_max, 1..=10_000);
     section.finish();
+}
+
+/// What one request may hold.
+fn bodies(section: &Section<'_>, edge: &mut super::Edge) {
+    section.size("body_bytes_max", &mut edge.body_bytes_max, KIB..=256 * MIB);
+    section.duration("body_timeout", &mut edge.body_timeout_ms, 100..=10 * MINUTE);
+    section.number("members_max", &mut edge.members_max, 10..=100_000);
+    section.size("lent_bytes_max", &mut edge.lent_bytes_max, KIB..=GIB);
+}
+
+fn identity(section: Section<'_>, identity: &mut super::Identity) {
+    let found = section.get("placeholders");
+    section.finish();
+    let Some(found) = found else { return };
+    let Some(list) = found.list() else { return };
+    if list.len() > PLACEHOLDERS_MAX {
+        found.fault(Reason::Range {
+            given: format!("{} values", list.len()),
+            least: "0".to_owned(),
+            most: PLACEHOLDERS_MAX.to_string(),
+        });
+        return;
+    }
+    identity.placeholders = list.iter().filter_map(Found::text).collect();
 }
 
 fn per_address(section: &Section<'_>, edge: &mut super::Edge) {
@@ -425,6 +451,11 @@ fn state(root: &Section<'_>, settings: &mut Settings) {
         "bytes_max",
         &mut settings.bad_rows.bytes_max,
         64 * KIB..=64 * GIB,
+    );
+    bad_rows.duration(
+        "retention",
+        &mut settings.bad_rows.retention_ms,
+        MINUTE..=3_660 * DAY,
     );
     bad_rows.finish();
 }

@@ -140,6 +140,16 @@ pub const KEYS: &[Key] = &[
         "Events in one request; beyond it 413.",
     ),
     set(
+        "edge.members_max",
+        "1000",
+        "Members of one object in an event or in a batch's `context`; beyond it the event is `invalid`.",
+    ),
+    set(
+        "edge.lent_bytes_max",
+        "\"16MiB\"",
+        "A batch's `context`, counted once for each of its events; beyond it events are `too_large`.",
+    ),
+    set(
         "edge.header_bytes_max",
         "\"40KiB\"",
         "All headers of a request together; at least 8KiB. Beyond it 431. How many CONTINUATION frames HTTP/2 may take for them follows from it.",
@@ -321,6 +331,11 @@ pub const KEYS: &[Key] = &[
         "How long browsers keep the cookie; 400 days is the most they do.",
     ),
     set(
+        "identity.placeholders",
+        "[]",
+        "Values of `userId`, `anonymousId`, `previousId` and `messageId` that name no one and are dropped, beside the built-in ones (`null`, `guest`, zeros, ...); at most 10,000. Case does not count.",
+    ),
+    set(
         "admin.listen",
         "\"127.0.0.1:9180\"",
         "Health, readiness, metrics and the admin API. Port 0 takes a free one.",
@@ -480,6 +495,11 @@ pub const KEYS: &[Key] = &[
         "bad_rows.bytes_max",
         "\"64MiB\"",
         "Bad rows kept, masked; oldest out.",
+    ),
+    set(
+        "bad_rows.retention",
+        "\"7d\"",
+        "Age at which bad rows go, at the latest.",
     ),
     set(
         "liveness.cursor_stalled",

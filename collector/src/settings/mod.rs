@@ -37,6 +37,8 @@ pub struct Settings {
     pub edge: Edge,
     /// `[cookie]`
     pub cookie: Cookie,
+    /// `[identity]`
+    pub identity: Identity,
     /// `[admin]`
     pub admin: Admin,
     /// `[kafka]`; None: no forwarding.
@@ -133,6 +135,10 @@ pub struct Edge {
     pub event_bytes_max: usize,
     /// Events in one batch.
     pub batch_events_max: usize,
+    /// Members of one JSON object.
+    pub members_max: usize,
+    /// A batch's context, counted once for each of its events.
+    pub lent_bytes_max: usize,
     /// All request headers together.
     pub header_bytes_max: usize,
     /// Header lines of one request.
@@ -363,11 +369,20 @@ pub struct Timers {
     pub rate_max: u32,
 }
 
+/// `[identity]`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identity {
+    /// Identifiers that name no one, beside the built-in ones.
+    pub placeholders: Vec<String>,
+}
+
 /// `[bad_rows]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct BadRows {
     /// Bytes of bad rows kept; oldest out.
     pub bytes_max: u64,
+    /// Age at which they go.
+    pub retention_ms: u64,
 }
 
 /// `[liveness]`
@@ -523,6 +538,8 @@ impl Default for Settings {
                 body_timeout_ms: 30_000,
                 event_bytes_max: 32 << 10,
                 batch_events_max: 2_500,
+                members_max: 1_000,
+                lent_bytes_max: 16 << 20,
                 header_bytes_max: 40_960,
                 headers_max: 100,
                 header_timeout_ms: 10_000,
@@ -545,6 +562,7 @@ impl Default for Settings {
                 domain: None,
                 lifetime_ms: 400 * 86_400_000,
             },
+            identity: Identity::default(),
             admin: Admin {
                 listen: loopback(9180),
                 token_file: None,
@@ -581,6 +599,7 @@ impl Default for Settings {
             timers: Timers { rate_max: 5_000 },
             bad_rows: BadRows {
                 bytes_max: 64 << 20,
+                retention_ms: 7 * 86_400_000,
             },
             liveness: Liveness {
                 cursor_stalled_ms: 30_000,

@@ -66,6 +66,7 @@ pub(super) fn source() -> Source {
         dnt: false,
         conversions: vec!["Order Completed".to_owned()],
         rate_limit: None,
+        consent_map: Default::default(),
     }
 }
 
@@ -102,7 +103,7 @@ pub(super) fn hit(random: &mut SmallRng, now: Timestamp) -> Enriched<'static> {
             context: Object::empty(),
             properties: Object::empty(),
             traits: Object::empty(),
-            consent_signal: None,
+            lent_consent: None,
         },
         consent: Consent {
             state: ConsentState::Granted,
@@ -116,6 +117,7 @@ pub(super) fn hit(random: &mut SmallRng, now: Timestamp) -> Enriched<'static> {
         }),
         received_at: now,
         event_time: now.plus_ms(-late_ms),
+        clamped: false,
         geo: Geo::default(),
         device: Device::default(),
         campaign: Campaign::default(),

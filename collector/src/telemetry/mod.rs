@@ -4,7 +4,14 @@
 
 mod repeats;
 mod panics;
+#[cfg(feature = "otlp")]
 pub mod traces;
+#[cfg(any(not(feature = "otlp"), test))]
+pub mod traces_absent;
+mod traced;
+
+#[cfg(not(feature = "otlp"))]
+pub use traces_absent as traces;
 
 use std::io::IsTerminal as _;
 

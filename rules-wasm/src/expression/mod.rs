@@ -3,6 +3,7 @@
 //! Compiles only; running the result is [`crate::Ruleset`]'s and [`crate::Evaluator`]'s.
 
 mod parse;
+mod habits;
 mod suggest;
 mod ir;
 mod check;

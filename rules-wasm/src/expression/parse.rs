@@ -8,6 +8,7 @@ use cel::common::ast::{
 };
 use cel::parser::{Expression, Macro, ParseError, ParseErrors, Parser};
 
+use super::habits;
 use crate::error::{ExpressionError, Mistake};
 use crate::limits::Limits;
 
@@ -117,7 +118,7 @@ pub(crate) fn parse(text: &str, limits: &Limits, faults: &mut Faults<'_>) -> Opt
     }
 }
 
-type Located = (u32, u32, Mistake);
+pub(super) type Located = (u32, u32, Mistake);
 
 /// The CEL parser recurses over chains such as `1<1<1<...` which its depth bound does not see, and
 /// asserts where it is surprised. A thread with a stack for the longest text contains both.
@@ -153,7 +154,7 @@ fn parse_here(text: &str, limits: &Limits) -> Result<Parsed, Vec<Located>> {
             }
             Ok(parsed)
         }
-        Err(errors) => Err(explain(&errors, limits)),
+        Err(errors) => Err(habits::explained(text, explain(&errors, limits))),
     }
 }
 

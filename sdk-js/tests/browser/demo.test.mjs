@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
@@ -13,17 +13,28 @@ const binary = process.env.TIDEGATE_BIN ?? `${target}/debug/tidegate`;
 const missing = !executablePath ? 'no Chromium found: set CHROMIUM' : !existsSync(binary) ? `no ${binary}` : '';
 const options = missing ? { skip: missing } : { timeout: 120_000 };
 
-let demo, browser, shop, live, said;
+let demo, browser, shop, live;
 const errors = [];
+const axe = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
-before(async () => {
-  if (missing) return;
-  demo = spawn(binary, ['demo', '--shop-port=0', '--ad-server-port=0', '--gateway-port=0', '--admin-port=0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-  said = '';
+async function start(port) {
+  demo = spawn(binary, ['demo', `--shop-port=${port}`, '--ad-server-port=0', '--gateway-port=0', '--admin-port=0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
   demo.stdout.on('data', (text) => (said += text));
   await eventually('the demo to say where it is', () => /\/live/.test(said), 60_000);
   live = said.match(/http:\S+\/live/)[0];
   shop = live.replace('/live', '');
+}
+
+async function stop() {
+  const ended = new Promise((resolve) => demo.on('exit', (code) => resolve(code)));
+  demo.kill('SIGINT');
+  return ended;
+}
+
+before(async () => {
+  if (missing) return;
+  await start(0);
   browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
 });
 
@@ -94,8 +105,85 @@ test('the live page is usable by keyboard alone', options, async () => {
   await context.close();
 });
 
-test('Ctrl-C stops the demo cleanly', options, async () => {
-  const ended = new Promise((resolve) => demo.on('exit', (code) => resolve(code)));
-  demo.kill('SIGINT');
-  assert.equal(await ended, 0);
+test('a line opens its journal record, by mouse and by keyboard', options, async () => {
+  const context = await browser.newContext();
+  const watch = await open(context, live);
+  await eventually('a line', async () => (await watch.locator('#list > li').count()) > 0);
+  // So that no new line moves what is pressed.
+  await watch.keyboard.press('p');
+  const line = watch.locator('#list > li', { hasText: 'Order Completed' }).first();
+  await line.locator('.what').click();
+  const record = JSON.parse(await line.locator('.raw').innerText());
+  assert.equal(record.event, 'Order Completed');
+  assert.equal(record.schema, 1);
+  assert.equal(typeof record.offset, 'number');
+  assert.ok(!('durable_ms' in record), 'the record alone, without what the page measured');
+  assert.equal(await line.locator('.open').getAttribute('aria-expanded'), 'true');
+  await line.locator('.raw').click();
+  assert.equal(await line.locator('.raw').count(), 1, 'a click into the record leaves it open');
+  await line.locator('.open').focus();
+  await watch.keyboard.press('Enter');
+  assert.equal(await line.locator('.raw').count(), 0);
+  assert.equal(await line.locator('.open').getAttribute('aria-expanded'), 'false');
+  await context.close();
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  for (const width of [400, 1280]) {
+    test(`the pages pass axe: ${colorScheme}, ${width} px wide`, options, async () => {
+      const context = await browser.newContext({ colorScheme, viewport: { width, height: 800 }, reducedMotion: 'reduce' });
+      for (const url of [live, `${shop}/`, `${shop}/product/lantern`, `${shop}/pricing`, `${shop}/cart`, `${shop}/checkout`]) {
+        const page = await open(context, url);
+        if (url === live) {
+          await eventually('a callback', async () => (await page.locator('.reply.ok').count()) > 0);
+          await page.locator('#list > li .what').first().click();
+        }
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate(() => window.axe.run());
+        assert.deepEqual(violations.map((v) => [v.id, ...v.nodes.map((n) => n.html.slice(0, 120))]), [], url);
+        await page.close();
+      }
+      await context.close();
+    });
+  }
+}
+
+test('on a small screen the feed begins on the first screen and nothing covers the buttons', options, async () => {
+  const context = await browser.newContext({ viewport: { width: 400, height: 800 } });
+  const watch = await open(context, live);
+  await eventually('a line', async () => (await watch.locator('#list > li').count()) > 0);
+  const { y, height } = await watch.locator('#list > li').first().boundingBox();
+  assert.ok(y + Math.min(height, 80) < 600, `the first line begins at ${y} px of 800`);
+  assert.ok(await watch.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'no scrolling sideways');
+  const page = await open(context, `${shop}/product/lantern`);
+  const button = page.locator('text=Add to cart');
+  const box = await button.boundingBox();
+  for (let top = Math.max(0, box.y + box.height - 800); top <= box.y; top += 50) {
+    await page.evaluate((y) => scrollTo(0, y), top);
+    const covered = await button.evaluate((node) => {
+      const { left, top, width, height } = node.getBoundingClientRect();
+      return top >= 0 && top + height <= innerHeight && !node.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+    });
+    assert.ok(!covered, `scrolled to ${top} px something covers the button`);
+  }
+  assert.ok(box.y + box.height <= 800, `the button ends at ${box.y + box.height} px of 800`);
+  await context.close();
+});
+
+test('Ctrl-C stops the demo cleanly, the live page says so and goes on with the next run', options, async () => {
+  const context = await browser.newContext();
+  const watch = await context.newPage();
+  await watch.goto(live);
+  await eventually('the stream', async () => (await watch.locator('#state').innerText()) === 'connected');
+  assert.equal(await watch.locator('#stopped').isVisible(), false);
+  assert.equal(await stop(), 0);
+  await eventually('the page to say that the gateway stopped', () => watch.locator('#stopped').isVisible());
+  assert.match(await watch.locator('#stopped').innerText(), /has stopped.*make demo/s);
+  await start(new URL(live).port);
+  await eventually('the page to connect to the next run', async () => (await watch.locator('#state').innerText()) === 'connected');
+  assert.equal(await watch.locator('#stopped').isVisible(), false);
+  assert.equal(await watch.locator('#list > li').count(), 0, 'nothing of the run before');
+  await watch.keyboard.press('v');
+  await eventually('a visitor of this run', async () => (await watch.locator('#list > li').count()) > 0);
+  await context.close();
 });

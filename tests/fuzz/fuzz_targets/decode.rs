@@ -13,6 +13,7 @@ use tidegate_collector::pipeline::consent::{Signals, resolve};
 use tidegate_collector::pipeline::decode::{Envelope, Limits, native, pixel};
 use tidegate_collector::pipeline::enrich::{GeoLookup, RequestFacts, enrich};
 use tidegate_collector::pipeline::identify::{CookieFacts, identify};
+use tidegate_collector::pipeline::placeholder::Placeholders;
 use tidegate_collector::pipeline::record_json;
 use tidegate_event::record::{EventFold, Fold, Record};
 use tidegate_event::{Geo, Identity, Json, Timestamp};
@@ -20,6 +21,8 @@ use tidegate_event::{Geo, Identity, Json, Timestamp};
 const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,
     batch_events_max: 100,
+    members_max: 1_000,
+    lent_bytes_max: 16 << 20,
 };
 
 struct Nowhere;
@@ -46,6 +49,7 @@ fn source(anonymous: bool) -> Source {
         dnt: false,
         conversions: Vec::new(),
         rate_limit: None,
+        consent_map: Default::default(),
     }
 }
 
@@ -55,12 +59,13 @@ fn check(envelope: Envelope<'_>, source: &Source) {
         let Ok(consented) = resolve(hit, &Signals::default(), source) else {
             continue;
         };
-        let (identified, _) = identify(consented, &CookieFacts::default(), &mut || 1);
+        let (identified, _) = identify(consented, &CookieFacts::default(), &Placeholders::default(), &mut || 1);
         let facts = RequestFacts {
             received_at: Timestamp(1_795_348_800_000),
             client_ip: Some(IpAddr::from([192, 0, 2, 1])),
             user_agent: None,
             referer: None,
+            from_back_end: source.kind == SourceKind::Server,
         };
         let hit = enrich(identified, &facts, &Nowhere);
         let (anonymous_id, user_id) = match &hit.identity {

@@ -13,8 +13,10 @@ type Item = (String, Key, u64);
 pub(super) struct Ledger {
     expected: BTreeSet<Item>,
     accepted: BTreeSet<Item>,
-    /// The newest accepted offset of each key.
+    /// The newest offset of each key accepted since the outbox was opened.
     newest: BTreeMap<(String, Key), u64>,
+    /// The offset of each key accepted last.
+    last: BTreeMap<(String, Key), u64>,
     ids: BTreeMap<Item, String>,
     /// Dead letters and replays that were dropped by rule and counted.
     pub(super) dropped: u64,
@@ -46,30 +48,33 @@ impl Ledger {
         assert_eq!(*id, sent.webhook_id, "the id of a change is stable");
     }
 
-    /// A first acceptance comes in order; a repeated one may come any time.
+    /// Results that were not written are lost: their rows are sent again, in order.
+    pub(super) fn reopened(&mut self) {
+        self.newest.clear();
+    }
+
+    /// Acceptances come in order. Only a life that begins again repeats earlier ones.
     pub(super) fn accepted(&mut self, sent: &Sent) {
         let key = Key::of(&sent.change);
         let offset = sent.change.offset;
-        if !self
-            .accepted
-            .insert((sent.destination.clone(), key, offset))
-        {
-            return;
-        }
-        let newest = self
-            .newest
-            .entry((sent.destination.clone(), key))
-            .or_default();
+        let of = (sent.destination.clone(), key);
+        self.accepted.insert((of.0.clone(), key, offset));
+        let newest = self.newest.entry(of.clone()).or_default();
         assert!(
             offset > *newest,
             "{}: {key:?} was sent offset {offset} after {newest}",
             sent.destination
         );
         *newest = offset;
+        self.last.insert(of, offset);
     }
 
     /// All that was expected is delivered, stored as a dead letter, or was dropped by rule.
     pub(super) fn settle(&self, dead: &BTreeSet<Item>) {
+        for (destination, key, offset) in &self.accepted {
+            let last = self.last[&(destination.clone(), *key)];
+            assert!(last >= *offset, "{destination}: {key:?} ends at {last}");
+        }
         let accounted = |item: &Item| self.accepted.contains(item) || dead.contains(item);
         let missing: Vec<_> = self
             .expected

@@ -368,6 +368,7 @@ impl World {
         if let Some(mutant) = self.mutant {
             self.activation.mutate(mutant);
         }
+        self.ledger.reopened();
         let cursor = self.activation.cursor();
         self.took(cursor);
         for name in NAMES {

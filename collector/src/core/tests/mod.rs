@@ -286,6 +286,7 @@ fn source() -> Source {
         dnt: false,
         conversions: vec!["Order Completed".to_owned()],
         rate_limit: None,
+        consent_map: Default::default(),
     }
 }
 
@@ -356,7 +357,7 @@ impl TestHit {
                 context: Object::empty(),
                 properties: object(&self.properties),
                 traits: object(&self.traits),
-                consent_signal: None,
+                lent_consent: None,
             },
             consent: Consent {
                 state: ConsentState::Granted,
@@ -370,6 +371,7 @@ impl TestHit {
             }),
             received_at: now,
             event_time: now.plus_ms(-self.late_ms),
+            clamped: false,
             geo: Geo::default(),
             device: Device::default(),
             campaign: Campaign::default(),

@@ -56,12 +56,12 @@ function describe({ type, event, context = {}, properties = {}, traits = {} }) {
   return [tag, el('b', { textContent: String(event).replaceAll('_', ' ') }), soft(' ' + (extra.join(', ') || path))];
 }
 
-function change(record, t) {
+function change(record, t, durable) {
   const reply = el('span', { className: 'reply', textContent: setup.destination ? 'callback on its way' : '' });
   const bar = el('div', { className: 'bar' });
   const line = el('li', { className: t.change }, el('span', {}, el('b', { textContent: t.change === 'enter' ? 'enters ' : 'leaves ' }), t.segment), reply, bar);
   const key = [t.profile_id || record.profile_id, t.segment, t.epoch].join('|');
-  waiting.set(key, { reply, bar, durable: record.durable_ms });
+  waiting.set(key, { reply, bar, durable });
   if (waiting.size > 500) waiting.delete(waiting.keys().next().value);
   if (early.has(key)) answered(key, early.get(key));
   return line;
@@ -83,18 +83,30 @@ function answered(key, callback) {
   if (callback.ms != null) place.bar.append(part('d', durable), part('c', Math.max(1, callback.ms - durable)));
 }
 
-function onRecord(record) {
+/** Shows or hides the record behind a line, as `tidegate journal cat` prints it. */
+function open(line, button, record) {
+  const shown = line.querySelector('.raw');
+  button.setAttribute('aria-expanded', !shown);
+  if (shown) return shown.remove();
+  line.append(el('pre', { className: 'raw', tabIndex: 0, textContent: JSON.stringify(record, null, 2) }));
+}
+
+function onRecord({ record, durable_ms, decide_ms }) {
   counts.events += record.type !== 'system';
-  if (record.durable_ms != null) keep(took.durable, record.durable_ms);
+  if (durable_ms != null) keep(took.durable, durable_ms);
   const v = visitor(record);
   const changes = record.transitions || [];
   for (const t of changes) visitors.get(t.profile_id || record.profile_id)?.segments.set(t.segment, t);
+  const button = el('button', { className: 'open', textContent: clock(record.received_at || record.decided_at) });
+  button.setAttribute('aria-expanded', false);
+  button.setAttribute('aria-label', `${button.textContent}, journal record ${record.offset}`);
   const line = el('li', { className: 'new' },
-    el('time', { dateTime: record.decided_at, textContent: clock(record.received_at || record.decided_at) }),
+    button,
     el('div', { className: 'what' }, ...describe(record), el('span', { className: 'off', textContent: v ? ` · ${short(v.id)}` : '' })),
-    el('span', { className: 'took' }, ...(record.durable_ms == null ? [] : [el('i', { textContent: `on disk ${ms(record.durable_ms)}` })])));
-  line.title = `offset ${record.offset}, message ${record.message_id}, decided ${ms(record.decide_ms)} after receipt`;
-  if (changes.length) line.append(el('ul', { className: 'changes' }, ...changes.map((t) => change(record, t))));
+    el('span', { className: 'took' }, ...(durable_ms == null ? [] : [el('i', { textContent: `on disk ${ms(durable_ms)}` })])));
+  line.title = `offset ${record.offset}, message ${record.message_id}, decided ${ms(decide_ms)} after receipt`;
+  line.onclick = ({ target }) => target.closest('.raw') || open(line, button, record);
+  if (changes.length) line.append(el('ul', { className: 'changes' }, ...changes.map((t) => change(record, t, durable_ms))));
   $('list').prepend(line);
   while ($('list').children.length > LINES_MAX) $('list').lastChild.remove();
   if (changes.length) $('spoken').textContent = changes.map((t) => `${t.change === 'enter' ? 'enters' : 'leaves'} ${t.segment}`).join(', ');
@@ -125,7 +137,7 @@ function draw() {
 }
 
 function take(message) {
-  if (message.kind === 'record') onRecord({ ...message.record, durable_ms: message.durable_ms, decide_ms: message.decide_ms });
+  if (message.kind === 'record') onRecord(message);
   else onCallback(message);
 }
 
@@ -168,8 +180,24 @@ addEventListener('keydown', ({ key, target, metaKey, ctrlKey, altKey }) => {
   if (key === 'v') void send();
 });
 
-const stream = new EventSource('/live/stream');
-stream.onmessage = receive;
-stream.onopen = () => (($('state').className = 'on'), ($('state').textContent = 'connected'));
-stream.onerror = () => (($('state').className = ''), ($('state').textContent = 'no connection, trying again'));
+let stopped = false;
+function connect() {
+  const stream = new EventSource('/live/stream');
+  stream.onmessage = receive;
+  stream.onopen = () => {
+    // Another run of the demo, with another journal and perhaps other ports: begin anew.
+    if (stopped) return location.reload();
+    $('state').className = 'on';
+    $('state').textContent = 'connected';
+  };
+  stream.onerror = () => {
+    stopped = true;
+    document.body.classList.add('stopped');
+    $('stopped').hidden = false;
+    $('state').className = '';
+    $('state').textContent = 'stopped, trying again';
+    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+  };
+}
+connect();
 draw();

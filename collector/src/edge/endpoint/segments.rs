@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use http::header::ORIGIN;
+use tidegate_event::ConsentState;
 use tidegate_event::json::write_str;
 
 use crate::catalog::{Source, SourceKind};
@@ -17,7 +18,9 @@ use crate::edge::cookie::{Embedding, same_origin};
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
+use crate::edge::signals;
 use crate::edge::terms::Terms;
+use crate::pipeline::consent;
 
 /// Answers `{"segments": [...], "as_of": offset}`.
 pub(in crate::edge) async fn get<A: Accept, G>(
@@ -41,7 +44,11 @@ pub(in crate::edge) async fn get<A: Accept, G>(
             if !is_registered(hit, source) {
                 return forbidden("the page's origin is not registered with the source");
             }
-            match terms.cookie.read(hit.headers, Embedding::of(hit)) {
+            // Consent comes first: without it the cookie is not even read.
+            let found = may_identify(hit, source)
+                .then(|| terms.cookie.read(hit.headers, Embedding::of(hit)))
+                .flatten();
+            match found {
                 Some(id) => Lookup::Anonymous(id),
                 None => return Reply::json(segments_json(&VisitorSegments::default())),
             }
@@ -57,6 +64,16 @@ pub(in crate::edge) async fn get<A: Accept, G>(
         )
         .with_retry_after(None),
     }
+}
+
+/// Whether the request's signals, with the page's own in `?consent=`, allow an identifier.
+fn may_identify(hit: &RawHit<'_>, source: &Source) -> bool {
+    let query = hit.query.unwrap_or("").as_bytes();
+    let said = form_urlencoded::parse(query)
+        .find(|(name, _)| name == "consent")
+        .map(|(_, value)| value);
+    let consent = consent::of_request(said.as_deref(), &signals::of(hit), source);
+    consent.is_some_and(|consent| consent.state != ConsentState::Anonymous)
 }
 
 fn forbidden(detail: &str) -> Reply {

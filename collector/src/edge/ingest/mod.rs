@@ -6,8 +6,8 @@ mod receipt;
 mod rows;
 mod visitor;
 
+use http::HeaderValue;
 use http::header::{REFERER, USER_AGENT};
-use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 use tidegate_event::{Enriched, Outcome};
 
@@ -15,14 +15,16 @@ use super::Edge;
 use super::accept::Accept;
 use super::limits::{Budget, Limited, NewProfiles};
 use super::request::RawHit;
+use super::signals;
 use super::sources::Sender;
 use super::terms::Terms;
 use crate::bad_rows::BadRow;
-use crate::catalog::Source;
+use crate::catalog::{Source, SourceKind};
 use crate::core::Refused;
 use crate::pipeline::consent::{self, Signals};
 use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
 use crate::pipeline::enrich::{self, GeoLookup, RequestFacts};
+use crate::pipeline::placeholder::Placeholders;
 use crate::telemetry::traces::Stage;
 use crate::tracked::Tracked;
 use receipt::Receipt;
@@ -30,12 +32,12 @@ pub(super) use rows::Row;
 use rows::Rows;
 use visitor::Visitor;
 
-const GPC: HeaderName = HeaderName::from_static("sec-gpc");
-const DNT: HeaderName = HeaderName::from_static("dnt");
 /// A store that failed is opened again within seconds, where the disk has room.
 const STORE_RETRY_AFTER_S: u32 = 5;
-/// Events after which a long batch lets other connections have a turn.
+/// Events, and bytes of them with what their batch lends them, after which other connections have a
+/// turn.
 const EVENTS_PER_TURN: usize = 64;
+const BYTES_PER_TURN: usize = 256 << 10;
 
 /// The answer to a readable request.
 #[derive(Debug)]
@@ -60,17 +62,19 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
 ) -> Ingested<'a> {
     let source = &sender.source;
     let request = Request::new(edge, hit, source, &envelope);
-    let mut visitor = Visitor::of(&terms.cookie, hit, &envelope);
+    let mut visitor = Visitor::of(terms, hit, &envelope);
     let newcomers = NewProfiles::of(&terms.new_profiles, source, hit.client_ip);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events());
     let mut receipt = Receipt::new(&edge.core, tracked);
     let mut rows = Rows::new(edge, hit, source, envelope.events());
     let (mut retry_after_s, mut budget) = (None, None);
-    for (index, event) in envelope.decode().enumerate() {
-        if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
+    let mut turn = Turn::default();
+    for (index, mut event) in envelope.decode().enumerate() {
+        if turn.is_over(event.bytes) {
             tokio::task::yield_now().await;
         }
         let message_id = event.message_id.clone();
+        drop_placeholder(&mut event, &terms.placeholders);
         let prepared = match charged(edge, sender, &event) {
             Ok(left) => {
                 budget = left.or(budget);
@@ -114,6 +118,33 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
         set_cookie: visitor.set_cookie(),
         retry_after_s,
         budget,
+    }
+}
+
+/// How long a batch has kept its thread.
+#[derive(Default)]
+struct Turn {
+    events: usize,
+    bytes: usize,
+}
+
+impl Turn {
+    /// Adds one event; whether others have a turn before it.
+    fn is_over(&mut self, bytes: usize) -> bool {
+        let over = self.events >= EVENTS_PER_TURN || self.bytes >= BYTES_PER_TURN;
+        if over {
+            *self = Self::default();
+        }
+        self.events += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        over
+    }
+}
+
+/// A message id such as `undefined` would make all events but the first duplicates.
+fn drop_placeholder(event: &mut Decoded<'_>, placeholders: &Placeholders) {
+    if let Ok(hit) = &mut event.hit {
+        hit.message_id = hit.message_id.take().filter(|id| !placeholders.holds(id));
     }
 }
 
@@ -178,15 +209,13 @@ impl<'a, 'e, A, G: GeoLookup> Request<'a, 'e, A, G> {
         Self {
             edge,
             source,
-            signals: Signals {
-                gpc: hit.header(GPC) == Some("1"),
-                dnt: hit.header(DNT) == Some("1"),
-            },
+            signals: signals::of(hit),
             facts: RequestFacts {
                 received_at: hit.received_at,
                 client_ip: Some(hit.client_ip),
-                user_agent: hit.header(USER_AGENT),
-                referer: hit.header(REFERER),
+                user_agent: hit.header_lossy(USER_AGENT),
+                referer: hit.header_lossy(REFERER),
+                from_back_end: source.kind == SourceKind::Server,
             },
             single: envelope.single,
         }

@@ -10,12 +10,15 @@ use tidegate_event::{ConsentState, Consented, Identified, Identity};
 use crate::catalog::{Source, SourceKind};
 use crate::edge::cookie::{CookieRule, Embedding};
 use crate::edge::request::RawHit;
+use crate::edge::terms::Terms;
 use crate::pipeline::decode::Envelope;
 use crate::pipeline::identify::{self, CookieAction, CookieFacts};
+use crate::pipeline::placeholder::Placeholders;
 
 /// One request's visitor.
 pub(super) struct Visitor<'r> {
     rule: &'r CookieRule,
+    placeholders: &'r Placeholders,
     headers: &'r HeaderMap,
     embedding: Embedding,
     distinct_anonymous_ids: usize,
@@ -27,9 +30,10 @@ pub(super) struct Visitor<'r> {
 }
 
 impl<'r> Visitor<'r> {
-    pub(super) fn of(rule: &'r CookieRule, hit: &RawHit<'r>, envelope: &Envelope<'_>) -> Self {
+    pub(super) fn of(terms: &'r Terms, hit: &RawHit<'r>, envelope: &Envelope<'_>) -> Self {
         Self {
-            rule,
+            rule: &terms.cookie,
+            placeholders: &terms.placeholders,
             headers: hit.headers,
             embedding: Embedding::of(hit),
             distinct_anonymous_ids: distinct(envelope.anonymous_ids()),
@@ -56,7 +60,8 @@ impl<'r> Visitor<'r> {
             Some(id) => *id,
             None => *minted.insert(random_id()),
         };
-        let (mut identified, action) = identify::identify(consented, &facts, &mut mint);
+        let (mut identified, action) =
+            identify::identify(consented, &facts, self.placeholders, &mut mint);
         if let CookieAction::Set(id) = action {
             self.set = Some(id);
         }

@@ -105,3 +105,26 @@ async fn a_store_that_fails_is_told_as_such() {
         (503, Some("1"))
     );
 }
+
+#[tokio::test]
+async fn the_cookie_is_read_only_with_consent() {
+    let served = Served::start().await;
+    for (query, gpc, is_read) in [
+        ("writeKey=shop-key", None, true),
+        ("writeKey=shop-key", Some("sec-gpc: 1"), false),
+        (
+            "writeKey=shop-key&consent=granted",
+            Some("sec-gpc: 1"),
+            false,
+        ),
+        ("writeKey=shop-key&consent=denied", None, false),
+        ("writeKey=strict-key", None, false),
+        ("writeKey=strict-key&consent=granted", None, true),
+    ] {
+        let headers: Vec<_> = [COOKIE, ORIGIN].into_iter().chain(gpc).collect();
+        let answer = read(&served, query, &headers).await;
+        assert_eq!(answer.status, 200, "{query}");
+        let segments = answer.json()["segments"].as_array().unwrap().len();
+        assert_eq!(segments > 0, is_read, "{query} {gpc:?}");
+    }
+}

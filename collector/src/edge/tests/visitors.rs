@@ -130,3 +130,56 @@ async fn a_proxy_is_believed_only_where_it_is_trusted() {
     send(&served, "shop-key", &forwarded, WITH_ID).await;
     assert_eq!(served.core.seen()[0].ip.as_deref(), Some("203.0.113.0"));
 }
+
+#[tokio::test]
+async fn a_neighbours_cookie_that_is_no_text_hides_no_id() {
+    let served = Served::start().await;
+    let mut request = b"POST /v1/events?writeKey=shop-key HTTP/1.1\r\nhost: localhost\r\n".to_vec();
+    request.extend_from_slice(b"cookie: city=M\xfcnchen; tg_vid=");
+    request.extend_from_slice(ID.as_bytes());
+    request.extend_from_slice(b"\r\ncontent-length: 15\r\n\r\n{\"type\":\"page\"}");
+    let answer = ask(served.address, &request).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("set-cookie"), None);
+    assert_eq!(served.core.seen()[0].anonymous_id.as_deref(), Some(ID));
+}
+
+#[tokio::test]
+async fn a_cookie_of_zeros_is_no_visitor() {
+    let served = Served::start().await;
+    let zeros = format!("cookie: tg_vid={}", "0".repeat(32));
+    let first = send(&served, "shop-key", &[&zeros], WITHOUT_ID).await;
+    let second = send(&served, "shop-key", &[&zeros], WITHOUT_ID).await;
+    assert_ne!(cookie_id(&first), cookie_id(&second));
+}
+
+#[tokio::test]
+async fn a_signal_that_a_proxy_joined_is_honoured() {
+    for headers in [
+        &["sec-gpc: 1, 1"][..],
+        &["sec-gpc: 0", "sec-gpc: 1"],
+        &["sec-gpc:  1  "],
+    ] {
+        let served = Served::start().await;
+        let answer = send(&served, "shop-key", headers, WITH_ID).await;
+        assert_eq!(answer.header("set-cookie"), None, "{headers:?}");
+        assert_eq!(served.core.seen()[0].anonymous_id, None, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_id_that_stands_for_none_makes_no_duplicates() {
+    let served = Served::start_with(|settings| {
+        settings.identity.placeholders = vec!["No-Id".to_owned()];
+    })
+    .await;
+    for id in ["undefined", "no-id", "{{message.id}}"] {
+        let event = format!(r#"{{"type":"page","anonymousId":"a1","messageId":"{id}"}}"#);
+        let body = format!(r#"{{"batch":[{event},{event}]}}"#);
+        let answer = send(&served, "shop-key", &[], &body).await;
+        assert_eq!(answer.outcomes(), ["accepted", "accepted"], "{id}");
+    }
+    let named = r#"{"type":"page","anonymousId":"no-id","userId":"u"}"#;
+    send(&served, "crm-key", &[], named).await;
+    assert_eq!(served.core.seen().last().unwrap().anonymous_id, None);
+}

@@ -76,6 +76,14 @@ pub enum DecodeError {
         /// The limit.
         max: usize,
     },
+    /// What a batch lends, counted once for each event, is over its limit.
+    #[error(
+        "the context of the batch is more than {max} bytes, counted once for each event: send fewer events in one batch"
+    )]
+    LendsTooMuch {
+        /// The limit.
+        max: usize,
+    },
     /// A value of another JSON type.
     #[error("{path} must be {expected}")]
     WrongType {
@@ -102,7 +110,7 @@ pub enum DecodeError {
     #[error("type must be track, page, screen, identify, group or alias")]
     UnknownType,
     /// A time that does not parse.
-    #[error("{path} must be an ISO 8601 time or milliseconds since 1970")]
+    #[error("{path} must be an ISO 8601 time, or seconds or milliseconds since 1970")]
     BadTimestamp {
         /// JSON path.
         path: &'static str,
@@ -110,6 +118,14 @@ pub enum DecodeError {
     /// Nested too deeply.
     #[error("{path} is nested deeper than {max} levels")]
     TooDeep {
+        /// JSON path.
+        path: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// An object with too many members.
+    #[error("{path} holds an object of more than {max} members")]
+    TooManyMembers {
         /// JSON path.
         path: &'static str,
         /// The limit.
@@ -131,6 +147,14 @@ pub enum DecodeError {
         /// Offset of the first in the event's text.
         at: usize,
     },
+    /// A word that is no JSON value, or a comma with nothing behind it.
+    #[error(
+        "the event is not JSON at byte {at}: a word such as NaN, Infinity or undefined, or a trailing comma"
+    )]
+    NotJson {
+        /// Offset of the first in the event's text, roughly.
+        at: usize,
+    },
 }
 
 impl DecodeError {
@@ -138,13 +162,18 @@ impl DecodeError {
     #[must_use]
     pub const fn path(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } | Self::TooLargeInBatch { .. } | Self::NotText { .. } => "$",
+            Self::TooLarge { .. }
+            | Self::TooLargeInBatch { .. }
+            | Self::LendsTooMuch { .. }
+            | Self::NotText { .. }
+            | Self::NotJson { .. } => "$",
             Self::UnknownType => "type",
             Self::WrongType { path, .. }
             | Self::Missing { path }
             | Self::TooLong { path, .. }
             | Self::BadTimestamp { path }
             | Self::TooDeep { path, .. }
+            | Self::TooManyMembers { path, .. }
             | Self::BadValue { path, .. } => path,
         }
     }
@@ -153,15 +182,19 @@ impl DecodeError {
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::TooLarge { .. } | Self::TooLargeInBatch { .. } => Outcome::TooLarge,
+            Self::TooLarge { .. } | Self::TooLargeInBatch { .. } | Self::LendsTooMuch { .. } => {
+                Outcome::TooLarge
+            }
             Self::WrongType { .. }
             | Self::Missing { .. }
             | Self::TooLong { .. }
             | Self::UnknownType
             | Self::BadTimestamp { .. }
             | Self::TooDeep { .. }
+            | Self::TooManyMembers { .. }
             | Self::BadValue { .. }
-            | Self::NotText { .. } => Outcome::Invalid,
+            | Self::NotText { .. }
+            | Self::NotJson { .. } => Outcome::Invalid,
         }
     }
 }

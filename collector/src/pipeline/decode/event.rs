@@ -8,40 +8,37 @@ use tidegate_event::{EventType, Hit, Json};
 
 use super::error::DecodeError;
 use super::fields::Fields;
+use super::lent::Shared;
 use super::{
     DEPTH_MAX, Decoded, ID_BYTES_MAX, Limits, MESSAGE_ID_BYTES_MAX, Salvaged, object, scalar,
 };
 use crate::pipeline::members::Members;
-use crate::pipeline::tag_consent::TagConsent;
-
-/// What a batch says for all its events; an event's own word wins.
-#[derive(Debug, Default)]
-pub(super) struct Shared<'a> {
-    /// None also where its text alone is over an event's limit.
-    pub(super) context: Option<Object<'a>>,
-    /// Of the context's text; 0 where it is no object.
-    pub(super) context_bytes: usize,
-    pub(super) sent_at: Option<Json<'a>>,
-    pub(super) server_channel: bool,
-}
 
 /// One event after the first pass.
 #[derive(Debug)]
 pub(super) struct Sent<'a> {
     raw: &'a str,
     fields: Result<Fields<'a>, DecodeError>,
+    /// Why it is refused although its fields could be read.
+    fault: Option<DecodeError>,
 }
 
 impl<'a> Sent<'a> {
     /// Reads one element of a batch; `raw` is well-formed JSON.
     pub(super) fn element(raw: &'a str) -> Self {
-        let fields = Fields::read(raw, 0).map_err(|error| unparsable(raw, &error));
-        Self { raw, fields }
+        let fields = Fields::read(raw, 0)
+            .or_else(|_| Fields::read_mended(raw, 0))
+            .map_err(|error| unparsable(raw, &error));
+        Self::single(raw, fields)
     }
 
     /// The request is one event.
     pub(super) const fn single(raw: &'a str, fields: Result<Fields<'a>, DecodeError>) -> Self {
-        Self { raw, fields }
+        Self {
+            raw,
+            fields,
+            fault: None,
+        }
     }
 
     pub(super) fn anonymous_id(&self) -> Option<&str> {
@@ -49,25 +46,67 @@ impl<'a> Sent<'a> {
         fields.anonymous_id.as_str().filter(|id| !id.is_empty())
     }
 
-    /// Makes it bad where it holds what is no text; says how many such places it has.
+    /// Makes it bad where it holds what is no text or no JSON; returns how many such places it has.
     pub(super) fn mark(&mut self, salvaged: &Salvaged) -> usize {
         let (faults, first) = salvaged.faults_of(self.raw);
-        if let Some(at) = first {
-            self.fields = Err(DecodeError::NotText { at });
-        }
+        self.fault = first;
         faults
     }
 
-    /// The second pass.
-    pub(super) fn decode(self, limits: &Limits, shared: &Shared<'a>) -> Decoded<'a> {
-        match self.fields {
-            Ok(fields) => decode(self.raw, fields, limits, shared),
-            Err(error) => Decoded {
-                raw: self.raw,
-                message_id: None,
-                hit: Err(error),
-            },
+    /// The second pass. `lent_bytes`: what the batch lent to this event and those before it.
+    pub(super) fn decode(
+        self,
+        limits: &Limits,
+        shared: &Shared<'a>,
+        lent_bytes: usize,
+    ) -> Decoded<'a> {
+        let raw = self.raw;
+        let bytes = raw.len().saturating_add(shared.context_bytes);
+        let (message_id, hit) = match self.fields {
+            Ok(fields) => {
+                let id = fields.message_id.clone();
+                let id = scalar::id(id, "messageId", MESSAGE_ID_BYTES_MAX);
+                let for_row = id.clone().unwrap_or_default();
+                let fault = self
+                    .fault
+                    .or_else(|| refused(raw, limits, shared, lent_bytes));
+                let hit = match (fault, id) {
+                    (Some(error), _) | (None, Err(error)) => Err(error),
+                    (None, Ok(id)) => hit(fields, id, limits, shared),
+                };
+                (for_row, hit)
+            }
+            Err(error) => (None, Err(self.fault.unwrap_or(error))),
+        };
+        Decoded {
+            raw,
+            bytes,
+            message_id,
+            hit,
         }
+    }
+}
+
+/// What makes an event too large, before anything is copied for it.
+fn refused(
+    raw: &str,
+    limits: &Limits,
+    shared: &Shared<'_>,
+    lent_bytes: usize,
+) -> Option<DecodeError> {
+    let max = limits.event_bytes_max;
+    let with_lent = raw.len().saturating_add(shared.context_bytes);
+    if raw.len() > max {
+        let bytes = raw.len();
+        Some(DecodeError::TooLarge { bytes, max })
+    } else if with_lent > max {
+        let bytes = with_lent;
+        Some(DecodeError::TooLargeInBatch { bytes, max })
+    } else if lent_bytes > limits.lent_bytes_max {
+        let max = limits.lent_bytes_max;
+        Some(DecodeError::LendsTooMuch { max })
+    } else {
+        shared.refused.clone()
     }
 }
 
@@ -86,39 +125,13 @@ pub(super) fn unparsable(raw: &str, error: &serde_json::Error) -> DecodeError {
     }
 }
 
-/// Judges the first pass's fields.
-fn decode<'a>(
-    raw: &'a str,
-    fields: Fields<'a>,
-    limits: &Limits,
-    shared: &Shared<'a>,
-) -> Decoded<'a> {
-    let message_id = scalar::id(fields.message_id.clone(), "messageId", MESSAGE_ID_BYTES_MAX);
-    let for_row = message_id.clone().unwrap_or_default();
-    let max = limits.event_bytes_max;
-    // Before the two become one: a large context would be copied for each event of the batch.
-    let with_lent = raw.len().saturating_add(shared.context_bytes);
-    let hit = if raw.len() > max {
-        let bytes = raw.len();
-        Err(DecodeError::TooLarge { bytes, max })
-    } else if with_lent > max {
-        let bytes = with_lent;
-        Err(DecodeError::TooLargeInBatch { bytes, max })
-    } else {
-        message_id.and_then(|message_id| hit(fields, message_id, shared))
-    };
-    Decoded {
-        raw,
-        message_id: for_row,
-        hit,
-    }
-}
-
 fn hit<'a>(
     fields: Fields<'a>,
     message_id: Option<Cow<'a, str>>,
+    limits: &Limits,
     shared: &Shared<'a>,
 ) -> Result<Hit<'a>, DecodeError> {
+    let members_max = limits.members_max;
     let kind = kind(&fields.kind)?;
     let anonymous_id = scalar::id(fields.anonymous_id, "anonymousId", ID_BYTES_MAX)?;
     let user_id = scalar::id(fields.user_id, "userId", ID_BYTES_MAX)?;
@@ -126,15 +139,21 @@ fn hit<'a>(
     let group_id = scalar::id(fields.group_id, "groupId", ID_BYTES_MAX)?;
     let (occurred_at, timestamp_as_sent) =
         occurred_at(fields.original_timestamp, fields.timestamp)?;
-    let sent_at = match (scalar::time(&fields.sent_at, "sentAt")?, &shared.sent_at) {
-        (None, Some(batch)) => scalar::time(batch, "sentAt")?,
-        (own, _) => own,
-    };
-    let properties = object::read(fields.properties, "properties")?.unwrap_or_else(Object::empty);
+    // It only corrects the client's clock: one that is no time says nothing, and costs nothing.
+    let sent_at = [Some(&fields.sent_at), shared.sent_at.as_ref()]
+        .into_iter()
+        .flatten()
+        .find_map(|said| scalar::time(said, "sentAt").ok().flatten());
+    let properties =
+        object::read(fields.properties, "properties", members_max)?.unwrap_or_else(Object::empty);
     let name = name(kind, fields.event, fields.name, &properties)?;
     require(kind, previous_id.as_deref(), group_id.as_deref())?;
-    let mut context = context(object::read(fields.context, "context")?, shared);
-    let traits = match object::read(fields.traits, "traits")? {
+    let own = object::read(fields.context, "context", members_max)?;
+    let (mut context, lent_consent) = match &shared.context {
+        Some(lent) => lent.under(own),
+        None => (own.unwrap_or_else(Object::empty), None),
+    };
+    let traits = match object::read(fields.traits, "traits", members_max)? {
         Some(traits) => traits,
         None => context_traits(&context)?,
     };
@@ -152,8 +171,7 @@ fn hit<'a>(
         sent_at,
         timestamp_as_sent,
         server_channel: shared.server_channel || is_server(&fields.channel),
-        consent_signal: TagConsent::read(&context.value)
-            .map(|signal| signal != TagConsent::Refused),
+        lent_consent,
         context,
         properties,
         traits,
@@ -179,15 +197,17 @@ fn kind(value: &Json<'_>) -> Result<EventType, DecodeError> {
 
 type Occurred<'a> = (Option<tidegate_event::Timestamp>, Option<Cow<'a, str>>);
 
-/// `originalTimestamp`, else `timestamp`: RudderStack sends the first, Segment the second.
+/// `originalTimestamp`, else `timestamp`: RudderStack sends the first, Segment the second. A bad one
+/// does not hide a good one.
 fn occurred_at<'a>(original: Json<'a>, timestamp: Json<'a>) -> Result<Occurred<'a>, DecodeError> {
-    let at = scalar::time(&original, "originalTimestamp")?;
-    if at.is_some() {
+    let first = scalar::time(&original, "originalTimestamp");
+    if let Ok(at @ Some(_)) = first {
         return Ok((at, scalar::as_sent(original)));
     }
-    let at = scalar::time(&timestamp, "timestamp")?;
-    let text = at.and_then(|_| scalar::as_sent(timestamp));
-    Ok((at, text))
+    match scalar::time(&timestamp, "timestamp")? {
+        Some(at) => Ok((Some(at), scalar::as_sent(timestamp))),
+        None => first.map(|_| (None, None)),
+    }
 }
 
 fn name<'a>(
@@ -230,46 +250,6 @@ fn require(
     }
 }
 
-/// The event's context laid over the batch's, member by member.
-fn context<'a>(own: Option<Object<'a>>, shared: &Shared<'a>) -> Object<'a> {
-    match (own, &shared.context) {
-        (Some(own), None) => own,
-        (None, Some(batch)) => batch.clone(),
-        (None, None) => Object::empty(),
-        (Some(own), Some(batch)) => overlay(own, batch),
-    }
-}
-
-fn overlay<'a>(own: Object<'a>, batch: &Object<'a>) -> Object<'a> {
-    let (Json::Object(lent), Json::Object(members)) = (&batch.value, own.value) else {
-        return batch.clone();
-    };
-    if members.is_empty() {
-        return batch.clone();
-    }
-    let is_lent = |key: &str| members.iter().all(|(own, _)| own != key);
-    let mut raw = Vec::with_capacity(own.raw.len() + batch.raw.len());
-    if Members::split(&batch.raw).write_open(&mut raw, is_lent) {
-        raw.push(b',');
-        raw.extend_from_slice(own.raw.as_bytes().get(1..).unwrap_or(b"}"));
-    } else {
-        return Object {
-            raw: own.raw,
-            value: Json::Object(members),
-        };
-    }
-    let mut value: Vec<_> = lent
-        .iter()
-        .filter(|(key, _)| is_lent(key))
-        .cloned()
-        .collect();
-    value.extend(members);
-    Object {
-        raw: text_of(raw),
-        value: Json::Object(value),
-    }
-}
-
 /// Made of whole members of UTF-8 text.
 fn text_of<'a>(raw: Vec<u8>) -> Cow<'a, str> {
     Cow::Owned(String::from_utf8(raw).expect("members of UTF-8 text join to UTF-8"))
@@ -279,6 +259,7 @@ fn text_of<'a>(raw: Vec<u8>) -> Cow<'a, str> {
 fn context_traits<'a>(context: &Object<'a>) -> Result<Object<'a>, DecodeError> {
     let value = match context.value.get("traits") {
         None | Some(Json::Null) => return Ok(Object::empty()),
+        Some(Json::Array(items)) if items.is_empty() => return Ok(Object::empty()),
         Some(value @ Json::Object(_)) => value.clone(),
         Some(_) => {
             let (path, expected) = ("context.traits", "an object");

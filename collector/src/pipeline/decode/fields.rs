@@ -11,6 +11,8 @@ use serde::de::{
 use serde_json::value::RawValue;
 use tidegate_event::Json;
 
+use super::{mend, number};
+
 /// The members of one JSON object that we know; an absent scalar is null. The last of duplicate
 /// keys counts.
 #[derive(Debug)]
@@ -48,9 +50,20 @@ pub(super) enum Batch<'a> {
 impl<'a> Fields<'a> {
     /// Reads the members of one object, and a batch of at most `batch_events_max` events.
     pub(super) fn read(text: &'a str, batch_events_max: usize) -> serde_json::Result<Self> {
+        Self::read_as(text, batch_events_max, false)
+    }
+
+    /// The error path: as [`Self::read`], half surrogate pairs replaced. A scalar that cannot be
+    /// represented reads as an array, which no scalar may be.
+    pub(super) fn read_mended(text: &'a str, batch_events_max: usize) -> serde_json::Result<Self> {
+        Self::read_as(text, batch_events_max, true)
+    }
+
+    fn read_as(text: &'a str, batch_events_max: usize, mended: bool) -> serde_json::Result<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let fields = deserializer.deserialize_map(FieldsVisitor {
             batch_events_max,
+            mended,
             text: std::marker::PhantomData,
         })?;
         deserializer.end().map(|()| fields)
@@ -103,7 +116,8 @@ enum Member {
 
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(MemberVisitor)
+        // As bytes: a name that is no text is an unknown member, not an error.
+        deserializer.deserialize_bytes(MemberVisitor)
     }
 }
 
@@ -115,25 +129,25 @@ impl Visitor<'_> for MemberVisitor {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member name")
     }
-    fn visit_str<E>(self, key: &str) -> Result<Member, E> {
+    fn visit_bytes<E>(self, key: &[u8]) -> Result<Member, E> {
         Ok(match key {
-            "type" => Member::Kind,
-            "event" => Member::Event,
-            "name" => Member::Name,
-            "anonymousId" => Member::AnonymousId,
-            "userId" => Member::UserId,
-            "previousId" => Member::PreviousId,
-            "groupId" => Member::GroupId,
-            "messageId" => Member::MessageId,
-            "timestamp" => Member::Timestamp,
-            "originalTimestamp" => Member::OriginalTimestamp,
-            "sentAt" => Member::SentAt,
-            "channel" => Member::Channel,
-            "writeKey" => Member::WriteKey,
-            "context" => Member::Context,
-            "properties" => Member::Properties,
-            "traits" => Member::Traits,
-            "batch" => Member::Batch,
+            b"type" => Member::Kind,
+            b"event" => Member::Event,
+            b"name" => Member::Name,
+            b"anonymousId" => Member::AnonymousId,
+            b"userId" => Member::UserId,
+            b"previousId" => Member::PreviousId,
+            b"groupId" => Member::GroupId,
+            b"messageId" => Member::MessageId,
+            b"timestamp" => Member::Timestamp,
+            b"originalTimestamp" => Member::OriginalTimestamp,
+            b"sentAt" => Member::SentAt,
+            b"channel" => Member::Channel,
+            b"writeKey" => Member::WriteKey,
+            b"context" => Member::Context,
+            b"properties" => Member::Properties,
+            b"traits" => Member::Traits,
+            b"batch" => Member::Batch,
             _ => Member::Other,
         })
     }
@@ -141,6 +155,7 @@ impl Visitor<'_> for MemberVisitor {
 
 struct FieldsVisitor<'a> {
     batch_events_max: usize,
+    mended: bool,
     text: std::marker::PhantomData<&'a ()>,
 }
 
@@ -157,16 +172,31 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
                 Member::Kind => &mut fields.kind,
                 Member::Event => &mut fields.event,
                 Member::Name => &mut fields.name,
-                Member::AnonymousId => &mut fields.anonymous_id,
-                Member::UserId => &mut fields.user_id,
-                Member::PreviousId => &mut fields.previous_id,
-                Member::GroupId => &mut fields.group_id,
-                Member::MessageId => &mut fields.message_id,
                 Member::Timestamp => &mut fields.timestamp,
                 Member::OriginalTimestamp => &mut fields.original_timestamp,
                 Member::SentAt => &mut fields.sent_at,
                 Member::Channel => &mut fields.channel,
                 Member::WriteKey => &mut fields.write_key,
+                Member::AnonymousId => {
+                    fields.anonymous_id = identifier(map.next_value()?);
+                    continue;
+                }
+                Member::UserId => {
+                    fields.user_id = identifier(map.next_value()?);
+                    continue;
+                }
+                Member::PreviousId => {
+                    fields.previous_id = identifier(map.next_value()?);
+                    continue;
+                }
+                Member::GroupId => {
+                    fields.group_id = identifier(map.next_value()?);
+                    continue;
+                }
+                Member::MessageId => {
+                    fields.message_id = identifier(map.next_value()?);
+                    continue;
+                }
                 Member::Context => {
                     fields.context = Some(map.next_value()?);
                     continue;
@@ -189,10 +219,38 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
                     continue;
                 }
             };
-            *scalar = map.next_value::<Scalar<'a>>()?.0;
+            *scalar = if self.mended {
+                mended(map.next_value()?)
+            } else {
+                map.next_value::<Scalar<'a>>()?.0
+            };
         }
         Ok(fields)
     }
+}
+
+/// An identifier. A number becomes its decimal text, since a double would lose digits.
+fn identifier(raw: &RawValue) -> Json<'_> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => Json::Str(number::as_id(text)),
+        _ => mended(raw),
+    }
+}
+
+/// Any scalar, whatever its escapes; one that cannot be represented becomes an array.
+fn mended(raw: &RawValue) -> Json<'_> {
+    let text = raw.get();
+    if let Ok(Scalar(value)) = serde_json::from_str(text) {
+        return value;
+    }
+    let read = mend::lone_surrogates(text);
+    let read = read.and_then(|text| {
+        Some(mend::owned(
+            serde_json::from_str::<Scalar<'_>>(&text).ok()?.0,
+        ))
+    });
+    read.unwrap_or(Json::Array(Vec::new()))
 }
 
 /// A scalar; of an array or an object only that it is one, since either is a fault here.
@@ -243,6 +301,30 @@ impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
     }
 }
 
+/// Whether a member's name is digits only.
+struct IsNumber(bool);
+
+impl<'de> Deserialize<'de> for IsNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(IsNumberVisitor)
+    }
+}
+
+struct IsNumberVisitor;
+
+impl Visitor<'_> for IsNumberVisitor {
+    type Value = IsNumber;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+    fn visit_bytes<E>(self, key: &[u8]) -> Result<IsNumber, E> {
+        Ok(IsNumber(
+            !key.is_empty() && key.iter().all(u8::is_ascii_digit),
+        ))
+    }
+}
+
 struct BatchSeed {
     max: usize,
 }
@@ -279,9 +361,25 @@ impl<'de> Visitor<'de> for BatchSeed {
     fn visit_str<E>(self, _: &str) -> Result<Batch<'de>, E> {
         Ok(Batch::NotAnArray)
     }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Batch<'de>, A::Error> {
-        IgnoredAny.visit_map(map)?;
-        Ok(Batch::NotAnArray)
+    /// PHP writes an array whose numbering has a gap as an object: `{"0": {...}, "2": {...}}`.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch<'de>, A::Error> {
+        let (mut events, mut numbered, mut too_many) = (Vec::new(), true, false);
+        while let Some(IsNumber(number)) = map.next_key()? {
+            let event = map.next_value()?;
+            numbered &= number;
+            if events.len() < self.max {
+                events.push(event);
+            } else {
+                too_many = true;
+            }
+        }
+        Ok(if !numbered || events.is_empty() {
+            Batch::NotAnArray
+        } else if too_many {
+            Batch::TooMany
+        } else {
+            Batch::Events(events)
+        })
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Batch<'de>, A::Error> {
         let mut events = Vec::new();

@@ -46,7 +46,7 @@ fn code_unit(json: &str, at: usize) -> Option<u16> {
 }
 
 /// The value with nothing borrowed. As deep as its text was allowed to nest.
-pub(super) fn owned<'a>(json: Json<'_>) -> Json<'a> {
+pub(in crate::pipeline) fn owned<'a>(json: Json<'_>) -> Json<'a> {
     match json {
         Json::Null => Json::Null,
         Json::Bool(value) => Json::Bool(value),

@@ -7,9 +7,11 @@
 mod error;
 mod fields;
 mod timestamp;
+mod number;
 mod scalar;
 mod mend;
 mod object;
+mod lent;
 mod event;
 mod salvage;
 pub mod native;
@@ -21,18 +23,24 @@ use std::borrow::Cow;
 
 use tidegate_event::{Hit, Json};
 
-use event::{Sent, Shared};
+use event::Sent;
+use lent::Shared;
 
 pub use error::{DecodeError, Unreadable};
+pub(in crate::pipeline) use mend::owned;
 pub use salvage::Salvaged;
 
-/// Bounds on what is read; both are settings of the edge.
+/// Bounds on what is read; all are settings of the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// One event's JSON text together with the context that its batch lends it, in bytes.
     pub event_bytes_max: usize,
     /// Events in one request.
     pub batch_events_max: usize,
+    /// Members of one object.
+    pub members_max: usize,
+    /// A batch's context, counted once for each of its events, in bytes.
+    pub lent_bytes_max: usize,
 }
 
 /// Longest client message id, in bytes.
@@ -81,7 +89,7 @@ impl<'a> Envelope<'a> {
     #[must_use]
     pub fn or_sent_at(mut self, header: Option<&'a str>) -> Self {
         let said = self.shared.sent_at.take();
-        let said = said.filter(|said| *said != Json::Null);
+        let said = said.filter(|said| matches!(scalar::time(said, "sentAt"), Ok(Some(_))));
         let header = header.map(|text| Json::Str(Cow::Borrowed(text)));
         let header = header.filter(|time| scalar::time(time, "SentAt").is_ok());
         self.shared.sent_at = said.or(header);
@@ -96,8 +104,11 @@ impl<'a> Envelope<'a> {
             limits,
             ..
         } = self;
-        sent.into_iter()
-            .map(move |sent| sent.decode(&limits, &shared))
+        let mut lent_bytes = 0_usize;
+        sent.into_iter().map(move |sent| {
+            lent_bytes = lent_bytes.saturating_add(shared.context_bytes);
+            sent.decode(&limits, &shared, lent_bytes)
+        })
     }
 }
 
@@ -106,6 +117,8 @@ impl<'a> Envelope<'a> {
 pub struct Decoded<'a> {
     /// Its text as sent.
     pub raw: &'a str,
+    /// Bytes of it and of what its batch lends it: what it costs to look at.
+    pub bytes: usize,
     /// The client's id for the result row, where it could be read.
     pub message_id: Option<Cow<'a, str>>,
     /// The event, or why it is none.

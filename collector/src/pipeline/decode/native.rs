@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 use serde_json::value::RawValue;
 use tidegate_event::Json;
 
-use super::error::Unreadable;
-use super::event::{self, Sent, Shared};
+use super::error::{DecodeError, Unreadable};
+use super::event::{self, Sent};
 use super::fields::{Batch, Fields};
+use super::lent::{LentContext, Shared};
 use super::{Envelope, Limits, Salvaged, object};
 
 /// Reads a whole body.
@@ -56,7 +57,9 @@ fn envelope<'a>(text: &'a str, limits: &Limits) -> Result<Envelope<'a>, Unreadab
     if text.is_empty() {
         return Err(Unreadable::Empty);
     }
-    let mut fields = match Fields::read(text, limits.batch_events_max) {
+    let max = limits.batch_events_max;
+    let read = Fields::read(text, max).or_else(|_| Fields::read_mended(text, max));
+    let mut fields = match read {
         Ok(fields) => fields,
         Err(error) => return unparsable(text, &error, limits),
     };
@@ -104,12 +107,19 @@ fn lent<'a>(fields: Fields<'a>, limits: &Limits) -> Shared<'a> {
     let context_bytes = context.map_or(0, |raw| raw.get().len());
     // No event can have a larger one, and what it becomes takes many times the memory of its text.
     let context = context.filter(|_| context_bytes <= limits.event_bytes_max);
+    // A batch context that is no object says nothing; its events are not to blame.
+    let (context, refused) = match object::read(context, "context", limits.members_max) {
+        Ok(context) => (context, None),
+        Err(DecodeError::WrongType { .. }) => (None, None),
+        // It may hold a refusal of consent, which must not be lost with it.
+        Err(error) => (None, Some(error)),
+    };
     Shared {
         context_bytes,
+        refused,
         server_channel: event::is_server(&fields.channel),
         sent_at: Some(fields.sent_at),
-        // A batch context that is no object says nothing; its events are not to blame.
-        context: object::read(context, "context").unwrap_or_default(),
+        context: context.map(LentContext::new),
     }
 }
 

@@ -15,6 +15,7 @@ use super::mend;
 pub(super) fn read<'a>(
     raw: Option<&'a RawValue>,
     path: &'static str,
+    members_max: usize,
 ) -> Result<Option<Object<'a>>, DecodeError> {
     let Some(raw) = raw.map(RawValue::get) else {
         return Ok(None);
@@ -22,6 +23,8 @@ pub(super) fn read<'a>(
     match raw.as_bytes().first() {
         Some(b'{') => {}
         Some(b'n') => return Ok(None),
+        // PHP encodes an empty object so.
+        Some(b'[') if is_empty_array(raw) => return Ok(Some(Object::empty())),
         _ => {
             let expected = "an object";
             return Err(DecodeError::WrongType { path, expected });
@@ -33,17 +36,40 @@ pub(super) fn read<'a>(
         path,
         max: DEPTH_MAX,
     });
-    match serde_json::from_str::<Json<'a>>(raw) {
-        Ok(value) if nests_deeper_than(&value, max) => too_deep,
-        Ok(value) => Ok(Some(Object {
+    let object = match serde_json::from_str::<Json<'a>>(raw) {
+        Ok(value) if nests_deeper_than(&value, max) => return too_deep,
+        Ok(value) => Object {
             raw: Cow::Borrowed(raw),
             value,
-        })),
-        Err(_) if deeper_than(raw, max) => too_deep,
-        Err(error) => mended(raw).map(Some).ok_or(DecodeError::BadValue {
+        },
+        Err(_) if deeper_than(raw, max) => return too_deep,
+        Err(error) => mended(raw).ok_or(DecodeError::BadValue {
             path,
             at: error.column(),
-        }),
+        })?,
+    };
+    if has_more_members_than(&object.value, members_max) {
+        let max = members_max;
+        return Err(DecodeError::TooManyMembers { path, max });
+    }
+    Ok(Some(object))
+}
+
+/// `[]`, with or without blanks inside.
+pub(super) fn is_empty_array(raw: &str) -> bool {
+    let inside = raw.strip_prefix('[').and_then(|raw| raw.strip_suffix(']'));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+/// Whether it or an object in it has more members. Its depth is bounded already.
+fn has_more_members_than(value: &Json<'_>, max: usize) -> bool {
+    match value {
+        Json::Array(items) => items.iter().any(|item| has_more_members_than(item, max)),
+        Json::Object(members) => {
+            let inside = |value| has_more_members_than(value, max);
+            members.len() > max || members.iter().any(|(_, value)| inside(value))
+        }
+        Json::Null | Json::Bool(_) | Json::Int(_) | Json::Float(_) | Json::Str(_) => false,
     }
 }
 

@@ -1,44 +1,71 @@
-//! A second look at a body that is no text or no JSON: bytes that are not UTF-8 and raw control
-//! characters in a string harm only the event in which they stand. Nothing of it runs for a good body.
+//! A second look at a body that is no text or no JSON. These affect only the event in which they
+//! stand: bytes that are not UTF-8, raw control characters in a string, words that are no JSON value
+//! (`NaN`, `Infinity`, `undefined`, `True`, `.5`) and a comma before a closing bracket. Nothing of it
+//! runs for a good body.
+
+use serde::de::IgnoredAny;
+
+use super::error::DecodeError;
 
 /// Faults noted of one body; more are beyond help.
 const FAULTS_MAX: usize = 10_000;
 
-/// The body as text, U+FFFD or a space in place of what is none.
+/// The body as JSON text, something harmless in place of what is none.
 #[derive(Debug)]
 pub struct Salvaged {
     text: String,
-    /// Where in the text, in order.
-    faults: Vec<usize>,
+    /// In the order of the text.
+    faults: Vec<Fault>,
+}
+
+/// One replaced place.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    at: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    NotText,
+    NotJson,
 }
 
 impl Salvaged {
     /// None where the body has no such fault, or too many.
     #[must_use]
     pub fn of(body: &[u8]) -> Option<Self> {
-        let mut salvaged = Self {
-            text: String::with_capacity(body.len()),
-            faults: Vec::new(),
+        let mut scan = Scan {
+            salvaged: Self {
+                text: String::with_capacity(body.len()),
+                faults: Vec::new(),
+            },
+            strings: Strings::default(),
+            word: None,
+            comma: None,
         };
-        let mut strings = Strings::default();
         for chunk in body.utf8_chunks() {
             for character in chunk.valid().chars() {
-                if strings.holds(character) && character.is_ascii_control() && character != '\x7f' {
-                    salvaged.replace(' ')?;
-                } else {
-                    salvaged.text.push(character);
-                }
+                scan.take(character)?;
             }
             if !chunk.invalid().is_empty() {
-                salvaged.replace(char::REPLACEMENT_CHARACTER)?;
+                scan.salvaged
+                    .replace(char::REPLACEMENT_CHARACTER, Kind::NotText)?;
             }
         }
+        scan.end_word()?;
+        let salvaged = scan.salvaged;
         (!salvaged.faults.is_empty()).then_some(salvaged)
     }
 
-    fn replace(&mut self, by: char) -> Option<()> {
-        self.faults.push(self.text.len());
+    fn replace(&mut self, by: char, kind: Kind) -> Option<()> {
+        self.note(self.text.len(), kind)?;
         self.text.push(by);
+        Some(())
+    }
+
+    fn note(&mut self, at: usize, kind: Kind) -> Option<()> {
+        self.faults.push(Fault { at, kind });
         (self.faults.len() <= FAULTS_MAX).then_some(())
     }
 
@@ -46,17 +73,79 @@ impl Salvaged {
         &self.text
     }
 
-    /// How many faults the part of the text has that `raw` is, and where in it the first stands.
-    pub(super) fn faults_of(&self, raw: &str) -> (usize, Option<usize>) {
+    /// How many faults the part of the text has that `raw` is, and the first of them as an error.
+    pub(super) fn faults_of(&self, raw: &str) -> (usize, Option<DecodeError>) {
         let begin = (raw.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
-        let below = |end| self.faults.partition_point(|fault| *fault < end);
+        let below = |end| self.faults.partition_point(|fault| fault.at < end);
         let own = &self.faults[below(begin)..below(begin + raw.len())];
-        (own.len(), own.first().map(|fault| fault - begin))
+        let first = own.first().map(|fault| {
+            let at = fault.at - begin;
+            match fault.kind {
+                Kind::NotText => DecodeError::NotText { at },
+                Kind::NotJson => DecodeError::NotJson { at },
+            }
+        });
+        (own.len(), first)
     }
 
     /// True where that is every fault there is.
     pub(super) fn is_all(&self, faults: usize) -> bool {
         self.faults.len() == faults
+    }
+}
+
+/// The pass over the characters.
+struct Scan {
+    salvaged: Salvaged,
+    strings: Strings,
+    /// Where the word begins that is being read.
+    word: Option<usize>,
+    /// Where the last token stands, if it is a comma.
+    comma: Option<usize>,
+}
+
+impl Scan {
+    fn take(&mut self, character: char) -> Option<()> {
+        let at = self.salvaged.text.len();
+        if self.strings.holds(character) {
+            if character.is_ascii_control() && character != '\x7f' {
+                return self.salvaged.replace(' ', Kind::NotText);
+            }
+        } else if matches!(character, '{' | '}' | '[' | ']' | ',' | ':' | '"') {
+            self.end_word()?;
+            if matches!(character, '}' | ']')
+                && let Some(comma) = self.comma
+            {
+                self.salvaged.note(comma, Kind::NotJson)?;
+                self.salvaged.text.replace_range(comma..=comma, " ");
+            }
+            self.comma = (character == ',').then_some(self.salvaged.text.len());
+        } else if matches!(character, ' ' | '\t' | '\r' | '\n') {
+            self.end_word()?;
+        } else {
+            self.comma = None;
+            self.word.get_or_insert(at);
+        }
+        self.salvaged.text.push(character);
+        Some(())
+    }
+
+    /// A word that JSON does not know becomes null.
+    fn end_word(&mut self) -> Option<()> {
+        let Some(at) = self.word.take() else {
+            return Some(());
+        };
+        let Salvaged { text, faults } = &mut self.salvaged;
+        if at == 0 || serde_json::from_str::<IgnoredAny>(&text[at..]).is_ok() {
+            return Some(());
+        }
+        text.truncate(at);
+        text.push_str("null");
+        // What is wrong inside of it is part of it.
+        while faults.last().is_some_and(|fault| fault.at >= at) {
+            faults.pop();
+        }
+        self.salvaged.note(at, Kind::NotJson)
     }
 }
 

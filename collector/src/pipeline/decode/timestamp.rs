@@ -1,26 +1,87 @@
-//! Client times: ISO 8601 in the spellings that SDKs send, or milliseconds since 1970. Hand-written
+//! Client times: ISO 8601 in the spellings that SDKs send, or a number since 1970. Hand-written
 //! because every event has two of them, and because clients leave out what RFC 3339 demands.
+//!
+//! A number's size tells its unit. Read by the unit of its range it lies between 1973 and 5138;
+//! by any other unit it would not:
+//!
+//! | number | unit |
+//! |---|---|
+//! | below 10^11 | seconds |
+//! | below 10^14 | milliseconds |
+//! | below 10^17 | microseconds |
+//! | from there on | nanoseconds |
 
 use tidegate_event::{Json, Timestamp};
 
 /// The time a JSON value names; None where it is none.
 pub(super) fn read(value: &Json<'_>) -> Option<Timestamp> {
     match value {
-        Json::Int(ms) => Some(Timestamp(*ms)),
-        // `as` saturates: an absurd clock is clamped later, not refused.
-        #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-        Json::Float(ms) => Some(Timestamp(*ms as i64)),
+        Json::Int(number) => Some(whole(*number)),
+        Json::Float(number) => Some(fractional(*number)),
         Json::Str(text) => parse(text.trim()),
         Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
     }
 }
 
+/// Largest numbers of seconds, milliseconds and microseconds; larger ones are nanoseconds.
+const SECONDS_BELOW: u64 = 100_000_000_000;
+const MS_BELOW: u64 = SECONDS_BELOW * 1_000;
+const US_BELOW: u64 = MS_BELOW * 1_000;
+
+fn whole(number: i64) -> Timestamp {
+    Timestamp(match number.unsigned_abs() {
+        0..SECONDS_BELOW => number.saturating_mul(1_000),
+        SECONDS_BELOW..MS_BELOW => number,
+        MS_BELOW..US_BELOW => number.div_euclid(1_000),
+        US_BELOW.. => number.div_euclid(1_000_000),
+    })
+}
+
+/// `as` saturates: an absurd clock is clamped later, not refused.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "saturates; the bounds are exact as doubles"
+)]
+fn fractional(number: f64) -> Timestamp {
+    let size = number.abs();
+    let ms = if size < SECONDS_BELOW as f64 {
+        number * 1e3
+    } else if size < MS_BELOW as f64 {
+        number
+    } else if size < US_BELOW as f64 {
+        number / 1e3
+    } else {
+        number / 1e6
+    };
+    Timestamp(ms.round() as i64)
+}
+
 fn parse(text: &str) -> Option<Timestamp> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    if !digits.is_empty() && digits.len() <= 18 && digits.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse().ok().map(Timestamp);
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if is_digits(digits) {
+        // Eight digits are a day's date in the basic form, or else a day before 1974.
+        return basic_date(text.as_bytes()).or_else(|| text.parse().ok().map(whole));
     }
-    iso(text.as_bytes())
+    match digits.split_once('.') {
+        // Shorter ones are more likely a date in another spelling.
+        Some((before, after))
+            if is_digits(before) && is_digits(after) && (9..=19).contains(&before.len()) =>
+        {
+            text.parse().ok().map(fractional)
+        }
+        Some(_) | None => iso(text.as_bytes()),
+    }
+}
+
+/// `YYYYMMDD`
+fn basic_date(text: &[u8]) -> Option<Timestamp> {
+    let [y1, y2, y3, y4, m1, m2, d1, d2] = *text else {
+        return None;
+    };
+    let days = date_days(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2])?;
+    Some(Timestamp(days * 86_400_000))
 }
 
 /// `YYYY-MM-DD`, then optionally `T` or a space with `HH:MM[:SS[.f...]]`, then `Z`, `+HH:MM`,
@@ -165,9 +226,46 @@ mod tests {
             parse("2016-12-31T23:59:60Z"),
             Timestamp::parse_rfc3339("2017-01-01T00:00:00Z")
         );
-        assert_eq!(read(&Json::Int(-5)), Some(Timestamp(-5)));
-        assert_eq!(read(&Json::Float(1.9)), Some(Timestamp(1)));
+        assert_eq!(read(&Json::Int(-5)), Some(Timestamp(-5_000)));
         assert_eq!(read(&Json::Float(1e300)), Some(Timestamp(i64::MAX)));
+        assert_eq!(read(&Json::Float(-1e300)), Some(Timestamp(i64::MIN)));
+    }
+
+    #[test]
+    fn the_size_of_a_number_is_its_unit() {
+        let noon = Timestamp(1_795_348_800_000);
+        for number in [
+            1_795_348_800,
+            1_795_348_800_000,
+            1_795_348_800_000_000,
+            1_795_348_800_000_000_000,
+        ] {
+            assert_eq!(read(&Json::Int(number)), Some(noon), "{number}");
+            let text = number.to_string();
+            assert_eq!(read(&Json::Str(text.as_str().into())), Some(noon), "{text}");
+        }
+        let later = Some(noon.plus_ms(123));
+        assert_eq!(read(&Json::Float(1_795_348_800.123)), later);
+        assert_eq!(read(&Json::Float(1_795_348_800_123.4)), later);
+        assert_eq!(read(&Json::Str("1795348800.123456".into())), later);
+        assert_eq!(read(&Json::Str("1795348800123.4".into())), later);
+        assert_eq!(
+            read(&Json::Str("20261122".into())),
+            Some(noon.plus_ms(-43_200_000))
+        );
+        // The bounds themselves: the first millisecond that is one, in March 1973.
+        assert_eq!(
+            read(&Json::Int(99_999_999_999)),
+            Some(Timestamp(99_999_999_999_000))
+        );
+        assert_eq!(
+            read(&Json::Int(100_000_000_000)),
+            Some(Timestamp(100_000_000_000))
+        );
+        assert_eq!(
+            read(&Json::Int(i64::MAX)),
+            Some(Timestamp(i64::MAX / 1_000_000))
+        );
     }
 
     #[test]

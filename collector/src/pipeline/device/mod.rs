@@ -3,8 +3,9 @@
 //!
 //! A word is a run of letters and digits, lower-cased. In this order:
 //! - **bot**: a word that ends in `bot`, `bots`, `crawler` or `spider` (but not the phone maker
-//!   Cubot) or starts with `headless`; a known crawler, previewer or test driver; or, where the text
-//!   does not begin with `Mozilla/` or `Opera/`, a known HTTP library;
+//!   Cubot, nor the bare word in an Android browser, where it is a model's) or starts with `headless`; a known crawler, previewer or test driver; or, where the text
+//!   does not begin with `Mozilla/`, `Opera/` or `UCWEB/`, a known HTTP library (`Java` beside
+//!   `MIDP` is a phone's platform);
 //! - **tv**: `tv` and its compounds, set-top boxes and consoles;
 //! - **tablet**: iPad, Kindle, Silk, PlayBook, `tablet` outside Windows, Android without `mobile`;
 //! - **mobile**: iPhone, iPod, Android with `mobile`, apps on Android and iOS, other phones;
@@ -19,7 +20,10 @@ const WORD_MAX: usize = 24;
 #[derive(Default)]
 struct Seen {
     bot: bool,
+    bare_bot: bool,
     library: bool,
+    java: bool,
+    midp: bool,
     tv: bool,
     tablet: bool,
     tablet_word: bool,
@@ -47,7 +51,9 @@ pub(super) fn device(user_agent: Option<&str>) -> Device {
         }
         note(&mut seen, lower);
     }
-    let browser = user_agent.starts_with("Mozilla/") || user_agent.starts_with("Opera/");
+    let browser = ["Mozilla/", "Opera/", "UCWEB/"]
+        .iter()
+        .any(|begin| user_agent.starts_with(begin));
     let class = class(&seen, browser);
     Device {
         class,
@@ -56,7 +62,8 @@ pub(super) fn device(user_agent: Option<&str>) -> Device {
 }
 
 fn class(seen: &Seen, browser: bool) -> DeviceClass {
-    if seen.bot || seen.library && !browser {
+    let library = seen.library || seen.java && !seen.midp;
+    if seen.bot || seen.bare_bot && !(browser && seen.android) || library && !browser {
         DeviceClass::Bot
     } else if seen.tv {
         DeviceClass::Tv
@@ -79,7 +86,12 @@ fn note(seen: &mut Seen, word: &[u8]) {
         b"android" => seen.android = true,
         b"mobile" | b"mobi" | b"phone" => seen.mobile_word = true,
         b"iphone" | b"ipod" | b"blackberry" | b"bb10" | b"iemobile" | b"symbian" | b"symbos"
-        | b"kaios" | b"dalvik" | b"cfnetwork" | b"mini" | b"nokia" | b"midp" => seen.mobile = true,
+        | b"kaios" | b"dalvik" | b"cfnetwork" | b"mini" | b"nokia" | b"ucbrowser" => {
+            seen.mobile = true
+        }
+        b"midp" => (seen.mobile, seen.midp) = (true, true),
+        b"bot" => seen.bare_bot = true,
+        b"java" => seen.java = true,
         b"windows" => seen.windows = true,
         b"macintosh" | b"x11" | b"linux" | b"cros" => seen.desktop = true,
         b"ipad" | b"kindle" | b"silk" | b"playbook" => seen.tablet = true,
@@ -113,7 +125,7 @@ fn note(seen: &mut Seen, word: &[u8]) {
         | b"scrapy"
         | b"postmanruntime"
         | b"insomnia" => seen.bot = true,
-        b"curl" | b"wget" | b"python" | b"aiohttp" | b"httpx" | b"urllib" | b"libwww" | b"java"
+        b"curl" | b"wget" | b"python" | b"aiohttp" | b"httpx" | b"urllib" | b"libwww"
         | b"httpclient" | b"axios" | b"undici" | b"node" | b"go" | b"ruby" | b"guzzlehttp"
         | b"php" | b"whatsapp" | b"reqwest" | b"hyper" => seen.library = true,
         _ => seen.bot |= names_a_bot(word),

@@ -17,6 +17,12 @@ use tidegate_event::consent::ConsentSignal;
 /// session.
 pub fn write_event(out: &mut Vec<u8>, record: &Record<'_>, hit: &Enriched<'_>, late: bool) {
     head(out, record);
+    if let Some(occurred_at) = hit.hit.occurred_at {
+        time(out, "occurred_at", occurred_at);
+    }
+    if hit.clamped {
+        out.extend_from_slice(b",\"clamped\":true");
+    }
     time(out, "received_at", hit.received_at);
     match &record.fold {
         Fold::Event(event) => session(out, event.session),

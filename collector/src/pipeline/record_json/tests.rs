@@ -7,6 +7,7 @@ use super::*;
 use crate::pipeline::decode::{Limits, native};
 use crate::pipeline::enrich::{GeoLookup, RequestFacts, enrich};
 use crate::pipeline::identify::{CookieFacts, identify};
+use crate::pipeline::placeholder::Placeholders;
 
 const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/records.md"));
 const SCHEMA_FILE: &str = include_str!(concat!(
@@ -38,6 +39,8 @@ fn enriched(body: &str) -> Enriched<'_> {
     let limits = Limits {
         event_bytes_max: 1 << 20,
         batch_events_max: 1,
+        members_max: 1_000,
+        lent_bytes_max: 1 << 20,
     };
     let envelope = native::read(body.as_bytes(), &limits).unwrap();
     let hit = envelope.decode().next().unwrap().hit.unwrap();
@@ -49,13 +52,15 @@ fn enriched(body: &str) -> Enriched<'_> {
     let (identified, _) = identify(
         tidegate_event::Consented { hit, consent },
         &CookieFacts::default(),
+        &Placeholders::default(),
         &mut || 1,
     );
     let facts = RequestFacts {
         received_at: NOW,
         client_ip: Some("81.2.69.142".parse().unwrap()),
-        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/144.0"),
+        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/144.0".into()),
         referer: None,
+        from_back_end: false,
     };
     enrich(identified, &facts, &London)
 }

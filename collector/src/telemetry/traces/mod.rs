@@ -30,8 +30,9 @@ use tokio::sync::mpsc::error::TrySendError;
 pub use client::ExportError;
 pub use metrics::TraceMetrics;
 pub use queue::Export;
-pub use request::{Answered, RequestTrace, Stage};
+pub use request::RequestTrace;
 
+pub use super::traced::{Answered, Stage};
 use crate::clock::Clock;
 use crate::settings::Otlp;
 

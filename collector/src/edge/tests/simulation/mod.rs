@@ -329,7 +329,7 @@ fn what_was_taken_of_a_batch_is_accepted_also_where_the_client_goes_away_in_its_
         let edge = Arc::clone(&gateway.edge);
         let request = batch(&ids).request;
         let task = tokio::spawn(async move { edge.handle(addressed(request), CHANNEL).await });
-        // A batch of this length lets others have a turn after 63 events.
+        // A batch of this length lets others have a turn after 64 events.
         while gateway.core.journal().next_offset() == 0 {
             yield_now().await;
         }
@@ -344,7 +344,7 @@ fn what_was_taken_of_a_batch_is_accepted_also_where_the_client_goes_away_in_its_
         stored.read_on(&gateway);
         let (accepted, internal) = (Outcome::Accepted, Outcome::Internal);
         let ended = (outcomes.ended(accepted), outcomes.ended(internal));
-        assert_eq!((ended, outcomes.received()), ((63, 37), 100));
-        assert_eq!(stored.events(), 63);
+        assert_eq!((ended, outcomes.received()), ((64, 36), 100));
+        assert_eq!(stored.events(), 64);
     });
 }
