@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
+use tidegate_event::Pulse;
 use tidegate_journal::Journal;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -54,6 +55,7 @@ impl KafkaSink {
         _clock: Arc<dyn Clock>,
         _metrics: Metrics,
         _runtime: Handle,
+        _pulse: Pulse,
     ) -> Result<Self, StartError> {
         check(&settings)?;
         Err(KAFKA.into())
