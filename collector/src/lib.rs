@@ -5,8 +5,8 @@
 
 pub mod steady;
 pub mod clock;
-pub mod not_built;
 pub mod liveness;
+pub mod not_built;
 pub mod document;
 pub mod fingerprint;
 pub mod settings;
@@ -28,5 +28,5 @@ pub mod admin;
 pub mod demo;
 pub mod app;
 pub mod cli;
-#[cfg(test)]
+#[cfg(all(test, feature = "kafka"))]
 mod simulation;

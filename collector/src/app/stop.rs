@@ -105,11 +105,7 @@ impl Gateway {
             offer,
             ..
         } = self;
-        // Its sockets would keep the queue open that nobody accepts from any more.
-        if let Some(offer) = offer {
-            offer.abort();
-            let _ = offer.await;
-        }
+        withdraw(offer).await;
         stop.send_replace(true);
         if patience.relieved {
             stop_admin.send_replace(true);
@@ -144,6 +140,14 @@ impl Gateway {
         }
         left.clone_from(&state.lock());
         left
+    }
+}
+
+/// Ends the offer to a successor: its copies of the sockets would keep an accept queue open.
+async fn withdraw(offer: Option<JoinHandle<()>>) {
+    if let Some(offer) = offer {
+        offer.abort();
+        let _aborted = offer.await;
     }
 }
 

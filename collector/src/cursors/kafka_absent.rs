@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
+use tidegate_event::Pulse;
 use tidegate_journal::Journal;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -47,6 +48,10 @@ pub enum KafkaSink {}
 impl KafkaSink {
     /// # Errors
     /// Always.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the shape of the real sink, which keeps its settings"
+    )]
     pub fn start(
         settings: Kafka,
         _data_dir: &Path,
@@ -54,6 +59,7 @@ impl KafkaSink {
         _clock: Arc<dyn Clock>,
         _metrics: Metrics,
         _runtime: Handle,
+        _pulse: Pulse,
     ) -> Result<Self, StartError> {
         check(&settings)?;
         Err(KAFKA.into())
