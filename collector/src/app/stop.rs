@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_activation::Activation;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::Gateway;
@@ -111,7 +111,10 @@ impl Gateway {
             stop_admin.send_replace(true);
         }
         let mut left = Leftover::default();
-        if timeout(patience.requests, ended(&mut edge_task)).await.is_err() {
+        if timeout(patience.requests, ended(&mut edge_task))
+            .await
+            .is_err()
+        {
             left.connections = edge.connections();
             edge_task.abort();
         }
