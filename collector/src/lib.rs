@@ -28,5 +28,6 @@ pub mod admin;
 pub mod demo;
 pub mod app;
 pub mod cli;
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(test)]
+#[cfg(feature = "kafka")]
 mod simulation;
