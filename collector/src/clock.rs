@@ -27,6 +27,19 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     started: Instant,
+    /// What the wall clock is ahead of the machine's, milliseconds.
+    ahead_ms: i64,
+}
+
+impl SystemClock {
+    /// The machine's clocks, with the wall clock put to `now`: for a data directory whose times lie
+    /// far back.
+    #[must_use]
+    pub fn set_to(now: Timestamp) -> Self {
+        let clock = Self::default();
+        let ahead_ms = now.since(Clock::now(&clock));
+        Self { ahead_ms, ..clock }
+    }
 }
 
 impl Default for SystemClock {
@@ -34,6 +47,7 @@ impl Default for SystemClock {
     fn default() -> Self {
         Self {
             started: Instant::now(),
+            ahead_ms: 0,
         }
     }
 }
@@ -44,7 +58,7 @@ impl Clock for SystemClock {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)).plus_ms(self.ahead_ms)
     }
 
     fn monotonic_us(&self) -> u64 {

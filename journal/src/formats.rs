@@ -43,3 +43,63 @@ pub fn check_formats(data_dir: &Path, storage: &dyn Storage) -> Result<(), OpenE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::storage::RealStorage;
+
+    fn header(version: u32) -> Vec<u8> {
+        let header = SegmentHeader {
+            journal: 1,
+            shard: 0,
+            base: 0,
+            previous_end: 0,
+            decided_at: 0,
+            salt: 0,
+        };
+        let mut bytes = header.encode();
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..12]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn cursors(version: u32) -> String {
+        let text = format!("tidegate cursors {version}\ndurable 0\n");
+        format!("{text}crc {:08x}\n", crc32fast::hash(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_newer_segment_or_cursor_file_is_named() {
+        for (segment, cursor, newer) in [
+            (FORMAT_VERSION, 2, None),
+            (FORMAT_VERSION + 1, 2, Some(".seg")),
+            (FORMAT_VERSION, 3, Some("CURSORS")),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("journal")).unwrap();
+            let segment_file = segment_path(&crate::journal_dir(dir.path()), 0);
+            fs::write(segment_file, header(segment)).unwrap();
+            fs::write(dir.path().join("CURSORS"), cursors(cursor)).unwrap();
+            let checked = check_formats(dir.path(), &RealStorage);
+            match (newer, checked) {
+                (None, Ok(())) => {}
+                (Some(name), Err(OpenError::NewerFormat { path, .. })) => {
+                    assert!(path.to_string_lossy().ends_with(name));
+                }
+                (newer, checked) => panic!("{newer:?}: {checked:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_left_to_the_recovery() {
+        let dir = tempfile::tempdir().unwrap();
+        check_formats(dir.path(), &RealStorage).unwrap();
+        fs::write(dir.path().join("CURSORS"), "no list").unwrap();
+        check_formats(dir.path(), &RealStorage).unwrap();
+    }
+}

@@ -34,3 +34,4 @@ mod edge_is_not_admin;
 mod webhook;
 mod uneven_traffic;
 mod otlp;
+mod upgrade;

@@ -58,6 +58,8 @@ pub struct Launch {
     pub open_files: OpenFiles,
     /// Called four times a second with what is found of the gateway's threads and tasks.
     pub after_look: Option<AfterLook>,
+    /// Where "now" comes from.
+    pub clock: SystemClock,
 }
 
 impl Gateway {
@@ -75,12 +77,13 @@ impl Gateway {
             before,
             open_files,
             after_look,
+            clock,
         } = launch;
         formats::check(&settings.data_dir)?;
         let held = held(&settings, open_files)?;
         let tls = settings.admin.tls.as_ref();
         let admin_tls = tls.map(admin::tls::acceptor).transpose()?;
-        let clock: Arc<SystemClock> = Arc::new(SystemClock::default());
+        let clock: Arc<SystemClock> = Arc::new(clock);
         let liveness = Liveness::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let mut registry = Registry::default();
         let Ahead {
