@@ -8,9 +8,10 @@ use http::StatusCode;
 use super::control::{CatalogView, Control, ControlError};
 use super::reply::{Reply, error, json, not_applied, of};
 use super::route::flag;
-use crate::catalog::DestinationKind;
+use crate::catalog::{DestinationKind, SourceKind};
 
-/// What is in force; secrets are masked here, whatever the gateway gave.
+/// What is in force; secrets are masked here, whatever the gateway gave. A server's write key is one:
+/// who has it is believed about addresses. A web key stands in every page.
 pub async fn show(control: &impl Control) -> Reply {
     of(control.catalog().await.map(masked))
 }
@@ -37,6 +38,12 @@ pub fn stats(control: &impl Control) -> Reply {
 }
 
 fn masked(mut view: CatalogView) -> CatalogView {
+    for source in &mut view.catalog.sources {
+        match source.kind {
+            SourceKind::Server => "***".clone_into(&mut source.write_key),
+            SourceKind::Web => {}
+        }
+    }
     for destination in &mut view.catalog.destinations {
         match &mut destination.kind {
             DestinationKind::Webhook {

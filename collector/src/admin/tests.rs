@@ -180,6 +180,27 @@ async fn the_shown_catalog_holds_no_secret() {
 }
 
 #[tokio::test]
+async fn the_shown_catalog_holds_no_server_key() {
+    let desk = Desk::open(None);
+    let sources = r#"
+        [[source]]
+        name = "shop"
+        kind = "web"
+        write_key = "web-key"
+        [[source]]
+        name = "back"
+        kind = "server"
+        write_key = "back-end-key"
+        "#;
+    let (status, _) = desk.ask(Method::POST, "/admin/v1/catalog", sources).await;
+    assert_eq!(status, 200);
+    let (_, shown) = desk.json(Method::GET, "/admin/v1/catalog", "").await;
+    let shown = shown["catalog"]["sources"].as_array().unwrap();
+    let keys: Vec<_> = shown.iter().map(|one| &one["write_key"]).collect();
+    assert_eq!(keys, ["web-key", "***"]);
+}
+
+#[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one table")]
 async fn every_list_and_action_answers() {
     let desk = Desk::open(None);

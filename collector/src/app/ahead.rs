@@ -9,7 +9,7 @@ use super::doors::Doors;
 use super::hand_over::{Before, TakeOverError};
 use super::start::StartError;
 use crate::admin::{Token, auth};
-use crate::catalog::store::{Prepared, Store};
+use crate::catalog::store::{ConfiguredFile, Prepared, Store};
 use crate::clock::{Clock, SystemClock};
 use crate::core::Compiled;
 use crate::cursors::kafka;
@@ -111,7 +111,7 @@ fn compile(settings: &Settings, evaluators: usize) -> Result<Compiled, StartErro
     Ok(Compiled::new(&catalog, generation, evaluators)?)
 }
 
-/// The catalog file, checked, where it is not the one applied last.
+/// The catalog file, checked, where it changed since it was last taken.
 fn changed_catalog(settings: &Settings, store: &Store) -> Result<Option<Prepared>, StartError> {
     let Some(path) = &settings.catalog else {
         return Ok(None);
@@ -120,7 +120,7 @@ fn changed_catalog(settings: &Settings, store: &Store) -> Result<Option<Prepared
         path: path.clone(),
         error,
     })?;
-    if store.is_last_applied(&text)? {
+    if store.configured_file(&text)? != ConfiguredFile::Changed {
         return Ok(None);
     }
     let document = Document::parse(&path.display().to_string(), &text);

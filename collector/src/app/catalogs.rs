@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::admin::control::ApplyRefused;
 use crate::catalog::change::Applied;
-use crate::catalog::check;
-use crate::catalog::store::{ApplyError, Current, Prepared, Store, StoreError};
+use crate::catalog::store::{ApplyError, ConfiguredFile, Current, Prepared, Store, StoreError};
+use crate::catalog::{caution, check};
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::core::rules::Rules;
@@ -90,23 +90,33 @@ impl Catalogs {
         self.put(ready).await
     }
 
-    /// Checks and compiles the catalog of a file; None where it was the last one applied and is in
-    /// force.
+    /// Checks and compiles the catalog of the configured file; None where it is in force, and where
+    /// it has not changed since it was taken and another was applied over it.
     pub(super) async fn prepare_file(&self, path: &Path) -> Result<Option<Ready<'_>>, FileRefused> {
         let (store, path) = (Arc::clone(&self.store), path.to_owned());
         let read = move || -> Result<_, FileRefused> {
             let document = load::document(&path)?;
-            let last = store.is_last_applied(document.text());
-            let last = last.map_err(|error| failed(&error))?;
+            let state = configured(&store, &document).map_err(|error| failed(&error))?;
             let current = store.current().map_err(|error| failed(&error))?;
-            Ok((document, last.then_some(current.generation)))
+            Ok((document, state, current))
         };
-        let (document, applied) = blocking(read).await??;
-        // It is not in force where the last change got no further than into the store.
-        if applied == Some(self.core.generation()) {
-            return Ok(None);
+        let (document, state, current) = blocking(read).await??;
+        match state {
+            ConfiguredFile::Overridden => {
+                say_overridden(document.name(), &current);
+                return Ok(None);
+            }
+            // It is not in force where the last change got no further than into the store.
+            ConfiguredFile::InForce if current.generation == self.core.generation() => {
+                return Ok(None);
+            }
+            ConfiguredFile::InForce | ConfiguredFile::Changed => {}
         }
-        Ok(Some(self.prepare_document(document).await?))
+        let ready = self.prepare_document(document).await?;
+        Ok(Some(Ready {
+            prepared: ready.prepared.of_configured_file(),
+            ..ready
+        }))
     }
 
     async fn prepare(&self, name: &str, text: &str) -> Result<Ready<'_>, ApplyRefused> {
@@ -165,6 +175,8 @@ impl Catalogs {
         };
         let prepared = blocking(commit).await??;
         if let Some(room) = room {
+            let catalog = &prepared.catalog;
+            caution::warn(&catalog.sources, &catalog.destinations);
             let digest = &prepared.applied.digest;
             let switched = self.core.switch(rules, digest, room).await;
             switched.map_err(|error| failed(&error))?;
@@ -184,6 +196,25 @@ impl Catalogs {
             tracing::warn!(%error, "the next start writes this catalog's record again");
         }
     }
+}
+
+/// How the configured file stands; one that is in force is remembered as taken.
+fn configured(store: &Store, document: &Document) -> Result<ConfiguredFile, StoreError> {
+    let state = store.configured_file(document.text())?;
+    if state == ConfiguredFile::InForce {
+        store.mark_configured(document.text())?;
+    }
+    Ok(state)
+}
+
+/// Says why the configured file is passed over.
+pub(super) fn say_overridden(file: &str, current: &Current) {
+    tracing::info!(
+        generation = current.generation,
+        digest = current.digest,
+        "{file} is unchanged since it was last applied; the catalog in force came from an apply of \
+         another one after it. To return to this file: tidegate apply {file}"
+    );
 }
 
 /// Work on the store, the outbox or the compiler: not for a worker thread of the runtime.
@@ -228,6 +259,65 @@ name = "later"
 write_key = "later-key"
 kind = "web"
 "#;
+
+    const CONFIGURED: &str = r#"
+[[source]]
+name = "first"
+write_key = "first-key"
+kind = "web"
+"#;
+
+    fn configured(dir: &std::path::Path) -> Launch {
+        let mut settings = Settings {
+            data_dir: dir.join("data"),
+            catalog: Some(dir.join("catalog.toml")),
+            ..Settings::default()
+        };
+        settings.edge.http.set_port(0);
+        settings.admin.listen.set_port(0);
+        Launch {
+            settings,
+            ..Launch::default()
+        }
+    }
+
+    fn source(gateway: &Gateway) -> String {
+        let current = gateway.catalogs.current().unwrap();
+        current.catalog.sources[0].name.clone()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_applied_catalog_outlives_restart_and_reload() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("catalog.toml");
+        std::fs::write(&file, CONFIGURED).unwrap();
+        let gateway = Gateway::start(configured(dir.path())).await.unwrap();
+        assert_eq!(source(&gateway), "first");
+        let catalogs = &gateway.catalogs;
+        catalogs.apply(CHANGED.to_owned(), false).await.unwrap();
+        assert!(
+            catalogs.prepare_file(&file).await.unwrap().is_none(),
+            "an unrelated reload"
+        );
+        let patience = Patience::of(&gateway.settings().drain);
+        gateway.stop(patience).await;
+
+        let gateway = Gateway::start(configured(dir.path())).await.unwrap();
+        assert_eq!(source(&gateway), "later");
+        std::fs::write(&file, format!("{CONFIGURED}# edited\n")).unwrap();
+        let catalogs = &gateway.catalogs;
+        let edited = catalogs.prepare_file(&file).await.unwrap().unwrap();
+        catalogs.put(edited).await.unwrap();
+        assert_eq!(source(&gateway), "first");
+        catalogs.apply(CHANGED.to_owned(), false).await.unwrap();
+        assert!(catalogs.prepare_file(&file).await.unwrap().is_none());
+        gateway.stop(patience).await;
+
+        std::fs::write(&file, CONFIGURED).unwrap();
+        let gateway = Gateway::start(configured(dir.path())).await.unwrap();
+        assert_eq!(source(&gateway), "first", "edited while it was stopped");
+        gateway.stop(patience).await;
+    }
 
     /// Whatever fails after the store has it: destinations that are refused, a journal that stops.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 
 pub mod file;
 pub mod check;
+pub mod caution;
 pub mod write;
 pub mod default;
 pub mod canonical;

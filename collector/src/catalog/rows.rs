@@ -83,6 +83,9 @@ pub(super) fn write(
         "INSERT OR REPLACE INTO last_file (id, digest) VALUES (1, ?1)",
         [&prepared.file_digest],
     )?;
+    if prepared.configured {
+        mark_configured(transaction, &prepared.file_digest)?;
+    }
     let applied = &prepared.applied;
     if applied.generation == prepared.based_on {
         return Ok(());
@@ -101,6 +104,15 @@ pub(super) fn write(
             at.0,
             serde_json::to_string(&applied.changes)?,
         ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn mark_configured(connection: &Connection, digest: &str) -> Result<(), StoreError> {
+    connection.execute(
+        "INSERT INTO configured_file (id, digest) VALUES (1, ?1)
+         ON CONFLICT (id) DO UPDATE SET digest = excluded.digest WHERE digest <> excluded.digest",
+        [digest],
     )?;
     Ok(())
 }

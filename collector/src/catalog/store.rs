@@ -17,7 +17,7 @@ use tidegate_event::Timestamp;
 
 use super::change::{Applied, merge};
 use super::file::{Context, Declared, read};
-use super::rows::{current, disabled, generation, write};
+use super::rows::{current, disabled, generation, mark_configured, write};
 use super::{Catalog, canonical};
 use crate::document::{Document, Faults};
 use crate::settings::Cidr;
@@ -45,6 +45,13 @@ CREATE TABLE last_file (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT N
 const RECORDED: &str = "
 CREATE TABLE recorded (id INTEGER PRIMARY KEY CHECK (id = 1), journal TEXT NOT NULL,
     generation INTEGER NOT NULL) STRICT;
+";
+
+/// The configured file as it was last taken. Not a version of its own: an earlier build passes over
+/// it, and where it is missing the last file that was applied stands for it.
+const CONFIGURED: &str = "
+CREATE TABLE IF NOT EXISTS configured_file (id INTEGER PRIMARY KEY CHECK (id = 1),
+    digest TEXT NOT NULL) STRICT;
 ";
 
 /// The store failed.
@@ -129,6 +136,29 @@ pub struct Prepared {
     pub(super) declared: Declared,
     pub(super) file_digest: String,
     pub(super) based_on: u32,
+    pub(super) configured: bool,
+}
+
+impl Prepared {
+    /// Says that its text is that of the configured file.
+    #[must_use]
+    pub fn of_configured_file(self) -> Self {
+        Self {
+            configured: true,
+            ..self
+        }
+    }
+}
+
+/// How the configured file stands to the catalog in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfiguredFile {
+    /// It is what was applied last.
+    InForce,
+    /// It has not changed since it was taken, and another catalog was applied after it: that stays.
+    Overridden,
+    /// It was never taken, or was edited since.
+    Changed,
 }
 
 /// One line of the history.
@@ -172,6 +202,7 @@ impl Store {
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             transaction.commit()?;
         }
+        connection.execute_batch(CONFIGURED)?;
         Ok(Self {
             connection: Mutex::new(connection),
         })
@@ -185,16 +216,36 @@ impl Store {
         current(&self.connection.lock())
     }
 
-    /// True where `text` is the last file that was applied, so that it need not be again.
+    /// Whether the configured file, with this text, is to be applied. An apply of another catalog
+    /// does not make it new: only an edit of the file itself does.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn is_last_applied(&self, text: &str) -> Result<bool, StoreError> {
+    pub fn configured_file(&self, text: &str) -> Result<ConfiguredFile, StoreError> {
         let connection = self.connection.lock();
-        let last: Option<String> = connection
-            .query_row("SELECT digest FROM last_file", [], |row| row.get(0))
-            .optional()?;
-        Ok(last.is_some_and(|last| last == canonical::digest(text)))
+        let digest = canonical::digest(text);
+        let is = |query: &str| -> Result<bool, StoreError> {
+            let kept: Option<String> = connection
+                .query_row(query, [], |row| row.get(0))
+                .optional()?;
+            Ok(kept.is_some_and(|kept| kept == digest))
+        };
+        if is("SELECT digest FROM last_file")? {
+            return Ok(ConfiguredFile::InForce);
+        }
+        Ok(if is("SELECT digest FROM configured_file")? {
+            ConfiguredFile::Overridden
+        } else {
+            ConfiguredFile::Changed
+        })
+    }
+
+    /// Remembers this text as that of the configured file, where it is in force already.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn mark_configured(&self, text: &str) -> Result<(), StoreError> {
+        mark_configured(&self.connection.lock(), &canonical::digest(text))
     }
 
     /// Checks a file and says what it would change; changes nothing (the dry run).
@@ -229,6 +280,7 @@ impl Store {
             declared,
             file_digest: canonical::digest(document.text()),
             based_on: current.generation,
+            configured: false,
         })
     }
 

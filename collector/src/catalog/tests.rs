@@ -5,7 +5,7 @@ use tidegate_event::{SegmentId, Timestamp};
 
 use super::change::{Applied, Fate};
 use super::file::{Context, Declared, read};
-use super::store::{ApplyError, FILE, Store};
+use super::store::{ApplyError, ConfiguredFile, FILE, Store};
 use super::{Catalog, DestinationKind, GpcPolicy, SourceKind, canonical, check, default};
 use crate::document::{Document, Environment, Reader};
 use crate::settings::Cidr;
@@ -422,15 +422,58 @@ fn the_same_catalog_again_is_the_same_generation() {
 #[test]
 fn the_last_file_applied_is_remembered_over_a_restart() {
     let store = Fixture::new();
-    assert!(!store.store.is_last_applied(TWO_SEGMENTS).unwrap());
+    let state = store.store.configured_file(TWO_SEGMENTS).unwrap();
+    assert_eq!(state, ConfiguredFile::Changed);
     store.apply(TWO_SEGMENTS).unwrap();
     let before = store.store.current().unwrap();
     let Fixture { directory, store } = store;
     drop(store);
     let store = Store::open(directory.path()).unwrap();
-    assert!(store.is_last_applied(TWO_SEGMENTS).unwrap());
-    assert!(!store.is_last_applied(ONE_SEGMENT).unwrap());
+    let state = |text| store.configured_file(text).unwrap();
+    assert_eq!(state(TWO_SEGMENTS), ConfiguredFile::InForce);
+    assert_eq!(state(ONE_SEGMENT), ConfiguredFile::Changed);
     assert_eq!(store.current().unwrap(), before);
+}
+
+#[test]
+fn only_an_edit_makes_the_configured_file_new() {
+    let store = Fixture::new();
+    store.apply(TWO_SEGMENTS).unwrap();
+    store.store.mark_configured(TWO_SEGMENTS).unwrap();
+    store.apply(ONE_SEGMENT).unwrap();
+    let Fixture { directory, store } = store;
+    drop(store);
+    let store = Store::open(directory.path()).unwrap();
+    let state = |text: &str| store.configured_file(text).unwrap();
+    assert_eq!(state(TWO_SEGMENTS), ConfiguredFile::Overridden);
+    let edited = format!("# edited\n{TWO_SEGMENTS}");
+    assert_eq!(state(&edited), ConfiguredFile::Changed);
+    let document = Document::parse("catalog", &edited);
+    let prepared = store.prepare(&document, None).unwrap();
+    store
+        .commit(&prepared.of_configured_file(), Timestamp(0))
+        .unwrap();
+    assert_eq!(state(&edited), ConfiguredFile::InForce);
+    assert_eq!(state(TWO_SEGMENTS), ConfiguredFile::Changed);
+}
+
+/// A store of a build that did not keep the configured file's digest.
+#[test]
+fn an_earlier_store_goes_by_the_last_file() {
+    let store = Fixture::new();
+    store.apply(TWO_SEGMENTS).unwrap();
+    let Fixture { directory, store } = store;
+    drop(store);
+    let file = directory.path().join(FILE);
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection
+        .execute_batch("DROP TABLE configured_file")
+        .unwrap();
+    drop(connection);
+    let store = Store::open(directory.path()).unwrap();
+    let state = |text| store.configured_file(text).unwrap();
+    assert_eq!(state(TWO_SEGMENTS), ConfiguredFile::InForce);
+    assert_eq!(state(ONE_SEGMENT), ConfiguredFile::Changed);
 }
 
 #[test]

@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::{CliError, Output, Process};
 use crate::app::named_files::unusable;
+use crate::catalog::caution as catalog_caution;
 use crate::catalog::file::{Context, read as read_catalog};
 use crate::document::{Document, Faults};
 use crate::settings::Settings;
-use crate::settings::caution::{Caution, cautions};
+use crate::settings::caution::cautions;
 use crate::settings::file::read_and_look;
 use crate::settings::keys::KEYS;
 use crate::settings::load::{LoadError, document};
@@ -59,7 +60,7 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
         named.extend(found.catalog.clone());
         let found = checks.note(document, faults.or(found), "settings")?;
         for caution in found.iter().flat_map(cautions) {
-            checks.warn(document, caution)?;
+            checks.warn(document, caution.key, caution.danger, caution.remedy)?;
         }
         read = found.or(read);
     }
@@ -95,7 +96,15 @@ impl Checks<'_> {
             allow_private: settings.map(|settings| settings.activation.allow_private.as_slice()),
         };
         let found = read_catalog(document, context);
-        self.note(document, found, "catalog").map(|_| ())
+        let Some(found) = self.note(document, found, "catalog")? else {
+            return Ok(());
+        };
+        let sources = found.sources.unwrap_or_default();
+        let destinations = found.destinations.unwrap_or_default();
+        for one in catalog_caution::cautions(&sources, &destinations) {
+            self.warn(document, &one.key, one.danger, one.remedy)?;
+        }
+        Ok(())
     }
 
     fn mixed(&mut self, document: &Document, catalog: &str, setting: &str) -> Result<(), CliError> {
@@ -113,9 +122,14 @@ impl Checks<'_> {
         Ok(writeln!(self.output, "{error}")?)
     }
 
-    fn warn(&mut self, document: &Document, caution: Caution) -> Result<(), CliError> {
-        let (name, key) = (document.name(), caution.key);
-        let Caution { danger, remedy, .. } = caution;
+    fn warn(
+        &mut self,
+        document: &Document,
+        key: &str,
+        danger: &str,
+        remedy: &str,
+    ) -> Result<(), CliError> {
+        let name = document.name();
         Ok(writeln!(
             self.output,
             "{name}: warning: {key}: {danger}; {remedy}"

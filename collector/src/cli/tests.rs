@@ -249,6 +249,28 @@ fn check_reads_the_files_that_settings_name_and_tells_the_line_of_each() {
 }
 
 #[test]
+fn check_and_doctor_warn_of_what_is_published() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = directory.path().join("tidegate.toml");
+    std::fs::write(&settings, "catalog = \"c.toml\"\n").unwrap();
+    let text = "[[source]]\nname = \"s\"\nwrite_key = \"replace-this-key\"\n[[destination]]\n\
+                name = \"d\"\nkind = \"webhook\"\nsegments = [\"*\"]\n\
+                url = \"http://ads.example.com/\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
+    std::fs::write(directory.path().join("c.toml"), text).unwrap();
+    let keys = [
+        "source \"s\": write_key",
+        "destination \"d\": url",
+        "destination \"d\": secret",
+    ];
+    let checked = good(&["check", path(&settings)]);
+    let (examined, _) = tidegate(&["doctor", "--config", path(&settings)]);
+    for key in keys {
+        assert!(checked.contains(&format!("warning: {key}:")), "{checked}");
+        assert!(examined.contains(&format!("{key}:")), "{examined}");
+    }
+}
+
+#[test]
 fn check_holds_destinations_against_the_settings() {
     let directory = tempfile::tempdir().unwrap();
     let settings = directory.path().join("tidegate.toml");

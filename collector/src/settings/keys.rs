@@ -47,7 +47,7 @@ pub const KEYS: &[Key] = &[
     unset(
         "catalog",
         "\"catalog.toml\"",
-        "The catalog file that is applied at start and on reload, where it changed. Without one, an empty data directory starts with the source `demo`.",
+        "The catalog file that is applied at start and on reload, where it was edited since it was last applied: what `tidegate apply` put over it stays until then. Without one, an empty data directory starts with the source `demo`.",
     ),
     set(
         "journal.disk_budget",

@@ -17,10 +17,10 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::StartError;
-use crate::app::catalogs::{Catalogs, ROOM_PATIENCE};
+use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::BadRows;
-use crate::catalog::store::{Current, Store};
+use crate::catalog::store::{ConfiguredFile, Current, Store};
 use crate::catalog::{Catalog, check, write};
 use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
@@ -168,8 +168,8 @@ impl AtRest<'_> {
         )?)
     }
 
-    /// Applies the given, else the configured, else the built-in catalog, where it is not the last one
-    /// that was applied.
+    /// Applies the given, else the configured, else the built-in catalog, where it changed since it
+    /// was last taken: what was applied over it stays.
     fn apply_first(&self, store: &Store, given: Option<&Catalog>) -> Result<(), StartError> {
         let settings = self.settings;
         let (name, text) = match (given, &settings.catalog) {
@@ -188,10 +188,15 @@ impl AtRest<'_> {
             ),
             (None, None) => return Ok(()),
         };
-        if !store.is_last_applied(&text)? {
-            let document = Document::parse(&name, &text);
-            let private = &settings.activation.allow_private;
-            store.apply(&document, Some(private), self.clock.now())?;
+        match store.configured_file(&text)? {
+            ConfiguredFile::InForce => store.mark_configured(&text)?,
+            ConfiguredFile::Overridden => catalogs::say_overridden(&name, &store.current()?),
+            ConfiguredFile::Changed => {
+                let document = Document::parse(&name, &text);
+                let private = &settings.activation.allow_private;
+                let prepared = store.prepare(&document, Some(private))?;
+                store.commit(&prepared.of_configured_file(), self.clock.now())?;
+            }
         }
         Ok(())
     }

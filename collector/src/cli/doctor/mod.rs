@@ -87,6 +87,7 @@ fn examine(arguments: &Arguments, settings: &Settings) -> Result<Vec<Finding>, C
         descriptors::limit(settings),
     ];
     findings.extend(cautions::findings(settings));
+    findings.extend(cautions::of_catalog(settings));
     findings.extend(ports::free(settings));
     findings.extend(udp::socket(settings));
     findings.extend(token::file(settings.admin.token_file.as_deref()));
