@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{Request, Response, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -129,7 +130,8 @@ where
             ..self.channel
         };
         let in_turn = request.version() < Version::HTTP_2;
-        let mut response = self.edge.handle(request, channel).await;
+        let is_head = request.method() == Method::HEAD;
+        let mut response = bodiless(self.edge.handle(request, channel).await, is_head);
         if in_turn {
             self.wait.answered(self.edge.clock.wall());
             if self.activity.requests() >= self.requests_max() {
@@ -221,6 +223,23 @@ where
         };
         self.ended(error.as_deref().map(|error| error as _));
     }
+}
+
+/// The answer without its body, where it has none by HTTP (RFC 9110, section 6.4.1): over HTTP/2
+/// hyper would send it, and clients end the connection at that. The length of HEAD stays that of GET.
+fn bodiless(response: Response<Full<Bytes>>, is_head: bool) -> Response<Full<Bytes>> {
+    let no_content = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if !is_head && !no_content {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    if let (false, Some(length)) = (no_content, body.size_hint().exact()) {
+        head.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(head, Full::default())
 }
 
 /// What a client sent, where a connection ended by it. How else it ended is the client's own affair.

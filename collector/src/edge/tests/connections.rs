@@ -3,6 +3,7 @@
 use super::client::{Client, ask, events, eventually, get};
 use crate::edge::fake::Served;
 use bytes::Bytes;
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -59,6 +60,47 @@ async fn http2_is_spoken_with_prior_knowledge() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(body.starts_with(b"{\"success\":true"));
     }
+    drop(sender);
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn http2_sends_no_body_where_there_is_none() {
+    let served = Served::start().await;
+    let (mut sender, connection) = http2(&served).await;
+    let mut ask = async |method: &str, path: &str, etag: Option<http::HeaderValue>| {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://localhost{path}"))
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        if let Some(etag) = etag {
+            request.headers_mut().insert("if-none-match", etag);
+        }
+        sender.ready().await.unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let over = body.is_end_stream();
+        (head, over, body.collect().await.unwrap().to_bytes())
+    };
+    for path in ["/tag.js", "/healthz", "/v1/pixel.gif", "/nowhere"] {
+        let (get, _, body) = ask("GET", path, None).await;
+        let (head, over, none) = ask("HEAD", path, None).await;
+        assert_eq!(head.status, get.status, "{path}");
+        assert_eq!(
+            head.headers["content-length"],
+            body.len().to_string(),
+            "{path}"
+        );
+        assert!(!body.is_empty() && none.is_empty() && over, "{path}");
+    }
+    let (tag, ..) = ask("GET", "/tag.js", None).await;
+    for method in ["GET", "HEAD"] {
+        let (head, over, _) = ask(method, "/tag.js", Some(tag.headers["etag"].clone())).await;
+        assert_eq!((head.status.as_u16(), over), (304, true), "{method}");
+    }
+    let (head, over, _) = ask("OPTIONS", "/v1/events", None).await;
+    assert_eq!((head.status.as_u16(), over), (204, true));
     drop(sender);
     connection.await.unwrap().unwrap();
 }
