@@ -33,6 +33,7 @@ impl Source {
     }
 
     /// The journal.
+    #[cfg(feature = "kafka")]
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
