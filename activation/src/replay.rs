@@ -5,9 +5,10 @@ use crate::dead_letter::DeadRow;
 use crate::destination::Destination;
 use crate::error::StoreError;
 use crate::intent::Row;
+use crate::mutant::Mutant;
 use crate::outbox::storage::Durability;
 use crate::outbox::{Outbox, Write};
-use crate::queue::DueChange;
+use crate::queue::{DueChange, Staged};
 use crate::room::Room;
 use crate::shared::Shared;
 use crate::stats::count;
@@ -74,7 +75,7 @@ fn replay_chunk(
     let now = shared.clock.now();
     let mut write = outbox.write();
     let mut staged = Vec::new();
-    let mut removed = 0;
+    let (mut removed, mut replaced) = (0, 0);
     for &id in ids {
         let dead = match readable(shared, destination, outbox.dead_one(destination.id, id)) {
             Ok(Some(dead)) => dead,
@@ -93,7 +94,7 @@ fn replay_chunk(
             count(&destination.stats.superseded);
         } else if room.has_place(destination, staged.len() as u64) {
             let row = Row::new(&dead.row.intent, now);
-            stage(destination, &mut write, &row);
+            replaced += u64::from(stage(shared, destination, &mut write, &row));
             staged.push((row.key(), row.intent.offset));
             report.replayed += 1;
         } else {
@@ -107,6 +108,7 @@ fn replay_chunk(
     shared.commit(write, Durability::Synced)?;
     destination.dead.removed(removed);
     shared.rows_added(destination, staged.len() as u64);
+    shared.rows_removed(destination, replaced);
     let mut queue = destination.queue.lock();
     for (key, offset) in staged {
         queue.commit(&key, offset);
@@ -147,25 +149,31 @@ fn is_superseded(
     )
 }
 
-fn stage(destination: &Destination, write: &mut Write<'_>, row: &Row) {
+/// True where the row replaces one that waits: behind a parked change only the newest is kept.
+fn stage(shared: &Shared, destination: &Destination, write: &mut Write<'_>, row: &Row) -> bool {
     let (id, key, due) = (destination.id, row.key(), row.queued_at);
     let mut queue = destination.queue.lock();
-    let due_put = if queue.takes_only_known() && !queue.knows(&key) {
+    let staged = if queue.takes_only_known() && !queue.knows(&key) {
         queue.note_outside(due);
-        Some((due, row.intent.offset))
+        Staged {
+            due_put: Some((due, row.intent.offset)),
+            replaced: None,
+        }
     } else {
-        queue
-            .stage(row.clone(), due, false)
-            .and_then(|staged| staged.due_put)
+        queue.stage(row.clone(), due, false).unwrap_or_default()
     };
     drop(queue);
-    write.change_due(
-        id,
-        &key,
-        DueChange {
-            remove: None,
-            put: due_put,
-        },
-    );
+    let due = DueChange {
+        remove: None,
+        put: staged.due_put,
+    };
+    write.change_due(id, &key, due);
+    let forgotten = shared.is_mutant(Mutant::ReplacedRowStays);
+    let replaced = staged.replaced.filter(|_| !forgotten);
+    if let Some(offset) = replaced {
+        write.remove_row(id, &key, offset);
+        count(&destination.stats.coalesced);
+    }
     write.put_row(id, row);
+    replaced.is_some()
 }

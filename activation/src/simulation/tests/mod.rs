@@ -44,7 +44,7 @@ fn simulation_loses_nothing_keeps_order_and_drains() {
 }
 
 /// Seeds in which a broken build must be found.
-const MUTANT_SEEDS: u64 = 200;
+const MUTANT_SEEDS: u64 = 300;
 
 fn is_found(mutant: Mutant) -> bool {
     let quiet = std::panic::take_hook();
@@ -62,6 +62,7 @@ fn simulation_finds_every_mutant() {
         Mutant::RetryForgotten,
         Mutant::HandInUnheard,
         Mutant::ClosedWantsNothing,
+        Mutant::ReplacedRowStays,
     ] {
         assert!(is_found(mutant), "{mutant:?} was not found");
     }
