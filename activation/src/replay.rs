@@ -34,7 +34,8 @@ pub struct ReplayReport {
     pub superseded: u64,
     /// No such dead letter, or one that cannot be read.
     pub missing: u64,
-    /// Left where they are: the destination's part of the outbox is full.
+    /// Left where they are: the destination's part of the outbox is full, or another change of
+    /// the same record and key waits.
     pub no_room: u64,
 }
 
@@ -84,15 +85,16 @@ fn replay_chunk(
                 continue;
             }
         };
-        let superseded = is_superseded(&outbox, destination, &dead);
-        let Ok(superseded) = readable(shared, destination, superseded) else {
+        let against = against(&outbox, destination, &dead);
+        let Ok(against) = readable(shared, destination, against) else {
             report.missing += 1;
             continue;
         };
-        if superseded {
+        let is_free = against == Against::Nothing;
+        if against == Against::Newer {
             report.superseded += 1;
             count(&destination.stats.superseded);
-        } else if room.has_place(destination, staged.len() as u64) {
+        } else if is_free && room.has_place(destination, staged.len() as u64) {
             let row = Row::new(&dead.row.intent, now);
             replaced += u64::from(stage(shared, destination, &mut write, &row));
             staged.push((row.key(), row.intent.offset));
@@ -134,19 +136,33 @@ fn readable<T>(
     })
 }
 
-fn is_superseded(
+/// What stands against a replay of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Against {
+    Nothing,
+    /// A change of the same record and key waits: both have one place in the outbox.
+    SameRecord,
+    /// Something newer was attempted or waits.
+    Newer,
+}
+
+fn against(
     outbox: &Outbox,
     destination: &Destination,
     dead: &DeadRow,
-) -> Result<bool, StoreError> {
+) -> Result<Against, StoreError> {
     let intent = &dead.row.intent;
     let key = dead.row.key();
     let attempted = outbox.attempted(destination.id, &key)?;
+    if attempted.is_some_and(|attempted| attempted.supersedes(intent)) {
+        return Ok(Against::Newer);
+    }
     let newest = outbox.newest(destination.id, &key)?;
-    Ok(
-        attempted.is_some_and(|attempted| attempted.supersedes(intent))
-            || newest.is_some_and(|row| row.intent.offset > intent.offset),
-    )
+    Ok(match newest.map(|row| row.intent.offset) {
+        Some(offset) if offset > intent.offset => Against::Newer,
+        Some(offset) if offset == intent.offset => Against::SameRecord,
+        Some(_) | None => Against::Nothing,
+    })
 }
 
 /// True where the row replaces one that waits: behind a parked change only the newest is kept.

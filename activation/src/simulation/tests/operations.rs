@@ -232,6 +232,23 @@ fn a_replay_removes_the_row_it_replaces() {
 }
 
 #[test]
+fn a_letter_waits_for_the_rest_of_its_record() {
+    let mut bench = with_a_letter(None, &[intent(3, 1, 3), intent(3, 2, 3)]);
+    let report = bench.activation.replay("good", ReplayWhich::All).unwrap();
+    assert_eq!((report.replayed, report.no_room), (0, 1));
+    let stored = bench.storage.entries(Space::Jobs).len();
+    assert_eq!(bench.activation.metrics().outbox_rows, stored as u64);
+    bench.clock.pass(5_000);
+    bench.run(|_| OK);
+    assert_eq!(bench.activation.list()[0].delivered, 3);
+    let report = bench.activation.replay("good", ReplayWhich::All).unwrap();
+    assert_eq!(report.replayed, 1);
+    bench.run(|_| OK);
+    assert_eq!(bench.activation.list()[0].delivered, 4);
+    assert_eq!(bench.storage.entries(Space::Jobs), []);
+}
+
+#[test]
 fn a_change_during_a_closed_outbox_is_in_force_after_it() {
     let mut bench = Bench::new(Settings::default(), &[]);
     bench.activation.close_stepped();
