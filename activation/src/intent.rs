@@ -80,7 +80,7 @@ impl Attempted {
     /// True where sending `intent` now would undo something newer. The offset decides too: an
     /// erased profile starts again at epoch 1, at a higher offset.
     pub(crate) fn supersedes(&self, intent: &Intent) -> bool {
-        intent.epoch < self.epoch && intent.offset < self.offset
+        intent.epoch < self.epoch && intent.offset <= self.offset
     }
 }
 
@@ -108,13 +108,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_an_older_epoch_at_an_older_offset_is_superseded() {
+    fn only_an_older_epoch_at_no_later_offset_is_superseded() {
         let newest = Attempted {
             epoch: 5,
             offset: 100,
             at: Timestamp(0),
         };
         assert!(newest.supersedes(&intent(1, 4, 90)));
+        assert!(
+            newest.supersedes(&intent(1, 4, 100)),
+            "an earlier change of the same record"
+        );
         assert!(
             !newest.supersedes(&intent(1, 5, 100)),
             "a retry of the same"

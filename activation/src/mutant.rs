@@ -16,4 +16,6 @@ pub enum Mutant {
     HandInUnheard,
     /// A closed outbox without destinations claims to want nothing.
     ClosedWantsNothing,
+    /// A replay leaves the row that it replaced in the store.
+    ReplacedRowStays,
 }

@@ -5,9 +5,10 @@ use crate::dead_letter::DeadRow;
 use crate::destination::Destination;
 use crate::error::StoreError;
 use crate::intent::Row;
+use crate::mutant::Mutant;
 use crate::outbox::storage::Durability;
 use crate::outbox::{Outbox, Write};
-use crate::queue::DueChange;
+use crate::queue::{DueChange, Staged};
 use crate::room::Room;
 use crate::shared::Shared;
 use crate::stats::count;
@@ -33,7 +34,8 @@ pub struct ReplayReport {
     pub superseded: u64,
     /// No such dead letter, or one that cannot be read.
     pub missing: u64,
-    /// Left where they are: the destination's part of the outbox is full.
+    /// Left where they are: the destination's part of the outbox is full, or another change of
+    /// the same record and key waits.
     pub no_room: u64,
 }
 
@@ -74,7 +76,7 @@ fn replay_chunk(
     let now = shared.clock.now();
     let mut write = outbox.write();
     let mut staged = Vec::new();
-    let mut removed = 0;
+    let (mut removed, mut replaced) = (0, 0);
     for &id in ids {
         let dead = match readable(shared, destination, outbox.dead_one(destination.id, id)) {
             Ok(Some(dead)) => dead,
@@ -83,17 +85,18 @@ fn replay_chunk(
                 continue;
             }
         };
-        let superseded = is_superseded(&outbox, destination, &dead);
-        let Ok(superseded) = readable(shared, destination, superseded) else {
+        let against = against(&outbox, destination, &dead);
+        let Ok(against) = readable(shared, destination, against) else {
             report.missing += 1;
             continue;
         };
-        if superseded {
+        let is_free = against == Against::Nothing;
+        if against == Against::Newer {
             report.superseded += 1;
             count(&destination.stats.superseded);
-        } else if room.has_place(destination, staged.len() as u64) {
+        } else if is_free && room.has_place(destination, staged.len() as u64) {
             let row = Row::new(&dead.row.intent, now);
-            stage(destination, &mut write, &row);
+            replaced += u64::from(stage(shared, destination, &mut write, &row));
             staged.push((row.key(), row.intent.offset));
             report.replayed += 1;
         } else {
@@ -107,6 +110,7 @@ fn replay_chunk(
     shared.commit(write, Durability::Synced)?;
     destination.dead.removed(removed);
     shared.rows_added(destination, staged.len() as u64);
+    shared.rows_removed(destination, replaced);
     let mut queue = destination.queue.lock();
     for (key, offset) in staged {
         queue.commit(&key, offset);
@@ -132,40 +136,60 @@ fn readable<T>(
     })
 }
 
-fn is_superseded(
+/// What stands against a replay of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Against {
+    Nothing,
+    /// A change of the same record and key waits: both have one place in the outbox.
+    SameRecord,
+    /// Something newer was attempted or waits.
+    Newer,
+}
+
+fn against(
     outbox: &Outbox,
     destination: &Destination,
     dead: &DeadRow,
-) -> Result<bool, StoreError> {
+) -> Result<Against, StoreError> {
     let intent = &dead.row.intent;
     let key = dead.row.key();
     let attempted = outbox.attempted(destination.id, &key)?;
+    if attempted.is_some_and(|attempted| attempted.supersedes(intent)) {
+        return Ok(Against::Newer);
+    }
     let newest = outbox.newest(destination.id, &key)?;
-    Ok(
-        attempted.is_some_and(|attempted| attempted.supersedes(intent))
-            || newest.is_some_and(|row| row.intent.offset > intent.offset),
-    )
+    Ok(match newest.map(|row| row.intent.offset) {
+        Some(offset) if offset > intent.offset => Against::Newer,
+        Some(offset) if offset == intent.offset => Against::SameRecord,
+        Some(_) | None => Against::Nothing,
+    })
 }
 
-fn stage(destination: &Destination, write: &mut Write<'_>, row: &Row) {
+/// True where the row replaces one that waits: behind a parked change only the newest is kept.
+fn stage(shared: &Shared, destination: &Destination, write: &mut Write<'_>, row: &Row) -> bool {
     let (id, key, due) = (destination.id, row.key(), row.queued_at);
     let mut queue = destination.queue.lock();
-    let due_put = if queue.takes_only_known() && !queue.knows(&key) {
+    let staged = if queue.takes_only_known() && !queue.knows(&key) {
         queue.note_outside(due);
-        Some((due, row.intent.offset))
+        Staged {
+            due_put: Some((due, row.intent.offset)),
+            replaced: None,
+        }
     } else {
-        queue
-            .stage(row.clone(), due, false)
-            .and_then(|staged| staged.due_put)
+        queue.stage(row.clone(), due, false).unwrap_or_default()
     };
     drop(queue);
-    write.change_due(
-        id,
-        &key,
-        DueChange {
-            remove: None,
-            put: due_put,
-        },
-    );
+    let due = DueChange {
+        remove: None,
+        put: staged.due_put,
+    };
+    write.change_due(id, &key, due);
+    let forgotten = shared.is_mutant(Mutant::ReplacedRowStays);
+    let replaced = staged.replaced.filter(|_| !forgotten);
+    if let Some(offset) = replaced {
+        write.remove_row(id, &key, offset);
+        count(&destination.stats.coalesced);
+    }
     write.put_row(id, row);
+    replaced.is_some()
 }

@@ -420,11 +420,18 @@ impl World {
             waited_ms += ms;
             assert!(
                 waited_ms <= DRAINED_WITHIN_MS,
-                "not delivered in time: {:?}",
-                self.activation.list()
+                "not delivered in time: {:?}; stored rows {:02x?}, due entries {:02x?}",
+                self.activation.list(),
+                self.stored_keys(Space::Jobs),
+                self.stored_keys(Space::Due),
             );
             self.clock.pass(ms);
         }
+    }
+
+    fn stored_keys(&self, space: Space) -> Vec<Vec<u8>> {
+        let entries = self.storage.entries(space);
+        entries.into_iter().map(|(key, _)| key).collect()
     }
 
     fn step_all(&mut self) -> bool {
