@@ -72,7 +72,9 @@ impl Control for AppControl {
     }
 
     async fn catalog(&self) -> Result<CatalogView, ControlError> {
-        let current = self.catalogs.current().map_err(|error| failed(&error))?;
+        let catalogs = Arc::clone(&self.catalogs);
+        let current = blocking(move || catalogs.current()).await?;
+        let current = current.map_err(|error| failed(&error))?;
         Ok(CatalogView {
             generation: current.generation,
             digest: current.digest,
@@ -117,19 +119,19 @@ impl Control for AppControl {
     }
 
     async fn drop_cursor(&self, name: &str) -> Result<(), ControlError> {
-        self.core
-            .journal()
-            .drop_cursor(name)
-            .map_err(|error| match error {
-                CursorError::Unknown => ControlError::NotFound {
-                    what: "cursor",
-                    name: name.to_owned(),
-                },
-                CursorError::InUse => ControlError::InUse {
-                    name: name.to_owned(),
-                },
-                error => failed(&error),
-            })
+        let (journal, dropped) = (self.core.journal().clone(), name.to_owned());
+        // It writes and syncs a file.
+        let dropped = blocking(move || journal.drop_cursor(&dropped)).await?;
+        dropped.map_err(|error| match error {
+            CursorError::Unknown => ControlError::NotFound {
+                what: "cursor",
+                name: name.to_owned(),
+            },
+            CursorError::InUse => ControlError::InUse {
+                name: name.to_owned(),
+            },
+            error => failed(&error),
+        })
     }
 
     async fn destinations(&self) -> Result<Vec<DestinationView>, ControlError> {
@@ -215,10 +217,8 @@ impl Control for AppControl {
 
     async fn bad_rows(&self, limit: usize) -> Result<Vec<serde_json::Value>, ControlError> {
         let bad_rows = self.bad_rows.clone();
-        let rows = tokio::task::spawn_blocking(move || bad_rows.last(limit))
-            .await
-            .map_err(|error| failed(&error))?
-            .map_err(|error| failed(&error))?;
+        let rows = blocking(move || bad_rows.last(limit)).await?;
+        let rows = rows.map_err(|error| failed(&error))?;
         Ok(rows
             .iter()
             .filter_map(|row| serde_json::from_str(row).ok())
@@ -234,10 +234,17 @@ impl AppControl {
         ask: impl FnOnce(&Activation, &str) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, ControlError> {
         let (activation, name) = (self.activation.clone(), destination.to_owned());
-        let asked = tokio::task::spawn_blocking(move || ask(&activation, &name)).await;
-        let answer = asked.map_err(|error| failed(&error))?;
+        let answer = blocking(move || ask(&activation, &name)).await?;
         answer.map_err(|error| refused(&error, destination))
     }
+}
+
+/// Work that may wait for a disk: not for a worker thread of the runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ControlError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| failed(&error))
 }
 
 fn failed(error: &dyn std::fmt::Display) -> ControlError {

@@ -14,6 +14,7 @@ mod reopen;
 mod background;
 mod control;
 mod figures;
+mod process_figures;
 mod stop;
 #[cfg(test)]
 mod tests;

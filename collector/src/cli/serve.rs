@@ -53,6 +53,7 @@ pub(super) fn run(
              has to notice; never serve visitors with it"
         );
     }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     caution::warn(&settings);
     let (before, taken) = if arguments.take_over {
         match Predecessor::ask(&settings.data_dir).map_err(start)? {

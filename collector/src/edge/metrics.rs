@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::ack_times::AckTimes;
 use super::body::BodyError;
 use super::limits::LimitMetrics;
 use super::listener::Refused;
@@ -119,6 +120,8 @@ pub struct EdgeMetrics {
     /// Clients turned away for want of a place.
     pub(super) quic_refused: Counter,
     pub(super) requests_in_flight: Gauge,
+    /// How long requests for events took that are answered 200.
+    pub(super) ack_times: AckTimes,
 }
 
 impl EdgeMetrics {
@@ -180,6 +183,7 @@ impl EdgeMetrics {
                 "tidegate_edge_buffered_bytes",
                 "Bytes of request bodies in memory",
             ),
+            ack_times: AckTimes::register(registry),
             limits: LimitMetrics::register(registry),
             outcomes: Outcomes::register(registry),
         }

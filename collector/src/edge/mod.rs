@@ -2,6 +2,7 @@
 //! write key, runs the pure pipeline, hands the result to the core, and writes the answer once the
 //! receipt is there. It folds nothing and decides nothing about visitors.
 
+mod ack_times;
 mod metrics;
 mod tls;
 mod listening;
@@ -205,6 +206,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
         // One count up and down for each request, as dear as one of its metrics. A guard would cost
         // nothing, but only eight of a thread do, and thousands are held here while they wait.
         let terms = self.in_force.load_full();
+        let since_us = self.clock.monotonic_us();
         let (parts, body) = request.into_parts();
         let trace = self.trace(&terms, &parts, channel);
         let cors = Cors::of(&parts.method, &parts.headers);
@@ -217,6 +219,14 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             Some(fault) => Reply::error(fault.status, fault.code, fault.message, fault.detail),
         };
         self.metrics.answered(parts.version, reply.status);
+        let takes_events = matches!(
+            terms.routes.of(parts.uri.path()),
+            Some(Route::Events | Route::Pixel)
+        );
+        if takes_events && reply.status == StatusCode::OK && parts.method != Method::OPTIONS {
+            let us = self.clock.monotonic_us().saturating_sub(since_us);
+            self.metrics.ack_times.took(us);
+        }
         if let Some(trace) = trace {
             trace.answered(Answered {
                 method: &parts.method,

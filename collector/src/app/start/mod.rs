@@ -27,6 +27,7 @@ use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
 use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::open_files::OpenFiles;
+use super::process_figures::ProcessFigures;
 use super::reload::{self, Reloads};
 use super::reopen::Reopening;
 use super::{Gateway, background, watch};
@@ -121,6 +122,7 @@ impl Gateway {
         let figures =
             Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
         registry.register_collector(Box::new(liveness::Metrics(liveness.clone())));
+        registry.register_collector(Box::new(ProcessFigures));
         let (stop, stopping) = channel(false);
         let (stop_admin, stopping_admin) = channel(false);
 
