@@ -12,10 +12,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::control::Control;
+use super::places::{Place, Places};
 use super::route::Admin;
 
 /// After a failed accept (no file descriptors left), this long until the next.
@@ -32,18 +33,15 @@ pub async fn serve<C: Control>(
     admin: Arc<Admin<C>>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let open = Arc::new(Semaphore::new(admin.settings.connections_max));
+    let patience = Duration::from_millis(admin.settings.timeout_ms);
+    let places = Places::new(admin.settings.connections_max, patience);
     let graceful = GracefulShutdown::new();
     let (stopper, stopping) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let accepted = async {
-            let permit = Arc::clone(&open).acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        let (accepted, permit) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -52,6 +50,10 @@ pub async fn serve<C: Control>(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
+        };
+        let held = tokio::select! {
+            () = &mut shutdown => break,
+            held = places.take() => held,
         };
         let (admin, tls, watcher) = (Arc::clone(&admin), tls.clone(), graceful.watcher());
         let mut stopping = stopping.clone();
@@ -65,15 +67,26 @@ pub async fn serve<C: Control>(
                     std::future::pending::<()>().await;
                 }
             };
+            let requests = Requests {
+                asked: Arc::clone(&asked),
+                place: Arc::clone(&held.place),
+            };
             tokio::select! {
-                () = connection(stream, tls, admin, watcher, Arc::clone(&asked)) => {}
+                () = connection(stream, tls, admin, watcher, requests) => {}
                 () = silent => {}
+                () = held.over() => {}
             }
-            drop(permit);
         });
     }
     drop(stopper);
     let _ = tokio::time::timeout(END_PATIENCE, graceful.shutdown()).await;
+}
+
+/// What is noted of the requests of one connection.
+struct Requests {
+    /// Set with the first one.
+    asked: Arc<AtomicBool>,
+    place: Arc<Place>,
 }
 
 async fn connection<C: Control>(
@@ -81,31 +94,34 @@ async fn connection<C: Control>(
     tls: Option<TlsAcceptor>,
     admin: Arc<Admin<C>>,
     watcher: Watcher,
-    asked: Arc<AtomicBool>,
+    requests: Requests,
 ) {
     let patience = Duration::from_millis(admin.settings.timeout_ms);
     let Some(tls) = tls else {
-        return answer(stream, admin, watcher, asked).await;
+        return answer(stream, admin, watcher, requests).await;
     };
     match tokio::time::timeout(patience, tls.accept(stream)).await {
-        Ok(Ok(stream)) => answer(stream, admin, watcher, asked).await,
+        Ok(Ok(stream)) => answer(stream, admin, watcher, requests).await,
         Ok(Err(error)) => tracing::debug!(%error, "admin handshake failed"),
         Err(_) => tracing::debug!("admin handshake took longer than admin.timeout"),
     }
 }
 
-/// `asked` is set with the first request.
 async fn answer<C: Control>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     admin: Arc<Admin<C>>,
     watcher: Watcher,
-    asked: Arc<AtomicBool>,
+    requests: Requests,
 ) {
     let patience = Duration::from_millis(admin.settings.timeout_ms);
     let service = service_fn(move |request| {
-        asked.store(true, Ordering::Relaxed);
-        let admin = Arc::clone(&admin);
-        async move { Ok::<_, Infallible>(admin.answer(request).await) }
+        requests.asked.store(true, Ordering::Relaxed);
+        let (admin, in_work) = (Arc::clone(&admin), requests.place.request());
+        async move {
+            let reply = admin.answer(request).await;
+            drop(in_work);
+            Ok::<_, Infallible>(reply)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

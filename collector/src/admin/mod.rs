@@ -16,6 +16,7 @@ pub mod destinations;
 pub mod bad_rows;
 pub mod route;
 pub mod tls;
+mod places;
 pub mod listener;
 
 #[cfg(test)]

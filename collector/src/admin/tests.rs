@@ -475,6 +475,74 @@ async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
     }
 }
 
+/// A connection with a small window, so that answers which are not read soon fill it.
+async fn never_reading(address: std::net::SocketAddr) -> tokio::net::TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+const MANY_REQUESTS: usize = 2_000;
+
+/// Listens with answers of 64 KiB at `/metrics`.
+async fn listen_with_long_answers(
+    timeout_ms: u64,
+) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+    let mut registry = Registry::default();
+    let help = "x".repeat(65_536);
+    registry.register("tidegate_tests", help, Counter::<u64>::default());
+    let mut settings = Settings::default().admin;
+    settings.timeout_ms = timeout_ms;
+    let admin = Admin::new(Fake::new(), Arc::new(registry), None, settings);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let never = std::future::pending();
+    let served = tokio::spawn(super::serve(listener, None, Arc::new(admin), never));
+    (address, served)
+}
+
+#[tokio::test]
+async fn probes_are_answered_beside_many_clients_that_never_read() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (address, served) = listen_with_long_answers(30_000).await;
+    let request = "GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+    let mut clients = Vec::new();
+    for _ in 0..80 {
+        let mut client = never_reading(address).await;
+        // As much as the other side takes; it may have ended the connection.
+        let all = request.repeat(MANY_REQUESTS);
+        let _ =
+            tokio::time::timeout(Duration::from_millis(20), client.write_all(all.as_bytes())).await;
+        clients.push(client);
+    }
+    for path in ["/healthz", "/readyz"] {
+        let probe = async {
+            let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(10), probe).await;
+        let answer = answer.expect("a probe is answered within seconds");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    served.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_cut_off() {
+    use tokio::io::AsyncWriteExt as _;
+    let (address, served) = listen_with_long_answers(200).await;
+    let mut client = never_reading(address).await;
+    let all = "GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".repeat(100 * MANY_REQUESTS);
+    let sent = client.write_all(all.as_bytes());
+    let sent = tokio::time::timeout(Duration::from_secs(20), sent).await;
+    assert!(sent.expect("it ends").is_err(), "all was read");
+    served.abort();
+}
+
 /// Somebody who signs, and files with what they signed.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,

@@ -1,5 +1,7 @@
-//! Paths to endpoints. Trailing slashes count for nothing, and every route is also served under
+//! Paths to endpoints. Slashes at the end and repeated ones count for nothing, and every route is also served under
 //! the configured prefix, some at a further path of their own.
+
+use std::borrow::Cow;
 
 use http::Method;
 
@@ -47,6 +49,7 @@ impl Routes {
 
     /// The endpoint of `path`, with or without the prefix (empty, or `/like-this`).
     pub(super) fn of(&self, path: &str) -> Option<Route> {
+        let path = &*single_slashes(path);
         Route::exact(path)
             .or_else(|| {
                 let prefix = self.prefix.as_str();
@@ -68,6 +71,21 @@ impl Routes {
         further
             .find(|(further, route)| *route == Route::Tag && tag_version(path, further).is_some())
     }
+}
+
+/// `path` with one slash where several follow each other: a configured host that ends with a slash
+/// and a path that begins with one, put together, have two.
+pub(super) fn single_slashes(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let mut single = String::with_capacity(path.len());
+    for part in path.chars() {
+        if part != '/' || !single.ends_with('/') {
+            single.push(part);
+        }
+    }
+    Cow::Owned(single)
 }
 
 /// The version that `path` names of the tag at `tag`: `HASH` of `/tag.HASH.js`, or of `/a/site.HASH`.
@@ -156,12 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn routes_ignore_trailing_slashes_and_the_prefix() {
+    fn routes_ignore_needless_slashes_and_the_prefix() {
         for (path, prefix, expected) in [
             ("/v1/events", "", Some(Route::Events)),
             ("/v1/events/", "", Some(Route::Events)),
             ("/v1/events//", "/t", Some(Route::Events)),
             ("/t/v1/events", "/t", Some(Route::Events)),
+            ("//v1/events", "", Some(Route::Events)),
+            ("////v1//events//", "", Some(Route::Events)),
+            ("//v1/events", "/t", Some(Route::Events)),
+            ("/t//v1/events", "/t", Some(Route::Events)),
+            ("//t///v1/events", "/t", Some(Route::Events)),
+            ("//tag.0123456789abcdef.js", "", Some(Route::Tag)),
+            ("//t//tag.js", "/t", Some(Route::Tag)),
+            ("//", "", None),
+            ("//nowhere", "", None),
+            ("//evil.example/v1/events", "", None),
             ("/t/v1/pixel.gif/", "/t", Some(Route::Pixel)),
             ("/t/v1/events", "", None),
             ("/tv1/events", "/t", None),
@@ -197,6 +225,8 @@ mod tests {
             ("/assets/site.0123.js", None),
             ("/assets/tag.0123456789abcdef.js", None),
             ("/assets/e/", Some(Route::Events)),
+            ("//assets/e", Some(Route::Events)),
+            ("//assets//site.0123456789abcdef.js", Some(Route::Tag)),
             ("/v1/events", Some(Route::Events)),
             ("/t/assets/e", None),
             ("/assets/x", None),

@@ -5,13 +5,15 @@ use http::header::IF_NONE_MATCH;
 
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
+use crate::edge::route::single_slashes;
 use crate::edge::terms::Terms;
 
 /// Answers with the tag, or 304 where the browser has this very one. Under a path that names the
 /// version it never changes; a path that names another one gets this one, for a short time: pages
 /// that were built before an update go on working.
 pub(in crate::edge) fn get(terms: &Terms, hit: &RawHit<'_>) -> Reply {
-    let (script, asked) = terms.tags.at(hit.path);
+    let path = single_slashes(hit.path);
+    let (script, asked) = terms.tags.at(&path);
     let known = hit.header(IF_NONE_MATCH).is_some_and(|tags| {
         tags.split(',')
             // A cache that compresses makes the tag a weak one.

@@ -301,6 +301,26 @@ async fn other_paths_and_methods_are_told_apart() {
 }
 
 #[tokio::test]
+async fn repeated_slashes_reach_the_same_endpoint() {
+    let served = Served::start().await;
+    let path = "//v1/events?writeKey=shop-key";
+    let answer = ask(served.address, &post(path, &[], EVENT)).await;
+    assert_eq!(answer.outcomes(), ["accepted"]);
+    assert_eq!(served.balance(), (1, 1));
+    let tag = ask(served.address, &get("/tag.js", &[])).await;
+    let version = tag.header("etag").unwrap().trim_matches('"').to_owned();
+    let address = served.address;
+    let cached = |path: String| async move {
+        let answer = ask(address, &get(&path, &[])).await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.header("cache-control").unwrap().to_owned()
+    };
+    let kept = cached(format!("/tag.{version}.js")).await;
+    assert!(kept.contains("immutable"), "{kept}");
+    assert_eq!(cached(format!("//tag.{version}.js")).await, kept);
+}
+
+#[tokio::test]
 async fn once_the_gateway_is_about_to_stop_probes_are_told_so_and_hits_are_still_taken() {
     let served = Served::start().await;
     let mut prober = Client::to(served.address).await;
