@@ -30,9 +30,11 @@ impl Ledger {
         self.expected.insert(item);
     }
 
-    /// The destination was not configured when the outbox was opened.
+    /// The destination was not configured when the outbox was opened: its rows are dropped, those
+    /// too that were accepted and came back with a loss of power.
     pub(super) fn forget(&mut self, destination: &str) {
         self.expected.retain(|(of, ..)| of != destination);
+        self.accepted.retain(|(of, ..)| of != destination);
     }
 
     pub(super) fn sent(&mut self, sent: &Sent) {
