@@ -29,8 +29,9 @@ use crate::session::{self, Assignment, Caps, assign};
 const RECORDS_MAX: usize = 7;
 /// Bytes of a record beside what the client sent and the transitions.
 const RECORD_BASE_BYTES: usize = 4_096;
-/// What a client sends with a page view.
-const SMALL_HIT_BYTES: usize = 1_024;
+/// What a page view may need in the journal: the most of its JSON beside what the client sent, and
+/// two KiB of that. Less would answer ready where every hit is refused.
+const SMALL_HIT_BYTES: usize = 4_096;
 /// Copies that meet an unsettled claim look again so often; a claim lasts microseconds.
 const PENDING_TRIES: u32 = 10_000;
 
