@@ -1,5 +1,5 @@
 //! When to look at which profile next. A profile stands here once or more, at the earliest time at
-//! which something may be due; [`super::fire`] finds out whether it is, and puts it back.
+//! which something may be due; `fire` finds out whether it is, and puts it back.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
