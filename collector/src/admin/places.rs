@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 
 /// A connection waits for its client at least so long before it ends for another one: an answer just
 /// given has time to be sent.
@@ -87,7 +87,7 @@ pub(super) struct Place {
 struct State {
     in_work: usize,
     /// When the connection began, or a request ended last.
-    since: Instant,
+    since: tokio::time::Instant,
     ends: bool,
 }
 
@@ -95,7 +95,7 @@ impl Place {
     fn new() -> Self {
         let state = State {
             in_work: 0,
-            since: Instant::now(),
+            since: tokio::time::Instant::now(),
             ends: false,
         };
         Self {
@@ -111,7 +111,7 @@ impl Place {
     }
 
     /// Since when the connection waits for its client; None while a request is in work.
-    fn waiting_since(&self) -> Option<Instant> {
+    fn waiting_since(&self) -> Option<tokio::time::Instant> {
         let state = self.state.lock();
         (state.in_work == 0).then_some(state.since)
     }
@@ -125,7 +125,7 @@ impl Drop for InWork {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.in_work -= 1;
-        state.since = Instant::now();
+        state.since = tokio::time::Instant::now();
     }
 }
 
@@ -141,7 +141,7 @@ impl Held {
     pub(super) async fn over(&self) {
         let patience = self.places.patience;
         loop {
-            let now = Instant::now();
+            let now = tokio::time::Instant::now();
             let end = self.place.waiting_since().unwrap_or(now) + patience;
             if end <= now {
                 return;
@@ -181,7 +181,7 @@ mod tests {
             let places = Arc::clone(&places);
             async move { places.take().await }
         });
-        let began = Instant::now();
+        let began = tokio::time::Instant::now();
         waiting.over().await;
         assert!(began.elapsed() >= SPARED && began.elapsed() < SPARED + 2 * LOOK);
         assert!(!busy.place.state.lock().ends);
@@ -194,7 +194,7 @@ mod tests {
     async fn a_client_is_waited_for_until_patience_ends() {
         let places = Places::new(2, PATIENCE);
         let held = places.take().await;
-        let (began, request) = (Instant::now(), held.place.request());
+        let (began, request) = (tokio::time::Instant::now(), held.place.request());
         assert!(timeout(3 * PATIENCE, held.over()).await.is_err(), "in work");
         drop(request);
         held.over().await;

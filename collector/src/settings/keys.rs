@@ -353,12 +353,12 @@ pub const KEYS: &[Key] = &[
     set(
         "admin.connections_max",
         "64",
-        "Open admin connections; further ones wait.",
+        "Open admin connections; a further one takes the place of the one that has waited longest for its client, and waits while all are at work.",
     ),
     set(
         "admin.timeout",
         "\"30s\"",
-        "How long one admin request may take to arrive.",
+        "How long one admin request may take to arrive, and a client to read its answer.",
     ),
     unset(
         "admin.tls.cert",
