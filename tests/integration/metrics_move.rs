@@ -18,7 +18,7 @@ use tidegate_tests::process::run;
 use tidegate_tests::{Config, Gateway, Receiver, eventually, turn};
 
 /// What is moved elsewhere, or not at all, with the reason.
-const NOT_HERE: [(&str, &str); 37] = [
+const NOT_HERE: [(&str, &str); 38] = [
     ("process_start_time_seconds", "fixed for a process"),
     ("tidegate_build_info", "always 1"),
     (
@@ -52,6 +52,10 @@ const NOT_HERE: [(&str, &str); 37] = [
     (
         "tidegate_profiles_expired_total",
         "only after profiles.retention; profile::tests",
+    ),
+    (
+        "tidegate_profiles_refused_total",
+        "only above profiles.live_max and its slack; core::tests",
     ),
     (
         "tidegate_profiles_limited_total",
