@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binary=${CARGO_TARGET_DIR:-target}/demo/tidegate
-cpu_seconds=600 # of a build from nothing, an estimate: docs/decisions/081
+cpu_seconds=340 # of a build from nothing, measured: docs/decisions/081
 
 if [ ! -x "$binary" ]; then
   cores=$(nproc)
