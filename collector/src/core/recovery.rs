@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::profile::live::{CLEAN, Live, Profiles};
 use crate::profile::store::{Store, StoreError};
 use crate::profile::{OptionalTime, fold, merge};
+use crate::unreadable::{Consumer, Held, Unreadable};
 
 /// Why the state could not be brought back.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +38,8 @@ pub enum OpenError {
     )]
     Read(#[from] ReadError),
     /// A record of it.
-    #[error("cannot replay the journal record at offset {offset}: {error}")]
-    Record {
-        /// Its offset.
-        offset: u64,
-        /// What is wrong with it.
-        error: RecordError,
-    },
+    #[error("cannot replay the journal: {0}")]
+    Record(#[from] Held),
     /// The checkpoint's cursor.
     #[error("cannot open the checkpoint's cursor: {0}")]
     Cursor(#[from] CursorError),
@@ -85,6 +81,8 @@ pub struct Parts {
     pub compiled: Option<Compiled>,
     /// Where figures go.
     pub metrics: CoreMetrics,
+    /// Where records go that do not parse.
+    pub unreadable: Unreadable,
 }
 
 /// Rules compiled before the state is there.
@@ -136,6 +134,7 @@ impl Core {
             generation,
             compiled,
             metrics,
+            unreadable,
         } = parts;
         clock.go_on_from(journal.decided_at());
         let store = Store::open(database)?;
@@ -169,11 +168,15 @@ impl Core {
             metrics,
             journal,
         }));
-        core.replay(report)?;
+        core.replay(&unreadable, report)?;
         Ok(core)
     }
 
-    fn replay(&self, mut report: impl FnMut(Progress)) -> Result<(), OpenError> {
+    fn replay(
+        &self,
+        unreadable: &Unreadable,
+        mut report: impl FnMut(Progress),
+    ) -> Result<(), OpenError> {
         let from = self.0.cursor.lock().position();
         self.0
             .profiles
@@ -183,11 +186,13 @@ impl Core {
         let total = durable.saturating_sub(from);
         let mut reader = self.0.journal.reader(from)?;
         while let Some(frame) = reader.next_below(durable)? {
-            let view = RecordView::read(frame.payload).map_err(|error| OpenError::Record {
-                offset: frame.offset,
-                error,
-            })?;
-            self.replay_record(&view.head, frame.offset)?;
+            match RecordView::read(frame.payload) {
+                Ok(view) => self.replay_readable(&view.head, frame.offset)?,
+                Err(error) => {
+                    let record = (frame.offset, frame.payload);
+                    pass_over(unreadable, &self.0.journal, record, error)?;
+                }
+            }
             if self.0.profiles.room().is_pressed() {
                 self.evict(&mut self.0.writing.lock())?;
             }
@@ -200,6 +205,17 @@ impl Core {
             .profiles
             .each(|_, shared| self.schedule(&mut shared.lock()));
         Ok(())
+    }
+
+    /// A profile whose row does not parse keeps it, and stops no other.
+    fn replay_readable(&self, record: &Record<'_>, offset: u64) -> Result<(), StoreError> {
+        let replayed = self.replay_record(record, offset);
+        if let Err(error @ (StoreError::Row | StoreError::Aliases(_))) = &replayed {
+            self.0.metrics.store_errors.inc();
+            tracing::error!(%error, offset, profile = ?record.profile, "a profile is not brought up to date");
+            return Ok(());
+        }
+        replayed
     }
 
     fn replay_record(&self, record: &Record<'_>, offset: u64) -> Result<(), StoreError> {
@@ -276,5 +292,22 @@ impl Core {
         change(&mut live);
         live.scheduled = OptionalTime::NONE;
         Ok(())
+    }
+}
+
+/// Sets a record aside. Where the disk has no room for that, the start goes on all the same: the
+/// other consumers keep the record until it has.
+fn pass_over(
+    unreadable: &Unreadable,
+    journal: &Journal,
+    record: (u64, &[u8]),
+    error: RecordError,
+) -> Result<(), Held> {
+    match unreadable.set_aside(Consumer::Recovery, journal, record, error) {
+        Err(error @ Held::NotKept { .. }) => {
+            tracing::error!(%error, "passed over in the replay");
+            Ok(())
+        }
+        set_aside => set_aside,
     }
 }

@@ -27,6 +27,7 @@ use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
+use crate::cursors::source::Source;
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::formats;
@@ -34,6 +35,7 @@ use crate::liveness::Liveness;
 use crate::profile;
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
+use crate::unreadable::{Consumer, Unreadable};
 
 /// Bytes of one journal record; an event is bounded far below it.
 const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -90,17 +92,9 @@ impl AtRest<'_> {
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
-        let parts = Parts {
-            journal: journal.clone(),
-            database: database.clone(),
-            settings: core_settings(settings),
-            clock: self.clock(),
-            mint: Arc::new(mint),
-            catalog: current.catalog.clone(),
-            generation: current.generation,
-            compiled,
-            metrics: CoreMetrics::register(registry),
-        };
+        let unreadable = Unreadable::new(&settings.data_dir, registry);
+        let stored = (journal.clone(), database.clone());
+        let parts = self.parts(stored, &current, compiled, unreadable.clone(), registry);
         let core = Core::open(parts, report)?;
         record_catalog(&store, &core, &current).await?;
         let activation = self.activation(database)?;
@@ -121,13 +115,14 @@ impl AtRest<'_> {
             settings.activation.allow_private.clone(),
             self.clock(),
         ));
+        let source = |consumer| Source::new(journal.clone(), unreadable.clone(), consumer);
         let activation_cursor = ActivationCursor::start(
-            &journal,
+            source(Consumer::Activation),
             &activation,
             Handle::current(),
             self.liveness.register("activation-cursor", CURSOR_BOUND),
         )?;
-        let kafka = self.kafka(&journal, &core, registry)?;
+        let kafka = self.kafka(source(Consumer::Kafka), &core, registry)?;
         Ok(State {
             core,
             catalogs,
@@ -138,6 +133,28 @@ impl AtRest<'_> {
             kafka,
             traces,
         })
+    }
+
+    fn parts(
+        &self,
+        (journal, database): (Journal, Database),
+        current: &Current,
+        compiled: Option<Compiled>,
+        unreadable: Unreadable,
+        registry: &mut Registry,
+    ) -> Parts {
+        Parts {
+            journal,
+            database,
+            settings: core_settings(self.settings),
+            clock: self.clock(),
+            mint: Arc::new(mint),
+            catalog: current.catalog.clone(),
+            generation: current.generation,
+            compiled,
+            metrics: CoreMetrics::register(registry),
+            unreadable,
+        }
     }
 
     fn bad_rows(&self, registry: &mut Registry) -> Result<BadRows, StartError> {
@@ -217,7 +234,7 @@ impl AtRest<'_> {
 
     fn kafka(
         &self,
-        journal: &Journal,
+        source: Source,
         core: &Core,
         registry: &mut Registry,
     ) -> Result<Option<KafkaSink>, StartError> {
@@ -228,7 +245,7 @@ impl AtRest<'_> {
         let sink = KafkaSink::start(
             kafka.clone(),
             &settings.data_dir,
-            journal,
+            source,
             self.clock(),
             kafka::Metrics::register(registry),
             Handle::current(),

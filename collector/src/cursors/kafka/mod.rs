@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tidegate_event::Pulse;
-use tidegate_journal::{CursorClass, CursorError, Journal};
+use tidegate_journal::{CursorClass, CursorError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -75,13 +75,14 @@ impl KafkaSink {
     pub fn start(
         settings: Kafka,
         data_dir: &Path,
-        journal: &Journal,
+        source: Source,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         runtime: Handle,
         pulse: Pulse,
     ) -> Result<Self, StartError> {
         check(&settings)?;
+        let journal = source.journal().clone();
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let dead_letters =
             DeadLetters::open(&dead_letters_dir(data_dir), settings.dead_letters_max)?;
@@ -92,7 +93,7 @@ impl KafkaSink {
             metrics: metrics.clone(),
         };
         let parts = forward::Parts {
-            source: Source::new(journal.clone()),
+            source,
             cursor,
             dead_letters,
             clock,
@@ -100,7 +101,6 @@ impl KafkaSink {
             acked,
         };
         let forwarder = Forwarder::new(parts, connect);
-        let journal = journal.clone();
         let body = move || {
             let room = || async {};
             drive(forwarder, pace, &journal, room, |doing| doing.show(&pulse));
