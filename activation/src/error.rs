@@ -1,5 +1,7 @@
 //! What can go wrong at this crate's edges. Delivery failures are not here: see [`crate::retry`].
 
+use tidegate_event::row_version::RowError;
+
 use crate::outbox::FORMAT;
 
 /// The outbox could not be opened.
@@ -63,6 +65,15 @@ pub enum StoreError {
     /// A write failed, and the database is not open again yet.
     #[error("the outbox is closed after a failed write; it is opened again when the disk has room")]
     Closed,
+}
+
+impl From<RowError> for StoreError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Newer { found } => Self::NewerRow { found },
+            RowError::Malformed => Self::Malformed,
+        }
+    }
 }
 
 fn named(found: Option<u32>) -> String {

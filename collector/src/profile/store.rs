@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tidegate_event::record::Namespace;
+use tidegate_event::row_version::RowError;
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::Profile;
@@ -66,6 +67,15 @@ pub enum StoreError {
         "the profile store is closed after a failed write; it is opened again when the disk has room"
     )]
     Closed,
+}
+
+impl From<RowError> for StoreError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Newer { found } => Self::NewerRow { found },
+            RowError::Malformed => Self::Row,
+        }
+    }
 }
 
 impl StoreError {
