@@ -50,6 +50,15 @@ pub enum StoreError {
         /// Its number; None: from before there was one.
         found: Option<u32>,
     },
+    /// A keyspace is gone. Opening it would begin it anew.
+    #[error(
+        "{keyspace:?} of the stored callbacks is missing, so the directory `state` is damaged; \
+         restore the data directory from a backup"
+    )]
+    Lost {
+        /// Which.
+        keyspace: &'static str,
+    },
     /// A row of a version that this build does not read.
     #[error(
         "the outbox holds a row of format {found}, and this build reads formats 1 to {FORMAT}; \

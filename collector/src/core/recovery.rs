@@ -22,7 +22,7 @@ use super::{Core, CoreSettings, Inner, Mint};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::profile::live::{CLEAN, Live, Profiles};
-use crate::profile::store::{Store, StoreError};
+use crate::profile::store::{Holds, REMEDY, Store, StoreError};
 use crate::profile::{OptionalTime, fold, merge};
 use crate::unreadable::{Consumer, Held, Unreadable};
 
@@ -40,6 +40,39 @@ pub enum OpenError {
     /// A record of it.
     #[error("cannot replay the journal: {0}")]
     Record(#[from] Held),
+    /// The store lost what the cursor says it has.
+    #[error(
+        "the profile store (`state` in the data directory) holds the journal up to offset {holds}, \
+         and it was written up to {saved}: it is missing, damaged or of an earlier backup; {REMEDY}"
+    )]
+    StoreBehind {
+        /// By the store.
+        holds: u64,
+        /// By the checkpoint's cursor.
+        saved: u64,
+    },
+    /// The journal lost what the store was made of.
+    #[error(
+        "the profile store (`state` in the data directory) holds the journal up to offset {holds}, \
+         and the journal ends at {durable}: it is of an earlier backup or lost its end; {REMEDY}"
+    )]
+    StoreAhead {
+        /// By the store.
+        holds: u64,
+        /// The journal's end.
+        durable: u64,
+    },
+    /// They do not belong together.
+    #[error(
+        "the profile store (`state` in the data directory) belongs to journal {store}, and the \
+         journal there is {journal}; {REMEDY}"
+    )]
+    OtherJournal {
+        /// The store's.
+        store: String,
+        /// The one that is there.
+        journal: String,
+    },
     /// The checkpoint's cursor.
     #[error("cannot open the checkpoint's cursor: {0}")]
     Cursor(#[from] CursorError),
@@ -138,6 +171,8 @@ impl Core {
         } = parts;
         clock.go_on_from(journal.decided_at());
         let store = Store::open(database)?;
+        check_holds(&store, &journal)?;
+        store.raise_format()?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
         let reached = Reached::new(store.reached()?);
         let fits = |compiled: &Compiled| compiled.rules.generation == generation;
@@ -310,4 +345,30 @@ fn pass_over(
         }
         set_aside => set_aside,
     }
+}
+
+/// Looks whether store and journal are of the same moment. Before the checkpoint's cursor is made:
+/// one that was dropped begins anew, with what there is.
+fn check_holds(store: &Store, journal: &Journal) -> Result<(), OpenError> {
+    let cursors = journal.cursors();
+    let saved = cursors.iter().find(|cursor| cursor.name == CURSOR);
+    let saved = saved.map_or(0, |cursor| cursor.position);
+    let (holds, of) = match store.holds()? {
+        Some(Holds { journal, upto }) => (upto, journal),
+        None if store.is_fresh() => (0, journal.id().to_owned()),
+        // Of release 0.1.0, or without a checkpoint yet.
+        None => return Ok(()),
+    };
+    let durable = journal.durable();
+    if of != journal.id() {
+        let journal = journal.id().to_owned();
+        return Err(OpenError::OtherJournal { store: of, journal });
+    }
+    if holds > durable {
+        return Err(OpenError::StoreAhead { holds, durable });
+    }
+    if holds < saved {
+        return Err(OpenError::StoreBehind { holds, saved });
+    }
+    Ok(())
 }

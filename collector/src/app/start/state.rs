@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::StartError;
 use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
-use crate::bad_rows::BadRows;
+use crate::bad_rows::{self, BadRows};
 use crate::catalog::store::{ConfiguredFile, Current, Store};
 use crate::catalog::{Catalog, check, write};
 use crate::clock::{Clock, GatewayClock};
@@ -32,7 +32,6 @@ use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::formats;
 use crate::liveness::Liveness;
-use crate::profile;
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
 use crate::unreadable::{Consumer, Unreadable};
@@ -85,8 +84,9 @@ impl AtRest<'_> {
         let journal = once_free(self.lock_patience, || self.journal()).await?;
         let database = || database(&settings.data_dir, self.open_files);
         let database = once_free(self.lock_patience, database).await?;
-        profile::store::check_format(&database)?;
-        tidegate_activation::check_format(&database)?;
+        formats::check_database(&database)?;
+        // Once more, now that no other process can write: one may have, since the first check.
+        formats::check(&settings.data_dir)?;
         // All of it can be read. From here on it is written in this build's formats.
         formats::raise(&settings.data_dir)?;
         let store = Store::open(&settings.data_dir)?;
@@ -158,7 +158,7 @@ impl AtRest<'_> {
     }
 
     fn bad_rows(&self, registry: &mut Registry) -> Result<BadRows, StartError> {
-        let dir = self.settings.data_dir.join("bad-rows");
+        let dir = self.settings.data_dir.join(bad_rows::DIR);
         let pulse = self.liveness.register("bad-rows", WAITS_OUTSIDE);
         let started = BadRows::start(&dir, &self.settings.bad_rows, registry, pulse);
         started.map_err(StartError::Thread)

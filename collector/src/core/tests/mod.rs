@@ -7,6 +7,7 @@ mod stored_timers;
 mod expiry;
 mod shared_devices;
 mod unreadable;
+mod store_holds;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -15,6 +15,7 @@ use super::record::{Message, Renderer};
 use crate::clock::Clock;
 use crate::cursors::follow::{Follow, Next};
 use crate::cursors::source::{Found, Source, SourceError};
+use crate::formats::dead_letters::DIR;
 
 /// Records between two looks at the answers.
 const ROUND_RECORDS: usize = 1_000;
@@ -342,6 +343,7 @@ impl Parts {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let journal = self.source.journal();
         let letter = DeadLetter {
+            version: DeadLetter::VERSION,
             journal: journal.id().to_owned(),
             offset: refused.offset,
             key: refused.key.as_deref().map(text),
@@ -360,7 +362,7 @@ impl Parts {
             reason = letter.reason,
             "kafka dead letter"
         );
-        journal.charge("kafka-dead-letters", self.dead_letters.bytes());
+        journal.charge(DIR, self.dead_letters.bytes());
         self.metrics.refused.inc();
         Ok(())
     }

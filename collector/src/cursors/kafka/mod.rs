@@ -29,6 +29,7 @@ use self::producer::Librdkafka;
 use super::follow::{Pace, StopSender, drive};
 use super::source::Source;
 use crate::clock::Clock;
+use crate::formats::dead_letters::DIR;
 use crate::settings::Kafka;
 
 pub use self::dead_letters::{BYTES_MAX as DEAD_LETTERS_BYTES_MAX, DeadLetter, list};
@@ -41,7 +42,7 @@ pub const CURSOR: &str = "kafka";
 /// Where the sink's dead letters are, under the data directory.
 #[must_use]
 pub fn dead_letters_dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("kafka-dead-letters")
+    data_dir.join(DIR)
 }
 
 /// Why the sink did not start.

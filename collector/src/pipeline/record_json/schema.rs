@@ -28,12 +28,12 @@ fn check(schema: &Json<'_>, value: &Json<'_>, path: &str, found: &mut Vec<String
             "const" => value == wanted,
             "enum" => each(wanted).contains(&value),
             "minimum" => {
-                matches!((value, wanted), (Json::Int(is), Json::Int(least)) if is >= least)
+                !matches!((value, wanted), (Json::Int(is), Json::Int(least)) if is < least)
             }
             "format" => value.as_str().is_none_or(|text| has_format(text, wanted)),
             "required" => each(wanted).iter().all(|name| {
-                let name = name.as_str().unwrap();
-                value.get(name).is_some()
+                let absent = || value.get(name.as_str().unwrap()).is_none();
+                !(matches!(value, Json::Object(_)) && absent())
             }),
             "properties" => {
                 members(schema, wanted, value, path, found);
