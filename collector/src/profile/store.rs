@@ -105,7 +105,8 @@ fn named(found: Option<u32>) -> String {
 /// What to do where the store, or a part of it, is not what was written.
 pub const REMEDY: &str = "put it back, or restore the data directory from a backup. To go on \
     without: move `state` away, run `tidegate journal cursors drop checkpoint --force`, and start; \
-    profiles are then made of what the journal still holds, and callbacks that waited are lost";
+    profiles are then made of what the journal still holds, and waiting callbacks and \
+    deduplication keys are lost";
 
 /// What the store says of itself: everything in `journal` below `upto` is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
