@@ -1,5 +1,7 @@
 //! What can go wrong at this crate's edges. Delivery failures are not here: see [`crate::retry`].
 
+use tidegate_event::row_version::RowError;
+
 use crate::outbox::FORMAT;
 
 /// The outbox could not be opened.
@@ -48,6 +50,15 @@ pub enum StoreError {
         /// Its number; None: from before there was one.
         found: Option<u32>,
     },
+    /// A keyspace is gone. Opening it would begin it anew.
+    #[error(
+        "{keyspace:?} of the stored callbacks is missing, so the directory `state` is damaged; \
+         restore the data directory from a backup"
+    )]
+    Lost {
+        /// Which.
+        keyspace: &'static str,
+    },
     /// A row of a version that this build does not read.
     #[error(
         "the outbox holds a row of format {found}, and this build reads formats 1 to {FORMAT}; \
@@ -63,6 +74,15 @@ pub enum StoreError {
     /// A write failed, and the database is not open again yet.
     #[error("the outbox is closed after a failed write; it is opened again when the disk has room")]
     Closed,
+}
+
+impl From<RowError> for StoreError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Newer { found } => Self::NewerRow { found },
+            RowError::Malformed => Self::Malformed,
+        }
+    }
 }
 
 fn named(found: Option<u32>) -> String {

@@ -20,6 +20,7 @@ use tidegate_collector::catalog::Catalog;
 use tidegate_collector::clock::Clock;
 use tidegate_collector::core::metrics::CoreMetrics;
 use tidegate_collector::core::{Core, CoreSettings, Parts, Unlimited};
+use tidegate_collector::unreadable::Unreadable;
 use tidegate_event::Timestamp;
 use tidegate_journal::{Journal, Settings};
 
@@ -79,6 +80,7 @@ fn core(dir: &Path, count: usize, clock: Arc<Steady>) -> Core {
         generation: 1,
         compiled: None,
         metrics: CoreMetrics::register(&mut Registry::default()),
+        unreadable: Unreadable::new(dir, &mut Registry::default()),
     };
     Core::open(parts, |_| ()).expect("an empty state")
 }

@@ -22,6 +22,7 @@ pub mod list;
 pub mod session;
 pub mod profile;
 pub mod formats;
+pub mod unreadable;
 pub mod core;
 pub mod cursors;
 pub mod admin;

@@ -233,8 +233,8 @@ pub enum RecordError {
     Newer(u8),
     /// Written by a build from before the first release.
     #[error(
-        "its format {0} is older than this build reads ({OLDEST_VERSION} to {PAYLOAD_VERSION}): \
-         no release wrote it; run the build that did until every cursor has passed it"
+        "its format {0} is older than this build reads ({OLDEST_VERSION} to {PAYLOAD_VERSION}), and \
+         no release wrote it"
     )]
     Older(u8),
     /// Shorter than its own head says, or a head that does not parse.

@@ -27,6 +27,24 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
+/// A segment with a sound header, its file closed again: there may be thousands.
+#[derive(Debug)]
+struct Known {
+    path: PathBuf,
+    header: SegmentHeader,
+    bytes: u64,
+}
+
+impl From<&Found> for Known {
+    fn from(found: &Found) -> Self {
+        Self {
+            path: found.path.clone(),
+            header: found.header,
+            bytes: found.bytes,
+        }
+    }
+}
+
 /// Where the log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tail {
@@ -64,24 +82,26 @@ pub(crate) fn recover(
     storage.sync_dir(data_dir).at("sync", data_dir)?;
     let names = storage.list(dir).at("list", dir)?;
     let mut spares = collect_spares(storage, dir, &names, settings.segment_bytes)?;
-    let mut found = read_segments(storage, dir, &names)?;
-    if found.is_empty() {
-        if cursors.highest_saved() > 0 {
-            return Err(corruption(dir, 0, 0).into());
-        }
-        found.push(begin(storage, dir, settings, spares.pop(), None)?);
-    }
-    check_chain(&found)?;
+    let known = read_segments(storage, dir, &names)?;
+    check_chain(&known)?;
     let needed = cursors.lowest_saved_required().unwrap_or(0);
-    for pair in found.windows(2) {
+    for pair in known.windows(2) {
         let end = pair[1].header.previous_end;
         // What nobody needs is verified when somebody reads it.
         if end > needed {
-            verify_sealed(&pair[0], end)?;
+            verify_sealed(&read_segment(storage, dir, pair[0].header.base)?, end)?;
         }
     }
-    let segments = infos(&found);
-    let active = found.pop().expect("there is at least one segment");
+    let mut segments = infos(&known);
+    let active = match known.last() {
+        Some(last) => read_segment(storage, dir, last.header.base)?,
+        None if cursors.highest_saved() > 0 => return Err(corruption(dir, 0, 0).into()),
+        None => {
+            let first = begin(storage, dir, settings, spares.pop(), None)?;
+            segments = infos(&[Known::from(&first)]);
+            first
+        }
+    };
     let tail = find_tail(&active, cursors.highest_saved())?;
     clear_rest(&active, tail.position)?;
     // After a kill the last batch may stand in the page cache only.
@@ -130,20 +150,20 @@ pub(crate) fn corruption(path: &Path, position: u64, offset: u64) -> Corruption 
     }
 }
 
-/// Opens every segment, oldest first.
+/// Reads the header of every segment, oldest first; one file is open at a time.
 ///
 /// # Errors
 /// [`OpenError`], also for a header that is damaged or newer than this build.
-pub(crate) fn read_segments(
+fn read_segments(
     storage: &dyn Storage,
     dir: &Path,
     names: &[String],
-) -> Result<Vec<Found>, OpenError> {
+) -> Result<Vec<Known>, OpenError> {
     let mut bases: Vec<u64> = names.iter().filter_map(|name| base_of(name)).collect();
     bases.sort_unstable();
     bases
         .into_iter()
-        .map(|base| read_segment(storage, dir, base))
+        .map(|base| Ok(Known::from(&read_segment(storage, dir, base)?)))
         .collect()
 }
 
@@ -235,7 +255,7 @@ pub(crate) fn begin(
 }
 
 /// Each segment must begin where the one before can have ended, in the same journal.
-fn check_chain(found: &[Found]) -> Result<(), Corruption> {
+fn check_chain(found: &[Known]) -> Result<(), Corruption> {
     for pair in found.windows(2) {
         let (before, after) = (&pair[0].header, &pair[1].header);
         if after.journal != before.journal || after.previous_end < before.base {
@@ -264,8 +284,8 @@ pub(crate) fn verify_sealed(found: &Found, end: u64) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn infos(found: &[Found]) -> VecDeque<SegmentInfo> {
-    let info = |(at, segment): (usize, &Found)| {
+fn infos(found: &[Known]) -> VecDeque<SegmentInfo> {
+    let info = |(at, segment): (usize, &Known)| {
         let next = found.get(at + 1).map(|next| next.header);
         SegmentInfo {
             base: segment.header.base,

@@ -337,17 +337,45 @@ fn patch(path: &Path, at: usize, bytes: &[u8]) {
     fs::write(path, content).unwrap();
 }
 
+/// A start ends with these words.
+fn refuses(fixture: &Fixture, what: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, _) = fixture.config().write(dir.path());
+    let mut serve = Command::new(binary());
+    serve.arg("serve").arg("--config").arg(config);
+    let mut process = Process::start(&mut serve, &dir.path().join("log"));
+    assert!(!process.wait().success());
+    assert!(process.output().contains(what), "{}", process.output());
+}
+
+#[test]
+fn a_directory_without_its_state_is_refused() {
+    let _turn = turn();
+    let fixture = Fixture::unpack(RELEASES[0], "stopped");
+    fs::remove_dir_all(fixture.data().join("state")).unwrap();
+    for _ in 0..2 {
+        refuses(&fixture, "it is missing, damaged or of an earlier backup");
+    }
+}
+
 #[test]
 fn a_later_format_is_refused_untouched() {
     let _turn = turn();
     type Make = fn(&Path);
-    let later: [(&str, Make); 3] = [
+    let later: [(&str, Make); 5] = [
         ("profiles has format 99", |data| {
             let text = "tidegate formats 1\nprofiles 99\n";
             fs::write(data.join("FORMATS"), text).unwrap();
         }),
         ("catalog.sqlite3: schema 99 is newer", |data| {
             patch(&data.join("catalog.sqlite3"), 60, &99u32.to_be_bytes());
+        }),
+        ("catalog.sqlite3: it has a write-ahead log", |data| {
+            patch(&data.join("catalog.sqlite3"), 18, &[2, 2]);
+        }),
+        ("bad-rows has format 99", |data| {
+            let row = "{\"version\":99}\n";
+            fs::write(data.join("bad-rows/current.ndjson"), row).unwrap();
         }),
         ("lake has format 1", |data| {
             fs::write(data.join("FORMATS"), "tidegate formats 1\nlake 1\n").unwrap();
@@ -357,13 +385,7 @@ fn a_later_format_is_refused_untouched() {
         let fixture = Fixture::unpack(RELEASES[0], "killed");
         make(&fixture.data());
         let before = contents(&fixture.data());
-        let dir = tempfile::tempdir().unwrap();
-        let (config, _) = fixture.config().write(dir.path());
-        let mut serve = Command::new(binary());
-        serve.arg("serve").arg("--config").arg(config);
-        let mut process = Process::start(&mut serve, &dir.path().join("log"));
-        assert!(!process.wait().success());
-        assert!(process.output().contains(what), "{}", process.output());
+        refuses(&fixture, what);
         assert!(
             contents(&fixture.data()) == before,
             "{what}: it was changed"

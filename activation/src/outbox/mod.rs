@@ -44,30 +44,19 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Of a storage that [`check_format`] found readable.
     pub(crate) fn open(storage: Arc<dyn Storage>) -> Result<Self, StoreError> {
         let outbox = Self { storage };
         let found = outbox.storage.get(Space::Meta, FORMAT_KEY)?;
         let found = found.as_deref().map(format_number).transpose()?;
-        let is_known = match found {
-            Some(format) => is_readable(format),
-            None => outbox.is_new()?,
-        };
-        if !is_known {
-            return Err(StoreError::Format { found });
-        }
         // Raised before the first value of this format is written, so that an earlier build
         // refuses the outbox from then on.
-        if found != Some(u32::from(FORMAT)) {
+        if found.is_none_or(|found| found < u32::from(FORMAT)) {
             let format = u32::from(FORMAT).to_be_bytes().to_vec();
             let put = Op::Put(Space::Meta, FORMAT_KEY.to_vec(), format);
             outbox.storage.commit(vec![put], Durability::Synced)?;
         }
         Ok(outbox)
-    }
-
-    fn is_new(&self) -> Result<bool, StoreError> {
-        let first = self.storage.range(Space::Meta, prefix(&[])).next();
-        Ok(first.transpose()?.is_none())
     }
 
     pub(crate) fn write(&self) -> Write<'_> {
@@ -301,26 +290,34 @@ fn dead_entry((key, value): &(Slice, Slice)) -> Result<(u64, DeadRow), StoreErro
 /// # Errors
 /// [`StoreError::Format`], [`StoreError::Engine`]
 pub fn check_format(database: &Database) -> Result<(), StoreError> {
+    let mut missing = storage::KEYSPACES.into_iter();
+    let missing = missing.find(|keyspace| !database.keyspace_exists(keyspace));
     if !database.keyspace_exists(META) {
-        return Ok(());
+        let mut all = storage::KEYSPACES.into_iter();
+        let lost = all.any(|keyspace| database.keyspace_exists(keyspace));
+        let error = StoreError::Lost { keyspace: META };
+        return if lost { Err(error) } else { Ok(()) };
     }
     let meta = database.keyspace(META, KeyspaceCreateOptions::default)?;
     let found = meta.get(FORMAT_KEY)?;
     let found = found.as_deref().map(format_number).transpose()?;
     let is_known = match found {
-        Some(format) => is_readable(format),
+        Some(format) => (1..=u32::from(FORMAT)).contains(&format),
         None => meta.is_empty()?,
     };
-    is_known.then_some(()).ok_or(StoreError::Format { found })
+    if !is_known {
+        return Err(StoreError::Format { found });
+    }
+    // The number was written after all keyspaces were made.
+    match missing.filter(|_| found.is_some()) {
+        Some(keyspace) => Err(StoreError::Lost { keyspace }),
+        None => Ok(()),
+    }
 }
 
 fn format_number(stored: &[u8]) -> Result<u32, StoreError> {
     let bytes = stored.try_into().map_err(|_| StoreError::Malformed)?;
     Ok(u32::from_be_bytes(bytes))
-}
-
-fn is_readable(format: u32) -> bool {
-    (1..=u32::from(FORMAT)).contains(&format)
 }
 
 #[cfg(test)]
@@ -343,14 +340,34 @@ mod tests {
         let meta = database.keyspace(META, Default::default).unwrap();
         let next = u32::from(FORMAT) + 1;
         meta.insert(FORMAT_KEY, next.to_be_bytes()).unwrap();
-        let newer = open().unwrap_err().to_string();
+        let newer = check_format(&database).unwrap_err().to_string();
         assert!(newer.contains(&format!("have format {next}")), "{newer}");
         assert!(newer.contains("restore a backup"), "{newer}");
+        // Opening it all the same never lowers the number.
+        drop(open().unwrap());
         assert_eq!(*meta.get(FORMAT_KEY).unwrap().unwrap(), next.to_be_bytes());
         // As written before there was a number.
         meta.remove("format").unwrap();
-        let older = open().unwrap_err();
+        let older = check_format(&database).unwrap_err();
         assert!(matches!(older, StoreError::Format { found: None }));
+    }
+
+    #[test]
+    fn a_lost_keyspace_is_named() {
+        for lost in storage::KEYSPACES {
+            let directory = tempfile::tempdir().unwrap();
+            let database = Database::builder(directory.path()).open().unwrap();
+            let storage = Arc::new(FjallStorage::open(database.clone()).unwrap());
+            drop(Outbox::open(storage).unwrap());
+            check_format(&database).unwrap();
+            let keyspace = database.keyspace(lost, Default::default).unwrap();
+            database.delete_keyspace(keyspace).unwrap();
+            let error = check_format(&database).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{lost:?} of the stored")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

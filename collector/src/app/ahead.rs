@@ -100,7 +100,8 @@ const fn end_patience(settings: &Settings) -> Duration {
 /// The rules that the start will run by: of the catalog file where it changed, else of the catalog
 /// in force. Where that changes meanwhile, the start compiles again.
 fn compile(settings: &Settings, evaluators: usize) -> Result<Compiled, StartError> {
-    let store = Store::open(&settings.data_dir)?;
+    // The process before still runs, and this one may yet be refused: nothing is written.
+    let store = Store::open_to_read(&settings.data_dir)?;
     let (catalog, generation) = match changed_catalog(settings, &store)? {
         Some(changed) => (changed.catalog, changed.applied.generation),
         None => {

@@ -21,6 +21,12 @@ use tokio::sync::mpsc;
 use crate::settings;
 use store::Store;
 
+/// The version of a row, its first member. Rows of version 1 have none.
+pub const FORMAT: u32 = 2;
+/// Its directory under the data directory.
+pub const DIR: &str = "bad-rows";
+/// The files in it, the newest first.
+pub const FILES: [&str; 2] = [store::CURRENT, store::PREVIOUS];
 /// Rows waiting to be written; at about 1.5 KiB each.
 const QUEUE_ROWS_MAX: usize = 1_024;
 /// Bytes of masked payload that a row keeps.
@@ -188,7 +194,9 @@ fn write_all(mut rows: mpsc::Receiver<Vec<u8>>, store: &Mutex<Store>, dropped: &
 /// The row as one line of JSON.
 fn line(row: &BadRow<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + row.payload.len().min(PAYLOAD_BYTES_MAX));
-    out.extend_from_slice(b"{\"at\":\"");
+    out.extend_from_slice(b"{\"version\":");
+    out.extend_from_slice(itoa::Buffer::new().format(FORMAT).as_bytes());
+    out.extend_from_slice(b",\"at\":\"");
     row.at.write_rfc3339(&mut out);
     out.extend_from_slice(b"\",\"source\":");
     write_str(&mut out, row.source);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tidegate_event::{Json, Timestamp};
 
-const CURRENT: &str = "current.ndjson";
-const PREVIOUS: &str = "previous.ndjson";
+pub(super) const CURRENT: &str = "current.ndjson";
+pub(super) const PREVIOUS: &str = "previous.ndjson";
 /// More than any line takes: reading back this much for each row asked for finds it.
 const LINE_BYTES_MAX: u64 = 8 << 10;
 

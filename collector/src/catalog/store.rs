@@ -12,7 +12,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use tidegate_event::Timestamp;
 
 use super::change::{Applied, merge};
@@ -29,8 +29,13 @@ pub const FILE: &str = "catalog.sqlite3";
 /// opened.
 pub const FORMAT: u32 = 2;
 const SCHEMA_VERSION: i64 = FORMAT as i64;
+/// How the file begins.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Where in the file SQLite keeps the number that we raise with the schema.
 const USER_VERSION_AT: usize = 60;
+/// Where it says whether the newest pages, that number too, may stand in a write-ahead log. No release
+/// has used one.
+const WRITE_AHEAD_AT: [usize; 2] = [18, 19];
 
 const SCHEMA: &str = "
 CREATE TABLE entry (kind TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL,
@@ -61,7 +66,7 @@ pub enum StoreError {
     #[error("catalog store: {0}; check the data directory's permissions")]
     File(#[from] std::io::Error),
     /// SQLite refused.
-    #[error("catalog store: {0}")]
+    #[error("catalog store: {}{}", .0, remedy(.0))]
     Sqlite(#[from] rusqlite::Error),
     /// A row does not parse.
     #[error(
@@ -73,9 +78,25 @@ pub enum StoreError {
         "{FILE}: schema {0} is newer than this build reads ({SCHEMA_VERSION}); nothing was changed. Run the tidegate that wrote it, or a later one, or restore the backup made before the upgrade"
     )]
     Newer(i64),
+    /// In a mode that no release has used.
+    #[error(
+        "{FILE}: it has a write-ahead log, which this build does not read; nothing was changed. Run the tidegate that wrote it, or a later one; where another program changed it, run `sqlite3 {FILE} 'PRAGMA journal_mode=DELETE'`"
+    )]
+    WriteAhead,
     /// More generations than records can carry.
     #[error("catalog store: no generation is left")]
     Exhausted,
+}
+
+/// What to do about a damaged file.
+fn remedy(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "; restore catalog.sqlite3 from a backup, or move it away: the next start makes it anew \
+             of the configured catalog file"
+        }
+        _ => "",
+    }
 }
 
 /// A catalog was not applied; the old one stays.
@@ -107,6 +128,13 @@ pub fn check_format(data_dir: &Path) -> Result<(), StoreError> {
     // A file that was just made is empty.
     if file.read_exact(&mut head).is_err() {
         return Ok(());
+    }
+    // Damage is named when it is opened.
+    if !head.starts_with(MAGIC) {
+        return Ok(());
+    }
+    if WRITE_AHEAD_AT.iter().any(|at| head[*at] > 1) {
+        return Err(StoreError::WriteAhead);
     }
     let [.., a, b, c, d] = head;
     match i64::from(u32::from_be_bytes([a, b, c, d])) {
@@ -208,6 +236,18 @@ impl Store {
         })
     }
 
+    /// Opens the store of `data_dir` as it is, for reading only: its format may be an earlier one.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn open_to_read(data_dir: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
+    }
+
     /// The catalog in force.
     ///
     /// # Errors
@@ -233,11 +273,16 @@ impl Store {
         if is("SELECT digest FROM last_file")? {
             return Ok(ConfiguredFile::InForce);
         }
-        Ok(if is("SELECT digest FROM configured_file")? {
-            ConfiguredFile::Overridden
-        } else {
-            ConfiguredFile::Changed
-        })
+        // Where it is opened to read only, the table may not be there yet.
+        let query = "SELECT 1 FROM sqlite_master WHERE name = 'configured_file'";
+        let has_table = connection.query_row(query, [], |_| Ok(())).optional()?;
+        Ok(
+            if has_table.is_some() && is("SELECT digest FROM configured_file")? {
+                ConfiguredFile::Overridden
+            } else {
+                ConfiguredFile::Changed
+            },
+        )
     }
 
     /// Remembers this text as that of the configured file, where it is in force already.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use http::Method;
-use tidegate_event::record::RecordView;
+use tidegate_event::record::{RecordError, RecordView};
 use tidegate_journal::{ReadError, Reader, RealStorage, Snapshot, Storage};
 
 use super::client::{ClientError, path_part};
@@ -125,15 +125,21 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
     while left > 0 {
         line.clear();
         match next_line(&mut reader, &journal, &mut line) {
-            Ok(true) => {
+            Ok(Line::Printed) => {
                 process.output.write_all(&line)?;
                 left -= 1;
             }
-            Ok(false) if options.follow => {
+            Ok(Line::Unreadable(offset, error)) => {
+                process.output.flush()?;
+                note(&format!(
+                    "the record at offset {offset} does not parse and is left out: {error}"
+                ));
+            }
+            Ok(Line::None) if options.follow => {
                 process.output.flush()?;
                 std::thread::sleep(LOOK_AGAIN);
             }
-            Ok(false) => break,
+            Ok(Line::None) => break,
             Err(CliError::Read(ReadError::Retired { wanted, .. })) => {
                 snapshot.refresh().map_err(CliError::Read)?;
                 let oldest = snapshot.oldest();
@@ -150,17 +156,30 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Appends the next record to `line`; false where there is none yet.
-fn next_line(reader: &mut Reader, journal: &str, line: &mut Vec<u8>) -> Result<bool, CliError> {
+/// What came of one record.
+enum Line {
+    Printed,
+    /// At this offset stands a record that does not parse.
+    Unreadable(u64, RecordError),
+    /// There is none yet.
+    None,
+}
+
+/// Appends the next record to `line`. One of a newer format is an error: those after it are, too.
+fn next_line(reader: &mut Reader, journal: &str, line: &mut Vec<u8>) -> Result<Line, CliError> {
     let Some(frame) = reader.next_below(u64::MAX).map_err(CliError::Read)? else {
-        return Ok(false);
+        return Ok(Line::None);
     };
     let offset = frame.offset;
-    let view =
-        RecordView::read(frame.payload).map_err(|source| CliError::Record { offset, source })?;
-    view.write_json(journal, offset, line);
-    line.push(b'\n');
-    Ok(true)
+    match RecordView::read(frame.payload) {
+        Ok(view) => {
+            view.write_json(journal, offset, line);
+            line.push(b'\n');
+            Ok(Line::Printed)
+        }
+        Err(source @ RecordError::Newer(_)) => Err(CliError::Record { offset, source }),
+        Err(error) => Ok(Line::Unreadable(offset, error)),
+    }
 }
 
 /// Beside the records, which stay readable by a program.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::CommandFactory as _;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tidegate_event::record::{EventFold, Fold, Record};
+use tidegate_event::record::{EventFold, Fold, PAYLOAD_VERSION, Record};
 use tidegate_event::{ProfileId, Timestamp};
 use tidegate_journal::{CursorClass, Journal, RealStorage};
 
@@ -329,17 +329,21 @@ fn record(event: &str) -> Vec<u8> {
 }
 
 fn journal(data_dir: &Path, events: &[&str]) -> Journal {
+    journal_of(data_dir, events.iter().map(|event| record(event)).collect())
+}
+
+fn journal_of(data_dir: &Path, payloads: Vec<Vec<u8>>) -> Journal {
+    let last = payloads.len() as u64 - 1;
     let settings = tidegate_journal::Settings {
         segment_bytes: 4 << 20,
         ..tidegate_journal::Settings::default()
     };
     let journal = Journal::open(data_dir, Arc::new(RealStorage), settings).unwrap();
-    for event in events {
-        let payload = record(event);
+    for payload in payloads {
         let mut reservation = journal.reserve(payload.len(), 1).unwrap();
         reservation.ticket(Timestamp(5)).fill(payload);
     }
-    let wait = journal.wait_durable(events.len() as u64 - 1);
+    let wait = journal.wait_durable(last);
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
@@ -374,6 +378,31 @@ fn cat_prints_canonical_ndjson_of_a_stopped_gateway() {
         "1",
     ]);
     assert_eq!(from, format!("{}\n", lines[1]));
+}
+
+#[test]
+fn cat_goes_on_behind_an_unreadable_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let payloads = vec![record("A"), vec![PAYLOAD_VERSION, 9], record("C")];
+    let journal = journal_of(directory.path(), payloads);
+    journal.shutdown();
+    drop(journal);
+    let printed = good(&["journal", "cat", "--data-dir", path(directory.path())]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 2, "{printed}");
+    assert!(lines[1].contains("\"offset\":2"), "{printed}");
+}
+
+#[test]
+fn cat_ends_at_a_record_of_a_newer_format() {
+    let directory = tempfile::tempdir().unwrap();
+    let payloads = vec![record("A"), vec![PAYLOAD_VERSION + 1, 9], record("C")];
+    let journal = journal_of(directory.path(), payloads);
+    journal.shutdown();
+    drop(journal);
+    let (printed, error) = bad(&["journal", "cat", "--data-dir", path(directory.path())]);
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    assert!(error.contains("is newer than this build reads"), "{error}");
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Core {
                 break;
             }
         }
-        self.advance(durable);
+        self.advance(durable)?;
         self.forget_old_keys()?;
         if extent == Extent::Due {
             written += self.evict(&mut writing)?;
@@ -235,7 +235,9 @@ impl Core {
         }
     }
 
-    fn advance(&self, durable: u64) {
+    /// The store notes it first: at the next start it is never behind the cursor, unless it was
+    /// damaged or exchanged.
+    fn advance(&self, durable: u64) -> Result<(), StoreError> {
         let oldest = self
             .0
             .dirty
@@ -243,7 +245,12 @@ impl Core {
             .first()
             .map_or(durable, |(oldest, _)| *oldest);
         let position = oldest.min(durable);
-        self.0.cursor.lock().advance(position);
+        if position > self.0.cursor.lock().position() {
+            let store = self.0.profiles.store()?;
+            store.note_holds(self.0.journal.id(), position)?;
+            self.0.cursor.lock().advance(position);
+        }
+        Ok(())
     }
 
     /// A mutant for the simulation: the cursor passes profiles that are not written.

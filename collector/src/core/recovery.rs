@@ -22,8 +22,9 @@ use super::{Core, CoreSettings, Inner, Mint};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::profile::live::{CLEAN, Live, Profiles};
-use crate::profile::store::{Store, StoreError};
+use crate::profile::store::{Holds, REMEDY, Store, StoreError};
 use crate::profile::{OptionalTime, fold, merge};
+use crate::unreadable::{Consumer, Held, Unreadable};
 
 /// Why the state could not be brought back.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +38,40 @@ pub enum OpenError {
     )]
     Read(#[from] ReadError),
     /// A record of it.
-    #[error("cannot replay the journal record at offset {offset}: {error}")]
-    Record {
-        /// Its offset.
-        offset: u64,
-        /// What is wrong with it.
-        error: RecordError,
+    #[error("cannot replay the journal: {0}")]
+    Record(#[from] Held),
+    /// The store lost what the cursor says it has.
+    #[error(
+        "the profile store (`state` in the data directory) holds the journal up to offset {holds}, \
+         and it was written up to {saved}: it is missing, damaged or of an earlier backup; {REMEDY}"
+    )]
+    StoreBehind {
+        /// By the store.
+        holds: u64,
+        /// By the checkpoint's cursor.
+        saved: u64,
+    },
+    /// The journal lost what the store was made of.
+    #[error(
+        "the profile store (`state` in the data directory) holds the journal up to offset {holds}, \
+         and the journal ends at {durable}: it is of an earlier backup or lost its end; {REMEDY}"
+    )]
+    StoreAhead {
+        /// By the store.
+        holds: u64,
+        /// The journal's end.
+        durable: u64,
+    },
+    /// They do not belong together.
+    #[error(
+        "the profile store (`state` in the data directory) belongs to journal {store}, and the \
+         journal there is {journal}; {REMEDY}"
+    )]
+    OtherJournal {
+        /// The store's.
+        store: String,
+        /// The one that is there.
+        journal: String,
     },
     /// The checkpoint's cursor.
     #[error("cannot open the checkpoint's cursor: {0}")]
@@ -85,6 +114,8 @@ pub struct Parts {
     pub compiled: Option<Compiled>,
     /// Where figures go.
     pub metrics: CoreMetrics,
+    /// Where records go that do not parse.
+    pub unreadable: Unreadable,
 }
 
 /// Rules compiled before the state is there.
@@ -136,9 +167,12 @@ impl Core {
             generation,
             compiled,
             metrics,
+            unreadable,
         } = parts;
         clock.go_on_from(journal.decided_at());
         let store = Store::open(database)?;
+        check_holds(&store, &journal)?;
+        store.raise_format()?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
         let reached = Reached::new(store.reached()?);
         let fits = |compiled: &Compiled| compiled.rules.generation == generation;
@@ -169,11 +203,15 @@ impl Core {
             metrics,
             journal,
         }));
-        core.replay(report)?;
+        core.replay(&unreadable, report)?;
         Ok(core)
     }
 
-    fn replay(&self, mut report: impl FnMut(Progress)) -> Result<(), OpenError> {
+    fn replay(
+        &self,
+        unreadable: &Unreadable,
+        mut report: impl FnMut(Progress),
+    ) -> Result<(), OpenError> {
         let from = self.0.cursor.lock().position();
         self.0
             .profiles
@@ -183,11 +221,13 @@ impl Core {
         let total = durable.saturating_sub(from);
         let mut reader = self.0.journal.reader(from)?;
         while let Some(frame) = reader.next_below(durable)? {
-            let view = RecordView::read(frame.payload).map_err(|error| OpenError::Record {
-                offset: frame.offset,
-                error,
-            })?;
-            self.replay_record(&view.head, frame.offset)?;
+            match RecordView::read(frame.payload) {
+                Ok(view) => self.replay_readable(&view.head, frame.offset)?,
+                Err(error) => {
+                    let record = (frame.offset, frame.payload);
+                    pass_over(unreadable, &self.0.journal, record, error)?;
+                }
+            }
             if self.0.profiles.room().is_pressed() {
                 self.evict(&mut self.0.writing.lock())?;
             }
@@ -200,6 +240,17 @@ impl Core {
             .profiles
             .each(|_, shared| self.schedule(&mut shared.lock()));
         Ok(())
+    }
+
+    /// A profile whose row does not parse keeps it, and stops no other.
+    fn replay_readable(&self, record: &Record<'_>, offset: u64) -> Result<(), StoreError> {
+        let replayed = self.replay_record(record, offset);
+        if let Err(error @ (StoreError::Row | StoreError::Aliases(_))) = &replayed {
+            self.0.metrics.store_errors.inc();
+            tracing::error!(%error, offset, profile = ?record.profile, "a profile is not brought up to date");
+            return Ok(());
+        }
+        replayed
     }
 
     fn replay_record(&self, record: &Record<'_>, offset: u64) -> Result<(), StoreError> {
@@ -277,4 +328,47 @@ impl Core {
         live.scheduled = OptionalTime::NONE;
         Ok(())
     }
+}
+
+/// Sets a record aside. Where the disk has no room for that, the start goes on all the same: the
+/// other consumers keep the record until it has.
+fn pass_over(
+    unreadable: &Unreadable,
+    journal: &Journal,
+    record: (u64, &[u8]),
+    error: RecordError,
+) -> Result<(), Held> {
+    match unreadable.set_aside(Consumer::Recovery, journal, record, error) {
+        Err(error @ Held::NotKept { .. }) => {
+            tracing::error!(%error, "passed over in the replay");
+            Ok(())
+        }
+        set_aside => set_aside,
+    }
+}
+
+/// Looks whether store and journal are of the same moment. Before the checkpoint's cursor is made:
+/// one that was dropped begins anew, with what there is.
+fn check_holds(store: &Store, journal: &Journal) -> Result<(), OpenError> {
+    let cursors = journal.cursors();
+    let saved = cursors.iter().find(|cursor| cursor.name == CURSOR);
+    let saved = saved.map_or(0, |cursor| cursor.position);
+    let (holds, of) = match store.holds()? {
+        Some(Holds { journal, upto }) => (upto, journal),
+        None if store.is_fresh() => (0, journal.id().to_owned()),
+        // Of release 0.1.0, or without a checkpoint yet.
+        None => return Ok(()),
+    };
+    let durable = journal.durable();
+    if of != journal.id() {
+        let journal = journal.id().to_owned();
+        return Err(OpenError::OtherJournal { store: of, journal });
+    }
+    if holds > durable {
+        return Err(OpenError::StoreAhead { holds, durable });
+    }
+    if holds < saved {
+        return Err(OpenError::StoreBehind { holds, saved });
+    }
+    Ok(())
 }

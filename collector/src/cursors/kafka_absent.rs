@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tidegate_event::Pulse;
-use tidegate_journal::Journal;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::source::Source;
 use crate::clock::Clock;
 use crate::not_built::{KAFKA, NotBuilt};
 use crate::settings::Kafka;
@@ -55,7 +55,7 @@ impl KafkaSink {
     pub fn start(
         settings: Kafka,
         _data_dir: &Path,
-        _journal: &Journal,
+        _source: Source,
         _clock: Arc<dyn Clock>,
         _metrics: Metrics,
         _runtime: Handle,

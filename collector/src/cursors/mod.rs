@@ -3,7 +3,7 @@
 //! offset and hands them on; it decides nothing about them.
 
 pub mod follow;
-pub(crate) mod source;
+pub mod source;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(any(not(feature = "kafka"), test))]

@@ -1,17 +1,61 @@
 //! The journal as one cursor reads it: in rounds, each below a watermark that is taken once. What
 //! is committed during a round is the next round's, so that a cursor never hands on a record that
-//! its own position does not cover.
+//! its own position does not cover. A record that does not parse is set aside here.
 
-use tidegate_journal::{Frame, Journal, ReadError, Reader};
+use tidegate_event::record::RecordView;
+use tidegate_journal::{Journal, ReadError, Reader};
+
+use crate::unreadable::{Consumer, Held, Unreadable};
 
 /// What a simulation lets the journal do between two reads.
 #[cfg(test)]
 pub(crate) type Meanwhile = Box<dyn FnMut(&Journal) + Send>;
 
+/// Why a cursor does not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// The journal.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// One of its records.
+    #[error(transparent)]
+    Held(#[from] Held),
+}
+
+/// What one read found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack: a box would be an allocation for each record"
+)]
+pub(crate) enum Found<'a> {
+    /// A record.
+    Record(Entry<'a>),
+    /// A record that does not parse. It was set aside; read on.
+    PassedOver,
+    /// The end of the round.
+    End,
+}
+
+/// One record.
+pub(crate) struct Entry<'a> {
+    pub(crate) offset: u64,
+    pub(crate) view: RecordView<'a>,
+    /// The bytes that `view` was parsed from.
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(dead_code, reason = "only kafka keeps it")
+    )]
+    pub(crate) payload: &'a [u8],
+}
+
 /// See the module.
-pub(crate) struct Source {
+pub struct Source {
     journal: Journal,
+    unreadable: Unreadable,
+    consumer: Consumer,
     reader: Option<Reader>,
+    /// Offset of a record that must not be passed: the next read is of it.
+    held: Option<u64>,
     /// The round's watermark.
     bound: u64,
     /// Called where the journal may move on in between: after the watermark was taken, and before
@@ -20,12 +64,21 @@ pub(crate) struct Source {
     pub(crate) meanwhile: Option<Meanwhile>,
 }
 
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
 impl Source {
     /// Of this journal; closed.
-    pub(crate) fn new(journal: Journal) -> Self {
+    pub(crate) fn new(journal: Journal, unreadable: Unreadable, consumer: Consumer) -> Self {
         Self {
             journal,
+            unreadable,
+            consumer,
             reader: None,
+            held: None,
             bound: 0,
             #[cfg(test)]
             meanwhile: None,
@@ -33,7 +86,6 @@ impl Source {
     }
 
     /// The journal.
-    #[cfg(feature = "kafka")]
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -51,12 +103,14 @@ impl Source {
     /// [`ReadError::Retired`]
     pub(crate) fn open(&mut self, from: u64) -> Result<(), ReadError> {
         self.reader = Some(self.journal.reader(from)?);
+        self.held = None;
         Ok(())
     }
 
     /// The next [`Source::open`] decides where it goes on.
     pub(crate) fn close(&mut self) {
         self.reader = None;
+        self.held = None;
     }
 
     /// Whether it was opened.
@@ -64,21 +118,46 @@ impl Source {
         self.reader.is_some()
     }
 
-    /// The round's next record; None at its end, and while closed.
+    /// The round's next record; the end also while closed.
     ///
     /// # Errors
-    /// [`ReadError`]
-    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+    /// [`SourceError`]
+    pub(crate) fn next(&mut self) -> Result<Found<'_>, SourceError> {
         self.pass();
-        match &mut self.reader {
-            Some(reader) => reader.next_below(self.bound),
-            None => Ok(None),
+        if let Some(offset) = self.held {
+            self.open(offset)?;
+        }
+        let Some(reader) = &mut self.reader else {
+            return Ok(Found::End);
+        };
+        let Some(frame) = reader.next_below(self.bound)? else {
+            return Ok(Found::End);
+        };
+        let (offset, payload) = (frame.offset, frame.payload);
+        match RecordView::read(payload) {
+            Ok(view) => Ok(Found::Record(Entry {
+                offset,
+                view,
+                payload,
+            })),
+            Err(error) => {
+                let record = (offset, payload);
+                let by = self.consumer;
+                match self.unreadable.set_aside(by, &self.journal, record, error) {
+                    Ok(()) => Ok(Found::PassedOver),
+                    Err(held) => {
+                        self.held = Some(offset);
+                        Err(held.into())
+                    }
+                }
+            }
         }
     }
 
     /// Every record below was read or carried nothing.
     pub(crate) fn position(&self) -> u64 {
-        self.reader.as_ref().map_or(0, Reader::position)
+        let read = || self.reader.as_ref().map_or(0, Reader::position);
+        self.held.unwrap_or_else(read)
     }
 
     #[cfg(test)]

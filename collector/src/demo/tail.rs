@@ -47,9 +47,16 @@ fn show(
     let mut json = Vec::new();
     while let Some(frame) = reader.next_below(durable)? {
         json.clear();
-        if let Ok(record) = RecordView::read(frame.payload) {
-            record.write_json(journal, frame.offset, &mut json);
-            feed.record(&json, clock.now());
+        match RecordView::read(frame.payload) {
+            Ok(record) => {
+                record.write_json(journal, frame.offset, &mut json);
+                feed.record(&json, clock.now());
+            }
+            // The cursors set it aside; this page only shows.
+            Err(error) => {
+                let offset = frame.offset;
+                tracing::warn!(%error, offset, "a record is not shown");
+            }
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::Format;
-use crate::catalog;
+use crate::{catalog, profile};
 
 /// Its name in the data directory.
 pub const FILE: &str = "FORMATS";
@@ -22,7 +22,7 @@ pub enum FormatsError {
         path.display(), readable(*known)
     )]
     Newer {
-        /// The list of formats.
+        /// The list of formats, or the rows themselves.
         path: PathBuf,
         /// Which format.
         name: String,
@@ -57,6 +57,12 @@ pub enum FormatsError {
     /// The catalog's store.
     #[error(transparent)]
     Catalog(#[from] catalog::store::StoreError),
+    /// The profiles.
+    #[error(transparent)]
+    Profiles(#[from] profile::store::StoreError),
+    /// The outbox.
+    #[error(transparent)]
+    Outbox(#[from] tidegate_activation::StoreError),
 }
 
 fn readable(known: Option<u32>) -> String {
@@ -72,8 +78,9 @@ fn readable(known: Option<u32>) -> String {
 /// [`FormatsError`]
 pub(super) fn check(data_dir: &Path, known: &[Format]) -> Result<(), FormatsError> {
     let path = data_dir.join(FILE);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+    let text = match std::fs::read(&path) {
+        // What is no text is no format's line either.
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(FormatsError::File { path, source }),
     };

@@ -5,13 +5,16 @@
 //! too: `FORMATS` may be missing, and a store may have been put there by hand.
 
 mod file;
+mod lines;
+pub mod dead_letters;
 
 use std::path::Path;
 
+use fjall::Database;
 use tidegate_event::record::PAYLOAD_VERSION;
 use tidegate_journal::RealStorage;
 
-use crate::{catalog, profile};
+use crate::{bad_rows, catalog, profile};
 
 pub use file::{FILE, FormatsError};
 
@@ -28,13 +31,13 @@ fn known() -> [Format; 8] {
         ("profiles", u32::from(profile::row::FORMAT)),
         ("outbox", u32::from(tidegate_activation::FORMAT)),
         ("catalog", catalog::store::FORMAT),
-        ("bad-rows", 1),
-        ("kafka-dead-letters", 1),
+        (bad_rows::DIR, bad_rows::FORMAT),
+        (dead_letters::DIR, dead_letters::FORMAT),
     ]
 }
 
-/// Checks that this build reads all that is in `data_dir`; writes nothing. The profiles and the
-/// outbox are checked when their database is open, before anything is written there.
+/// Checks that this build reads all that is in `data_dir`; writes nothing. Profiles and outbox are
+/// known by the list only: see [`check_database`].
 ///
 /// # Errors
 /// [`FormatsError`]
@@ -42,7 +45,34 @@ pub fn check(data_dir: &Path) -> Result<(), FormatsError> {
     file::check(data_dir, &known())?;
     tidegate_journal::check_formats(data_dir, &RealStorage)?;
     catalog::store::check_format(data_dir)?;
+    check_rows(data_dir, (bad_rows::DIR, bad_rows::FORMAT), bad_rows::FILES)?;
+    let dead_letters = (dead_letters::DIR, dead_letters::FORMAT);
+    check_rows(data_dir, dead_letters, dead_letters::FILES)
+}
+
+/// Checks that this build reads the profiles and the outbox in `database`; writes nothing.
+///
+/// # Errors
+/// [`FormatsError`]
+pub fn check_database(database: &Database) -> Result<(), FormatsError> {
+    profile::store::check_format(database)?;
+    tidegate_activation::check_format(database)?;
     Ok(())
+}
+
+fn check_rows(data_dir: &Path, known: Format, files: [&str; 2]) -> Result<(), FormatsError> {
+    let (name, newest) = known;
+    let path = data_dir.join(name);
+    match lines::newest_version(&path, files) {
+        Ok(Some(found)) if found > newest => Err(FormatsError::Newer {
+            path,
+            name: name.to_owned(),
+            found,
+            known: Some(newest),
+        }),
+        Ok(_) => Ok(()),
+        Err(source) => Err(FormatsError::File { path, source }),
+    }
 }
 
 /// Writes the formats of this build into `data_dir`, durably: before the first byte in one of them.
@@ -54,22 +84,4 @@ pub fn raise(data_dir: &Path) -> Result<(), FormatsError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_is_read_again_by_the_build_that_raised_it() {
-        let dir = tempfile::tempdir().unwrap();
-        check(dir.path()).unwrap();
-        raise(dir.path()).unwrap();
-        check(dir.path()).unwrap();
-    }
-
-    #[test]
-    fn each_format_has_one_name() {
-        let mut names: Vec<_> = known().iter().map(|(name, _)| *name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), known().len());
-    }
-}
+mod tests;

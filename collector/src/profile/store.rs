@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tidegate_event::record::Namespace;
+use tidegate_event::row_version::RowError;
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::Profile;
@@ -26,6 +27,15 @@ pub enum StoreError {
     Format {
         /// Its number; None: from before there was one.
         found: Option<u32>,
+    },
+    /// A keyspace is gone. Opening it would begin it anew.
+    #[error(
+        "{keyspace:?} of the profile store is missing, so the directory `state` is damaged; {}",
+        REMEDY
+    )]
+    Lost {
+        /// Which.
+        keyspace: &'static str,
     },
     /// A row of a version that this build does not read.
     #[error(
@@ -68,6 +78,15 @@ pub enum StoreError {
     Closed,
 }
 
+impl From<RowError> for StoreError {
+    fn from(error: RowError) -> Self {
+        match error {
+            RowError::Newer { found } => Self::NewerRow { found },
+            RowError::Malformed => Self::Row,
+        }
+    }
+}
+
 impl StoreError {
     /// True where the rows of one profile are the cause, and those of others can be read.
     #[must_use]
@@ -83,6 +102,21 @@ fn named(found: Option<u32>) -> String {
     )
 }
 
+/// What to do where the store, or a part of it, is not what was written.
+pub const REMEDY: &str = "put it back, or restore the data directory from a backup. To go on \
+    without: move `state` away, run `tidegate journal cursors drop checkpoint --force`, and start; \
+    profiles are then made of what the journal still holds, and waiting callbacks and \
+    deduplication keys are lost";
+
+/// What the store says of itself: everything in `journal` below `upto` is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holds {
+    /// The journal's id.
+    pub journal: String,
+    /// An offset.
+    pub upto: u64,
+}
+
 /// Handle to the keyspaces. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -92,6 +126,7 @@ pub struct Store {
     due: Keyspace,
     dedup: Keyspace,
     meta: Keyspace,
+    fresh: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -222,6 +257,8 @@ impl CatchUpNote {
 pub type DedupRows = Vec<(u128, u64)>;
 
 const META: &str = "meta";
+/// The others.
+const KEYSPACES: [&str; 4] = ["profiles", "identity", "due", "dedup"];
 const DEDUP_ROW_BYTES: usize = 24;
 /// What a keyspace gathers in memory before it writes a sorted file: profile rows, all else. With
 /// the engine's 64 MiB each, a million visitors' rows would be in memory twice for long.
@@ -229,18 +266,18 @@ const PROFILES_MEMTABLE_BYTES: u64 = 16 << 20;
 const MEMTABLE_BYTES: u64 = 8 << 20;
 
 impl Store {
-    /// Opens the keyspaces in `database`.
+    /// Opens the keyspaces in `database`, which [`check_format`] found readable.
     ///
     /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Format`]
+    /// [`StoreError::Database`]
     pub fn open(database: Database) -> Result<Self, StoreError> {
-        check_format(&database)?;
         let keyspace = |name, memtable_bytes| {
             database.keyspace(name, || {
                 KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
             })
         };
-        let store = Self {
+        let mut store = Self {
+            fresh: false,
             profiles: keyspace("profiles", PROFILES_MEMTABLE_BYTES)?,
             identity: keyspace("identity", MEMTABLE_BYTES)?,
             due: keyspace("due", MEMTABLE_BYTES)?,
@@ -248,19 +285,53 @@ impl Store {
             meta: keyspace(META, MEMTABLE_BYTES)?,
             database,
         };
-        store.raise_format()?;
+        store.fresh = format_of(&store.meta)?.is_none();
         Ok(store)
     }
 
-    /// Raises the number before the first row of this format is written, so that an earlier build
-    /// refuses the store from then on.
-    fn raise_format(&self) -> Result<(), StoreError> {
-        if format_of(&self.meta)? != Some(u32::from(FORMAT)) {
+    /// Raises the number: before the first row of this format is written, so that an earlier build
+    /// refuses the store from then on, and once it is known that the store belongs to its journal.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn raise_format(&self) -> Result<(), StoreError> {
+        if format_of(&self.meta)?.is_none_or(|found| found < u32::from(FORMAT)) {
             self.meta
                 .insert("format", u32::from(FORMAT).to_be_bytes())?;
             self.database.persist(PersistMode::SyncData)?;
         }
         Ok(())
+    }
+
+    /// There was no store when it was opened.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// What [`Store::note_holds`] noted last; None also in a store of release 0.1.0.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn holds(&self) -> Result<Option<Holds>, StoreError> {
+        let Some(noted) = self.meta.get(HOLDS)? else {
+            return Ok(None);
+        };
+        let (upto, journal) = noted.split_first_chunk::<8>().ok_or(StoreError::Row)?;
+        let journal = String::from_utf8(journal.to_vec()).map_err(|_| StoreError::Row)?;
+        let upto = u64::from_be_bytes(*upto);
+        Ok(Some(Holds { journal, upto }))
+    }
+
+    /// Notes, durably, that everything below `upto` is in the store: before a cursor says so, for a
+    /// store that is behind the cursor has lost something.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn note_holds(&self, journal: &str, upto: u64) -> Result<(), StoreError> {
+        let note = [&upto.to_be_bytes(), journal.as_bytes()].concat();
+        self.meta.insert(HOLDS, note)?;
+        Ok(self.database.persist(PersistMode::SyncData)?)
     }
 
     /// The 128-bit key that hashes identifiers and deduplication keys; `fresh` becomes it in a new
@@ -575,12 +646,24 @@ impl Store {
 /// # Errors
 /// [`StoreError::Format`], [`StoreError::Database`]
 pub fn check_format(database: &Database) -> Result<(), StoreError> {
-    if !database.keyspace_exists(META) {
-        return Ok(());
+    let is_there = |keyspace: &&str| database.keyspace_exists(keyspace);
+    if !is_there(&META) {
+        let lost = KEYSPACES.iter().any(is_there);
+        return if lost {
+            Err(StoreError::Lost { keyspace: META })
+        } else {
+            Ok(())
+        };
     }
     let meta = database.keyspace(META, KeyspaceCreateOptions::default)?;
     match format_of(&meta)? {
-        Some(format) if (1..=u32::from(FORMAT)).contains(&format) => Ok(()),
+        // The number was written after all keyspaces were made.
+        Some(format) if (1..=u32::from(FORMAT)).contains(&format) => {
+            match KEYSPACES.into_iter().find(|keyspace| !is_there(keyspace)) {
+                Some(keyspace) => Err(StoreError::Lost { keyspace }),
+                None => Ok(()),
+            }
+        }
         None if meta.is_empty()? => Ok(()),
         found => Err(StoreError::Format { found }),
     }
@@ -604,6 +687,9 @@ fn identity_key(namespace: Namespace, value: &str) -> Vec<u8> {
 
 /// Where in `meta` a [`CatchUpNote`] stands.
 const CATCH_UP: &str = "catch_up/1";
+
+/// Where in `meta` the [`Holds`] stand.
+const HOLDS: &str = "holds/1";
 
 /// Where in `meta` it stands how far the journal was when.
 const REACHED: &[u8] = b"reached/";
@@ -654,7 +740,40 @@ mod tests {
         let store = store.unwrap();
         store.meta.insert("format", 1u32.to_be_bytes()).unwrap();
         let raised = Store::open(database).unwrap();
+        raised.raise_format().unwrap();
         assert_eq!(format_of(&raised.meta).unwrap(), Some(u32::from(FORMAT)));
+    }
+
+    #[test]
+    fn what_the_store_holds_is_kept_over_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory).1.unwrap();
+        assert!(store.is_fresh());
+        store.raise_format().unwrap();
+        assert_eq!(store.holds().unwrap(), None);
+        store.note_holds("journal", 7).unwrap();
+        drop(store);
+        let store = open(&directory).1.unwrap();
+        assert!(!store.is_fresh());
+        let journal = "journal".to_owned();
+        assert_eq!(store.holds().unwrap(), Some(Holds { journal, upto: 7 }));
+    }
+
+    #[test]
+    fn a_lost_keyspace_is_named() {
+        for lost in KEYSPACES.into_iter().chain([META]) {
+            let directory = tempfile::tempdir().unwrap();
+            let (database, store) = open(&directory);
+            store.unwrap().raise_format().unwrap();
+            check_format(&database).unwrap();
+            let keyspace = database.keyspace(lost, Default::default).unwrap();
+            database.delete_keyspace(keyspace).unwrap();
+            let error = check_format(&database).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{lost:?} of the profile store")),
+                "{error}"
+            );
+        }
     }
 
     #[test]
@@ -664,14 +783,17 @@ mod tests {
         let meta = store.unwrap().meta;
         let next = u32::from(FORMAT) + 1;
         meta.insert("format", next.to_be_bytes()).unwrap();
-        let newer = Store::open(database.clone()).unwrap_err().to_string();
+        let newer = check_format(&database).unwrap_err().to_string();
         assert!(newer.contains(&format!("have format {next}")), "{newer}");
         assert!(newer.contains("restore a backup"), "{newer}");
+        // Opening it all the same never lowers the number.
+        let opened = Store::open(database.clone()).unwrap();
+        opened.raise_format().unwrap();
         assert_eq!(format_of(&meta).unwrap(), Some(next));
         // As written before there was a number: only the key of hashes.
         meta.remove("format").unwrap();
         meta.insert("hash_key", [7; 16]).unwrap();
-        let older = Store::open(database).unwrap_err();
+        let older = check_format(&database).unwrap_err();
         assert!(matches!(older, StoreError::Format { found: None }));
     }
 }

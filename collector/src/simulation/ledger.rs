@@ -35,6 +35,8 @@ pub(super) struct Seen {
     pub(super) records: u64,
     pub(super) changes: u64,
     pub(super) timers: u64,
+    /// Records that do not parse.
+    pub(super) unreadable: u64,
 }
 
 impl Seen {
@@ -42,6 +44,7 @@ impl Seen {
         self.records += run.records;
         self.changes += run.changes;
         self.timers += run.timers;
+        self.unreadable += run.unreadable;
     }
 }
 
@@ -55,9 +58,11 @@ impl Ledger {
         let mut reader = journal.reader(self.upto).expect("its own cursor holds it");
         // A disk without power does not read; a later life goes on here.
         while let Ok(Some(frame)) = reader.next_below(durable) {
-            let head = RecordView::read(frame.payload)
-                .expect("the core wrote it")
-                .head;
+            self.upto = frame.offset + 1;
+            let Ok(view) = RecordView::read(frame.payload) else {
+                continue;
+            };
+            let head = view.head;
             let intents = gate::intents(frame.offset, &head).unwrap_or_default();
             for index in 0..intents.len() {
                 self.changes.push_back((frame.offset, index));
@@ -79,7 +84,6 @@ impl Ledger {
                     self.profiles.insert(loser.id, loser);
                 }
             }
-            self.upto = frame.offset + 1;
         }
         if reader.position() >= durable {
             self.upto = durable;

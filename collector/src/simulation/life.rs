@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use tidegate_event::record::PAYLOAD_VERSION;
 use tidegate_journal::{Cursor, CursorClass, Journal, Step};
 
 use super::follower::{Around, Follower};
@@ -20,6 +21,7 @@ use crate::core::{Core, Unlimited};
 use crate::cursors::kafka::{self, scripted};
 use crate::cursors::source::Source;
 use crate::cursors::{activation, follow::Follow};
+use crate::unreadable::Consumer;
 
 /// Timers fired in one tick.
 const TIMERS_PER_TICK: usize = 8;
@@ -84,7 +86,7 @@ impl<'r, 'w> Life<'r, 'w> {
         }
         let kafka = scripted::follower(
             &machine.broker,
-            racing(&journal, random),
+            racing(machine, &journal, random, Consumer::Kafka),
             cursor(kafka::CURSOR)?,
             &machine.workshop.dead_letters(),
             Arc::clone(&clock) as Arc<dyn Clock>,
@@ -144,7 +146,8 @@ impl<'r, 'w> Life<'r, 'w> {
             91..93 => self.machine.outbox.disturb(self.random),
             93..94 => self.configure(),
             94..95 => self.apply(),
-            95..98 => self.disturb_the_disk(),
+            95..97 => self.disturb_the_disk(),
+            97..98 => self.write_an_unreadable_record(),
             98..99 => self.exchange_store(),
             _ => self.set_the_clock(),
         }
@@ -159,6 +162,17 @@ impl<'r, 'w> Life<'r, 'w> {
         let mut context = Context::from_waker(Waker::noop());
         // No room or no store: the client sends another time.
         let _outcome = accept.as_mut().poll(&mut context);
+    }
+
+    /// As a build with an error may.
+    fn write_an_unreadable_record(&mut self) {
+        let Ok(mut room) = self.core.journal().reserve(64, 1) else {
+            return;
+        };
+        let ticket = room.ticket(self.clock.now());
+        let cut = self.random.random_range(1..30);
+        ticket.fill([PAYLOAD_VERSION, 9].repeat(cut));
+        self.ledger.seen.unreadable += 1;
     }
 
     fn around(&self) -> Around {
@@ -434,8 +448,13 @@ fn position(core: &Core, name: &str) -> u64 {
 }
 
 /// The journal as a cursor reads it, with commits between any two of its reads.
-fn racing(journal: &Journal, random: &mut SmallRng) -> Source {
-    let mut source = Source::new(journal.clone());
+fn racing(
+    machine: &Machine<'_>,
+    journal: &Journal,
+    random: &mut SmallRng,
+    consumer: Consumer,
+) -> Source {
+    let mut source = Source::new(journal.clone(), machine.workshop.unreadable(), consumer);
     let mut random = SmallRng::seed_from_u64(random.random());
     source.meanwhile = Some(Box::new(move |journal: &Journal| {
         if random.random_bool(0.3) {
@@ -454,7 +473,7 @@ fn activation_machine(
     let cursor = journal.cursor(activation::CURSOR, CursorClass::Required);
     let cursor = cursor.map_err(|error| error.to_string())?;
     let outbox = machine.outbox.clone();
-    let source = racing(journal, random);
+    let source = racing(machine, journal, random, Consumer::Activation);
     Ok(match mutant.and_then(Mutant::follow_fault) {
         Some(fault) => Box::new(fault.follower(source, outbox, cursor)),
         None => Box::new(activation::Follower::new(source, outbox, cursor)),

@@ -22,6 +22,7 @@ use crate::core::metrics::CoreMetrics;
 use crate::core::rules::Rules;
 use crate::core::{Compiled, Core, CoreSettings, Parts};
 use crate::cursors::kafka::scripted::Broker;
+use crate::unreadable::{self, Unreadable};
 
 /// Profiles in memory: fewer than there are visitors.
 pub(super) const LIVE_MAX: usize = 5;
@@ -123,6 +124,12 @@ impl Workshop {
             keyspace.clear().unwrap();
         }
         let _absent = std::fs::remove_dir_all(self.dead_letters());
+        let _absent = std::fs::remove_dir_all(self.directory.path().join(unreadable::DIR));
+    }
+
+    /// Where records go that do not parse.
+    pub(super) fn unreadable(&self) -> Unreadable {
+        Unreadable::new(self.directory.path(), &mut Registry::default())
     }
 
     pub(super) fn dead_letters(&self) -> std::path::PathBuf {
@@ -191,6 +198,7 @@ impl<'w> Machine<'w> {
             generation: self.generation,
             compiled: Some(Compiled::of(engine, self.workshop.rules(self.generation))),
             metrics: CoreMetrics::register(&mut Registry::default()),
+            unreadable: self.workshop.unreadable(),
         };
         Core::open(parts, |_| ()).map_err(|error| error.to_string())
     }

@@ -156,10 +156,10 @@ impl FaultyFollower {
         loop {
             match reader.next_below(bound) {
                 Ok(Some(frame)) => {
-                    let head = RecordView::read(frame.payload)
-                        .expect("the core wrote it")
-                        .head;
-                    let intents = gate::intents(frame.offset, &head);
+                    let Ok(view) = RecordView::read(frame.payload) else {
+                        continue;
+                    };
+                    let intents = gate::intents(frame.offset, &view.head);
                     self.batch.extend(intents.unwrap_or_default());
                 }
                 Ok(None) => break,

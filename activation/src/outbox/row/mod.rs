@@ -8,32 +8,19 @@
 mod v1;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tidegate_event::row_version::{self, UNMARKED};
+use tidegate_event::row_version::{self, Row};
 
 use crate::error::StoreError;
 
 /// The newest form of keys and values in the outbox, and the version that values are written in.
 pub const FORMAT: u8 = 2;
 
-/// A value of the outbox.
-pub(super) trait Stored: Serialize + DeserializeOwned {
-    /// Its form in format 1.
-    type V1: DeserializeOwned + Into<Self>;
+pub(super) fn write<R: Row + Serialize>(value: &R) -> Vec<u8> {
+    row_version::write::<R>(value).expect("owned strings and numbers always encode")
 }
 
-pub(super) fn write<T: Stored>(value: &T) -> Vec<u8> {
-    let row = row_version::begin(FORMAT);
-    postcard::to_extend(value, row).expect("owned strings and numbers always encode")
-}
-
-pub(super) fn read<T: Stored>(row: &[u8]) -> Result<T, StoreError> {
-    let read = match row_version::split(row) {
-        (UNMARKED, fields) => postcard::from_bytes::<T::V1>(fields).map(Into::into),
-        (FORMAT, fields) => postcard::from_bytes(fields),
-        (found, _) => return Err(StoreError::NewerRow { found }),
-    };
-    read.map_err(|_| StoreError::Malformed)
+pub(super) fn read<R: Row>(row: &[u8]) -> Result<R, StoreError> {
+    Ok(row_version::read(row)?)
 }
 
 #[cfg(test)]
@@ -42,20 +29,20 @@ pub(super) mod tests {
 
     use super::*;
     use crate::dead_letter::{DeadReason, DeadRow, RenderedRequest};
-    use crate::intent::tests::intent;
-    use crate::intent::{Attempted, Row};
+    use crate::intent::tests::intent as made;
+    use crate::intent::{self, Attempted};
 
     /// One value of each kind, with everything that it may hold.
     pub(super) fn everything() -> (DeadRow, Attempted) {
         let at = Timestamp(1_800_000_000_000);
-        let mut intent = intent(1, 2, 3);
+        let mut intent = made(1, 2, 3);
         intent.user_id = Some("ada".to_owned());
         intent.reason = Some("merged".to_owned());
         intent.merged_into = Some(tidegate_event::ProfileId(4));
         let letter = DeadRow {
-            row: Row {
+            row: intent::Row {
                 last_status: Some(400),
-                ..Row::new(&intent, at)
+                ..intent::Row::new(&intent, at)
             },
             reason: DeadReason::OutboxFull,
             at,
@@ -99,12 +86,12 @@ pub(super) mod tests {
         assert_eq!(read::<DeadRow>(&letter_bytes).unwrap(), letter);
         assert_eq!(read::<Attempted>(&attempted_bytes).unwrap(), attempted);
         let row = write(&letter.row);
-        assert_eq!(read::<Row>(&row).unwrap(), letter.row);
+        assert_eq!(read::<intent::Row>(&row).unwrap(), letter.row);
     }
 
     #[test]
     fn a_value_of_a_newer_version_is_named() {
-        let error = read::<Row>(&row_version::begin(FORMAT + 1)).unwrap_err();
+        let error = read::<intent::Row>(&[0x80, 0x00, FORMAT + 1]).unwrap_err();
         assert!(error.to_string().contains("row of format 3"), "{error}");
     }
 }

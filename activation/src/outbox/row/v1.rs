@@ -4,14 +4,15 @@
 //! below fails: copy its old form here.
 
 use serde::Deserialize;
+use tidegate_event::row_version::{self, RowError, from_fields};
 use tidegate_event::{Change, ProfileId, Timestamp};
 
-use super::Stored;
+use super::FORMAT;
 use crate::dead_letter::{self, DeadReason, RenderedRequest};
 use crate::intent;
 
 #[derive(Deserialize)]
-pub(in crate::outbox) struct Intent {
+struct Intent {
     offset: u64,
     profile: ProfileId,
     anonymous_id: Option<String>,
@@ -25,7 +26,7 @@ pub(in crate::outbox) struct Intent {
 }
 
 #[derive(Deserialize)]
-pub(in crate::outbox) struct Row {
+struct Row {
     intent: Intent,
     queued_at: Timestamp,
     attempts: u32,
@@ -33,7 +34,7 @@ pub(in crate::outbox) struct Row {
 }
 
 #[derive(Deserialize)]
-pub(in crate::outbox) struct DeadRow {
+struct DeadRow {
     row: Row,
     reason: DeadReason,
     at: Timestamp,
@@ -41,23 +42,28 @@ pub(in crate::outbox) struct DeadRow {
 }
 
 #[derive(Deserialize)]
-pub(in crate::outbox) struct Attempted {
+struct Attempted {
     epoch: u32,
     offset: u64,
     at: Timestamp,
 }
 
-impl Stored for intent::Row {
-    type V1 = Row;
+/// Reads the earlier rows of `$current` as `$v1`.
+macro_rules! read_earlier {
+    ($current:ty, $v1:ty) => {
+        impl row_version::Row for $current {
+            const VERSION: u8 = FORMAT;
+
+            fn read_earlier(_version: u8, fields: &[u8]) -> Result<Self, RowError> {
+                from_fields::<$v1>(fields).map(Into::into)
+            }
+        }
+    };
 }
 
-impl Stored for dead_letter::DeadRow {
-    type V1 = DeadRow;
-}
-
-impl Stored for intent::Attempted {
-    type V1 = Attempted;
-}
+read_earlier!(intent::Row, Row);
+read_earlier!(dead_letter::DeadRow, DeadRow);
+read_earlier!(intent::Attempted, Attempted);
 
 impl From<Intent> for intent::Intent {
     fn from(old: Intent) -> Self {

@@ -6,6 +6,15 @@ use ::fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, PersistMode, Sli
 
 use super::{Durability, Entry, KeyRange, Op, Space, Storage};
 
+/// Their names, in the order of [`Space::ALL`].
+pub(crate) const KEYSPACES: [&str; 5] = [
+    "outbox_jobs",
+    "outbox_due",
+    "outbox_attempted",
+    "outbox_dead",
+    "outbox_meta",
+];
+
 /// See the module.
 pub(crate) struct FjallStorage {
     database: Database,
@@ -22,12 +31,13 @@ impl fmt::Debug for FjallStorage {
 impl FjallStorage {
     pub(crate) fn open(database: Database) -> Result<Self, Error> {
         let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        let [jobs, due, attempted, dead, meta] = KEYSPACES;
         let spaces = [
-            open("outbox_jobs")?,
-            open("outbox_due")?,
-            open("outbox_attempted")?,
-            open("outbox_dead")?,
-            open("outbox_meta")?,
+            open(jobs)?,
+            open(due)?,
+            open(attempted)?,
+            open(dead)?,
+            open(meta)?,
         ];
         Ok(Self { database, spaces })
     }

@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use ::fjall::Slice;
 
-pub(crate) use self::fjall::FjallStorage;
+pub(crate) use self::fjall::{FjallStorage, KEYSPACES};
 
 /// The outbox's keyspaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

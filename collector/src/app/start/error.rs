@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::app::hand_over::{InheritError, TakeOverError};
 use crate::app::open_files::OpenFiles;
 use crate::cursors::kafka;
+use crate::profile::store::REMEDY;
 use crate::telemetry::traces::ExportError;
 use crate::{admin, edge};
 
@@ -36,17 +37,11 @@ pub enum StartError {
     /// Something in the data directory was written by a later release.
     #[error(transparent)]
     Formats(#[from] crate::formats::FormatsError),
-    /// The outbox, before anything is written.
-    #[error(transparent)]
-    Outbox(#[from] tidegate_activation::StoreError),
-    /// The profiles, before anything is written.
-    #[error(transparent)]
-    Profiles(#[from] crate::profile::store::StoreError),
     /// The journal.
     #[error("cannot open the journal: {0}")]
     Journal(#[from] tidegate_journal::OpenError),
     /// The database of profiles and outbox.
-    #[error("cannot open the profile store in {path}: {error}")]
+    #[error("cannot open the profile store in {path}: {error}{}", remedy(error))]
     Store {
         /// Its directory.
         path: PathBuf,
@@ -114,6 +109,14 @@ pub enum StartError {
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+}
+
+/// What to do about a store that cannot be opened.
+fn remedy(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Locked => ": another process has it open".to_owned(),
+        _ => format!("; where the disk is well, the store is damaged: {REMEDY}"),
+    }
 }
 
 impl StartError {

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::StartError;
 use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
-use crate::bad_rows::BadRows;
+use crate::bad_rows::{self, BadRows};
 use crate::catalog::store::{ConfiguredFile, Current, Store};
 use crate::catalog::{Catalog, check, write};
 use crate::clock::{Clock, GatewayClock};
@@ -27,13 +27,14 @@ use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::{self, KafkaSink};
+use crate::cursors::source::Source;
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::formats;
 use crate::liveness::Liveness;
-use crate::profile;
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
+use crate::unreadable::{Consumer, Unreadable};
 
 /// Bytes of one journal record; an event is bounded far below it.
 const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -83,24 +84,17 @@ impl AtRest<'_> {
         let journal = once_free(self.lock_patience, || self.journal()).await?;
         let database = || database(&settings.data_dir, self.open_files);
         let database = once_free(self.lock_patience, database).await?;
-        profile::store::check_format(&database)?;
-        tidegate_activation::check_format(&database)?;
+        formats::check_database(&database)?;
+        // Once more, now that no other process can write: one may have, since the first check.
+        formats::check(&settings.data_dir)?;
         // All of it can be read. From here on it is written in this build's formats.
         formats::raise(&settings.data_dir)?;
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
-        let parts = Parts {
-            journal: journal.clone(),
-            database: database.clone(),
-            settings: core_settings(settings),
-            clock: self.clock(),
-            mint: Arc::new(mint),
-            catalog: current.catalog.clone(),
-            generation: current.generation,
-            compiled,
-            metrics: CoreMetrics::register(registry),
-        };
+        let unreadable = Unreadable::new(&settings.data_dir, registry);
+        let stored = (journal.clone(), database.clone());
+        let parts = self.parts(stored, &current, compiled, unreadable.clone(), registry);
         let core = Core::open(parts, report)?;
         record_catalog(&store, &core, &current).await?;
         let activation = self.activation(database)?;
@@ -121,13 +115,14 @@ impl AtRest<'_> {
             settings.activation.allow_private.clone(),
             self.clock(),
         ));
+        let source = |consumer| Source::new(journal.clone(), unreadable.clone(), consumer);
         let activation_cursor = ActivationCursor::start(
-            &journal,
+            source(Consumer::Activation),
             &activation,
             Handle::current(),
             self.liveness.register("activation-cursor", CURSOR_BOUND),
         )?;
-        let kafka = self.kafka(&journal, &core, registry)?;
+        let kafka = self.kafka(source(Consumer::Kafka), &core, registry)?;
         Ok(State {
             core,
             catalogs,
@@ -140,8 +135,30 @@ impl AtRest<'_> {
         })
     }
 
+    fn parts(
+        &self,
+        (journal, database): (Journal, Database),
+        current: &Current,
+        compiled: Option<Compiled>,
+        unreadable: Unreadable,
+        registry: &mut Registry,
+    ) -> Parts {
+        Parts {
+            journal,
+            database,
+            settings: core_settings(self.settings),
+            clock: self.clock(),
+            mint: Arc::new(mint),
+            catalog: current.catalog.clone(),
+            generation: current.generation,
+            compiled,
+            metrics: CoreMetrics::register(registry),
+            unreadable,
+        }
+    }
+
     fn bad_rows(&self, registry: &mut Registry) -> Result<BadRows, StartError> {
-        let dir = self.settings.data_dir.join("bad-rows");
+        let dir = self.settings.data_dir.join(bad_rows::DIR);
         let pulse = self.liveness.register("bad-rows", WAITS_OUTSIDE);
         let started = BadRows::start(&dir, &self.settings.bad_rows, registry, pulse);
         started.map_err(StartError::Thread)
@@ -217,7 +234,7 @@ impl AtRest<'_> {
 
     fn kafka(
         &self,
-        journal: &Journal,
+        source: Source,
         core: &Core,
         registry: &mut Registry,
     ) -> Result<Option<KafkaSink>, StartError> {
@@ -228,7 +245,7 @@ impl AtRest<'_> {
         let sink = KafkaSink::start(
             kafka.clone(),
             &settings.data_dir,
-            journal,
+            source,
             self.clock(),
             kafka::Metrics::register(registry),
             Handle::current(),

@@ -6,6 +6,8 @@ mod clock_steps;
 mod stored_timers;
 mod expiry;
 mod shared_devices;
+mod unreadable;
+mod store_holds;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,10 +30,12 @@ use tidegate_journal::storage::RealStorage;
 
 use super::checkpoint::Extent;
 use super::metrics::CoreMetrics;
-use super::{Core, CoreSettings, Lookup, Newcomers, Parts, Refused, Unlimited};
+use super::{Core, CoreSettings, Lookup, Newcomers, OpenError, Parts, Refused, Unlimited};
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
 use crate::clock::{Clock, GatewayClock};
+use crate::pipeline::record_json::schema;
 use crate::profile::{Profile, fold, merge};
+use crate::unreadable::Unreadable;
 
 const MINUTE: i64 = 60_000;
 
@@ -125,6 +129,10 @@ impl World {
     }
 
     fn open(&mut self) {
+        self.core = Some(self.opened().unwrap());
+    }
+
+    fn opened(&self) -> Result<Core, OpenError> {
         let directory = self.directory.path();
         let settings = tidegate_journal::Settings {
             segment_bytes: 4 << 20,
@@ -160,8 +168,9 @@ impl World {
             generation: self.generation,
             compiled: None,
             metrics: CoreMetrics::register(&mut Registry::default()),
+            unreadable: Unreadable::new(directory, &mut Registry::default()),
         };
-        self.core = Some(Core::open(parts, |_| ()).unwrap());
+        Core::open(parts, |_| ())
     }
 
     /// Ends the process without any goodbye to the state: no checkpoint, no flush.
@@ -256,7 +265,12 @@ fn reference_fold(journal: &Journal) -> BTreeMap<ProfileId, Profile> {
     let mut profiles: BTreeMap<ProfileId, Profile> = BTreeMap::new();
     let mut reader = journal.reader(0).unwrap();
     while let Some(frame) = reader.next_below(u64::MAX).unwrap() {
-        let head = RecordView::read(frame.payload).unwrap().head;
+        let view = RecordView::read(frame.payload).unwrap();
+        let mut json = Vec::new();
+        view.write_json(journal.id(), frame.offset, &mut json);
+        let json = String::from_utf8(json).unwrap();
+        assert_eq!(schema::violations(&json), [""; 0], "{json}");
+        let head = view.head;
         let Some(id) = head.profile else { continue };
         let loser = match &head.fold {
             Fold::ProfileMerged(merged) => profiles.remove(&merged.loser),

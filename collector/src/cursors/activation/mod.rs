@@ -10,12 +10,11 @@ use std::thread::JoinHandle;
 
 use tidegate_activation::{Activation, Intent, StoreError, gate};
 use tidegate_event::Pulse;
-use tidegate_event::record::RecordView;
-use tidegate_journal::{Cursor, CursorClass, CursorError, Journal};
+use tidegate_journal::{Cursor, CursorClass, CursorError};
 use tokio::runtime::Handle;
 
 use super::follow::{Follow, Next, Pace, StopSender, drive};
-use super::source::Source;
+use super::source::{Found, Source};
 
 /// The cursor's name.
 pub const CURSOR: &str = "activation";
@@ -54,15 +53,16 @@ impl ActivationCursor {
     /// # Errors
     /// [`StartError`]
     pub fn start(
-        journal: &Journal,
+        source: Source,
         activation: &Activation,
         runtime: Handle,
         pulse: Pulse,
     ) -> Result<Self, StartError> {
+        let journal = source.journal().clone();
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let (stop, pace) = Pace::new(runtime);
-        let follower = Follower::new(Source::new(journal.clone()), activation.clone(), cursor);
-        let (journal, activation) = (journal.clone(), activation.clone());
+        let follower = Follower::new(source, activation.clone(), cursor);
+        let activation = activation.clone();
         let body = move || {
             let room = || activation.wait_for_room();
             drive(follower, pace, &journal, room, |doing| doing.show(&pulse));
@@ -191,11 +191,13 @@ impl<O: Outbox> Follower<O> {
                 Failed
             })?;
         }
-        collect(&mut self.source, &mut self.batch)?;
-        if self.batch.is_empty() {
-            return Ok(self.go_on(durable));
+        let collected = collect(&mut self.source, &mut self.batch);
+        // What stands before a record that cannot be read does not wait for it.
+        if !self.batch.is_empty() {
+            return Ok(Next::WaitRoom);
         }
-        Ok(Next::WaitRoom)
+        let next = self.go_on(durable);
+        collected.map(|()| next)
     }
 
     fn hand_in(&mut self) -> Result<Next, Failed> {
@@ -233,20 +235,17 @@ impl<O: Outbox> Follower<O> {
 /// Reads on until the batch is full or the round ends.
 fn collect(source: &mut Source, batch: &mut Vec<Intent>) -> Result<(), Failed> {
     for _ in 0..BATCH_RECORDS {
-        let frame = source.next().map_err(|error| {
+        let found = source.next().map_err(|error| {
             tracing::error!(%error, "activation cannot read the journal");
             Failed
         })?;
-        let Some(frame) = frame else {
-            break;
+        let record = match found {
+            Found::Record(record) => record,
+            Found::PassedOver => continue,
+            Found::End => break,
         };
-        let offset = frame.offset;
-        let view = RecordView::read(frame.payload).map_err(|error| {
-            tracing::error!(%error, offset, "activation cannot read a record");
-            Failed
-        })?;
         // What a gate refuses is not dispatched, and that is all that becomes of it.
-        if let Ok(intents) = gate::intents(offset, &view.head) {
+        if let Ok(intents) = gate::intents(record.offset, &record.view.head) {
             batch.extend(intents);
         }
         if batch.len() >= BATCH_INTENTS {

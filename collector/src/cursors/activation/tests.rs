@@ -4,11 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tidegate_event::record::{Fold, Record, TransitionRef};
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+use tempfile::TempDir;
+use tidegate_event::record::{Fold, PAYLOAD_VERSION, Record, TransitionRef};
 use tidegate_event::{Change, ProfileId, SegmentId, Timestamp};
+use tidegate_journal::Journal;
 use tidegate_journal::storage::simulated::SimulatedStorage;
 
 use super::*;
+use crate::unreadable::{Consumer, DIR, Unreadable};
 
 /// Takes everything, or less, or nothing.
 #[derive(Clone, Default)]
@@ -53,6 +58,8 @@ impl Outbox for Fake {
 struct World {
     journal: Journal,
     outbox: Fake,
+    dir: TempDir,
+    registry: Mutex<Registry>,
 }
 
 impl World {
@@ -67,16 +74,16 @@ impl World {
         Self {
             journal,
             outbox: Fake::default(),
+            dir: tempfile::tempdir().unwrap(),
+            registry: Mutex::default(),
         }
     }
 
     fn follower(&self) -> Follower<Fake> {
         let cursor = self.journal.cursor(CURSOR, CursorClass::Required).unwrap();
-        Follower::new(
-            Source::new(self.journal.clone()),
-            self.outbox.clone(),
-            cursor,
-        )
+        let unreadable = Unreadable::new(self.dir.path(), &mut self.registry.lock());
+        let source = Source::new(self.journal.clone(), unreadable, Consumer::Activation);
+        Follower::new(source, self.outbox.clone(), cursor)
     }
 
     /// Records with a change each; they are durable after the next commit.
@@ -84,6 +91,20 @@ impl World {
         for _ in 0..count {
             fill(&self.journal);
         }
+    }
+
+    /// A record as an erring build may write it.
+    fn fill_bytes(&self, payload: &[u8]) {
+        let mut reservation = self.journal.reserve(1_024, 1).unwrap();
+        reservation.ticket(Timestamp(1_000)).fill(payload.to_vec());
+    }
+
+    /// Whether one unreadable record is counted.
+    fn passed_over(&self) -> bool {
+        let mut all = String::new();
+        text::encode(&mut all, &self.registry.lock()).unwrap();
+        let line = "tidegate_unreadable_records_total{consumer=\"activation\"} 1";
+        all.lines().any(|found| found == line)
     }
 
     fn position(&self) -> u64 {
@@ -197,4 +218,68 @@ fn without_destinations_records_are_passed_over() {
     assert_eq!(world.outbox.0.lock().taken, [3]);
     follower.end();
     assert_eq!(follower.step(), Next::Done);
+}
+
+#[test]
+fn an_unreadable_record_is_set_aside_whole() {
+    let world = World::new();
+    world.fill(2);
+    world.fill_bytes(b"\x02no record");
+    world.fill(2);
+    world.journal.commit_step();
+    let mut follower = world.follower();
+    run(&mut follower);
+    assert_eq!(world.outbox.0.lock().taken, [0, 1, 3, 4]);
+    assert_eq!(world.position(), 5);
+    assert!(world.passed_over());
+    let name = format!("{}-2.record", world.journal.id());
+    let kept = std::fs::read(world.dir.path().join(DIR).join(name)).unwrap();
+    assert!(kept.ends_with(b"\n\x02no record"));
+    let head = String::from_utf8(kept).unwrap();
+    assert!(head.contains(r#""offset":2"#), "{head}");
+}
+
+#[test]
+fn a_failed_batch_counts_an_unreadable_record_once() {
+    let world = World::new();
+    world.fill_bytes(b"\x02no record");
+    world.fill(1);
+    world.journal.commit_step();
+    world.outbox.0.lock().fails = true;
+    let mut follower = world.follower();
+    run(&mut follower);
+    assert_eq!(world.outbox.0.lock().taken, [1]);
+    assert!(world.passed_over());
+}
+
+#[test]
+fn a_record_of_a_newer_format_is_not_passed() {
+    let world = World::new();
+    world.fill(2);
+    world.fill_bytes(&[PAYLOAD_VERSION + 1, 1, 2, 3]);
+    world.fill(1);
+    world.journal.commit_step();
+    let mut follower = world.follower();
+    for _ in 0..10 {
+        follower.step();
+    }
+    // What stands before it is handed in.
+    assert_eq!(world.outbox.0.lock().taken, [0, 1]);
+    assert_eq!(world.position(), 2);
+    assert!(!world.dir.path().join(DIR).exists());
+}
+
+#[test]
+fn a_record_that_cannot_be_kept_is_not_passed() {
+    let world = World::new();
+    // No directory can be made there.
+    std::fs::write(world.dir.path().join(DIR), "").unwrap();
+    world.fill_bytes(b"\x02no record");
+    world.fill(1);
+    world.journal.commit_step();
+    let mut follower = world.follower();
+    assert_eq!(follower.step(), Next::Pause(BACKOFF_MS));
+    std::fs::remove_file(world.dir.path().join(DIR)).unwrap();
+    run(&mut follower);
+    assert_eq!(world.outbox.0.lock().taken, [1]);
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-const CURRENT: &str = "current.ndjson";
-const OLDER: &str = "older.ndjson";
+use crate::formats::dead_letters::{FILES, FORMAT};
+
+const CURRENT: &str = FILES[0];
+const OLDER: &str = FILES[1];
 
 /// Bytes that dead letters may take, whatever their number: half of it for each of the two files.
 pub const BYTES_MAX: u64 = 64 << 20;
@@ -16,6 +18,9 @@ pub const BYTES_MAX: u64 = 64 << 20;
 /// One refused message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
+    /// Of the row. Rows of version 1 do not say it.
+    #[serde(default = "unversioned")]
+    pub version: u32,
     /// Id of the journal it came from.
     pub journal: String,
     /// Offset of its record there.
@@ -32,6 +37,15 @@ pub struct DeadLetter {
     pub bytes: usize,
     /// The value itself, a JSON text.
     pub value: String,
+}
+
+const fn unversioned() -> u32 {
+    1
+}
+
+impl DeadLetter {
+    /// The version that is written.
+    pub const VERSION: u32 = FORMAT;
 }
 
 /// The directory with both files. One process writes.
@@ -148,6 +162,7 @@ mod tests {
 
     fn letter(offset: u64) -> DeadLetter {
         DeadLetter {
+            version: DeadLetter::VERSION,
             journal: "j".to_owned(),
             offset,
             topic: "t".to_owned(),
@@ -205,6 +220,21 @@ mod tests {
         let mut letters = DeadLetters::open(dir.path(), 10).unwrap();
         letters.add(&letter(2)).unwrap();
         assert_eq!(offsets(dir.path(), 10), [1, 2]);
+    }
+
+    #[test]
+    fn a_row_without_a_version_is_of_version_1() {
+        let dir = tempfile::tempdir().unwrap();
+        // As Tidegate 0.1.0 wrote it.
+        let row = r#"{"journal":"j","offset":1,"topic":"t","key":null,"reason":"MessageSizeTooLarge","refused_at":"2026-01-01T00:00:00.000Z","bytes":2,"value":"{}"}"#;
+        fs::write(dir.path().join(CURRENT), format!("{row}\n")).unwrap();
+        let mut letters = DeadLetters::open(dir.path(), 10).unwrap();
+        letters.add(&letter(2)).unwrap();
+        let first = DeadLetter {
+            version: 1,
+            ..letter(1)
+        };
+        assert_eq!(list(dir.path(), 10).unwrap(), [first, letter(2)]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::producer::{self, Broken, Care, Connect, Produce, Refused, Verdict, ve
 use super::record::{Message, Renderer};
 use crate::clock::Clock;
 use crate::cursors::follow::{Follow, Next};
-use crate::cursors::source::Source;
+use crate::cursors::source::{Found, Source, SourceError};
+use crate::formats::dead_letters::DIR;
 
 /// Records between two looks at the answers.
 const ROUND_RECORDS: usize = 1_000;
@@ -24,6 +25,8 @@ const GATHER_MS: u64 = 5;
 /// Looks of `DRAIN_MS` that a stopping sink grants its last messages.
 const DRAIN_LOOKS: u32 = 300;
 const DRAIN_MS: u64 = 10;
+/// How long a record that must not be passed holds the cursor until it is read again.
+const HELD_MS: u64 = 1_000;
 const BACKOFF_MIN_MS: u64 = 250;
 const BACKOFF_MAX_MS: u64 = 30_000;
 
@@ -91,6 +94,8 @@ enum Sent {
     Round,
     /// As much as the queue took.
     Full,
+    /// What stands before a record that must not be passed.
+    Held,
 }
 
 impl<C: Connect> Follow for Forwarder<C> {
@@ -202,7 +207,8 @@ impl<C: Connect> Forwarder<C> {
         Ok(match sent {
             Sent::Round => Next::Again,
             Sent::Nothing if in_flight == 0 => Next::WaitPast(bound),
-            Sent::Nothing | Sent::All | Sent::Full => Next::Pause(GATHER_MS),
+            Sent::Held if in_flight == 0 => Next::Pause(HELD_MS),
+            Sent::Nothing | Sent::All | Sent::Full | Sent::Held => Next::Pause(GATHER_MS),
         })
     }
 
@@ -212,8 +218,12 @@ impl<C: Connect> Forwarder<C> {
             producer, stalled, ..
         } = session;
         if let Some(held) = stalled {
-            let (offset, payload) = (held.offset, &held.payload);
-            if let Some(sent) = send(&mut self.renderer, producer, offset, payload, held.sent)? {
+            let offset = held.offset;
+            let Ok(view) = RecordView::read(&held.payload) else {
+                // It was parsed when it was read: read it again.
+                return Err(End::Again);
+            };
+            if let Some(sent) = send(&mut self.renderer, producer, offset, &view, held.sent)? {
                 held.sent = sent;
                 return Ok(Sent::Full);
             }
@@ -221,21 +231,26 @@ impl<C: Connect> Forwarder<C> {
         }
         *stalled = None;
         for count in 0..ROUND_RECORDS {
-            let frame = match self.parts.source.next() {
-                Ok(Some(frame)) => frame,
-                Ok(None) if count == 0 => return Ok(Sent::Nothing),
-                Ok(None) => return Ok(Sent::All),
-                Err(error) => {
+            let record = match self.parts.source.next() {
+                Ok(Found::Record(record)) => record,
+                Ok(Found::PassedOver) => continue,
+                Ok(Found::End) if count == 0 => return Ok(Sent::Nothing),
+                Ok(Found::End) => return Ok(Sent::All),
+                Err(SourceError::Held(error)) => {
+                    tracing::error!(%error, "kafka does not go on");
+                    return Ok(Sent::Held);
+                }
+                Err(SourceError::Read(error)) => {
                     tracing::error!(%error, "kafka cannot read the journal");
                     return Err(End::Again);
                 }
             };
-            let (offset, payload) = (frame.offset, frame.payload);
-            if let Some(sent) = send(&mut self.renderer, producer, offset, payload, 0)? {
+            let offset = record.offset;
+            if let Some(sent) = send(&mut self.renderer, producer, offset, &record.view, 0)? {
                 producer.answers().state().window.hold(offset);
                 *stalled = Some(Stalled {
                     offset,
-                    payload: payload.to_vec(),
+                    payload: record.payload.to_vec(),
                     sent,
                 });
                 return Ok(Sent::Full);
@@ -328,6 +343,7 @@ impl Parts {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let journal = self.source.journal();
         let letter = DeadLetter {
+            version: DeadLetter::VERSION,
             journal: journal.id().to_owned(),
             offset: refused.offset,
             key: refused.key.as_deref().map(text),
@@ -346,7 +362,7 @@ impl Parts {
             reason = letter.reason,
             "kafka dead letter"
         );
-        journal.charge("kafka-dead-letters", self.dead_letters.bytes());
+        journal.charge(DIR, self.dead_letters.bytes());
         self.metrics.refused.inc();
         Ok(())
     }
@@ -358,20 +374,13 @@ fn send(
     renderer: &mut Renderer,
     producer: &impl Produce,
     offset: u64,
-    payload: &[u8],
+    view: &RecordView<'_>,
     skip: usize,
 ) -> Result<Option<usize>, End> {
-    let view = match RecordView::read(payload) {
-        Ok(view) => view,
-        Err(error) => {
-            tracing::error!(%error, offset, "kafka cannot read a record");
-            return Err(End::Again);
-        }
-    };
     let mut index = 0;
-    let result = renderer.each(&view, offset, |message| {
+    let result = renderer.each(view, offset, |message| {
         if index >= skip {
-            hand_over(producer, offset, message, &view)?;
+            hand_over(producer, offset, message, view)?;
         }
         index += 1;
         Ok(())

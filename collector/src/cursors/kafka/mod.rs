@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tidegate_event::Pulse;
-use tidegate_journal::{CursorClass, CursorError, Journal};
+use tidegate_journal::{CursorClass, CursorError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -29,6 +29,7 @@ use self::producer::Librdkafka;
 use super::follow::{Pace, StopSender, drive};
 use super::source::Source;
 use crate::clock::Clock;
+use crate::formats::dead_letters::DIR;
 use crate::settings::Kafka;
 
 pub use self::dead_letters::{BYTES_MAX as DEAD_LETTERS_BYTES_MAX, DeadLetter, list};
@@ -41,7 +42,7 @@ pub const CURSOR: &str = "kafka";
 /// Where the sink's dead letters are, under the data directory.
 #[must_use]
 pub fn dead_letters_dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("kafka-dead-letters")
+    data_dir.join(DIR)
 }
 
 /// Why the sink did not start.
@@ -75,13 +76,14 @@ impl KafkaSink {
     pub fn start(
         settings: Kafka,
         data_dir: &Path,
-        journal: &Journal,
+        source: Source,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         runtime: Handle,
         pulse: Pulse,
     ) -> Result<Self, StartError> {
         check(&settings)?;
+        let journal = source.journal().clone();
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
         let dead_letters =
             DeadLetters::open(&dead_letters_dir(data_dir), settings.dead_letters_max)?;
@@ -92,7 +94,7 @@ impl KafkaSink {
             metrics: metrics.clone(),
         };
         let parts = forward::Parts {
-            source: Source::new(journal.clone()),
+            source,
             cursor,
             dead_letters,
             clock,
@@ -100,7 +102,6 @@ impl KafkaSink {
             acked,
         };
         let forwarder = Forwarder::new(parts, connect);
-        let journal = journal.clone();
         let body = move || {
             let room = || async {};
             drive(forwarder, pace, &journal, room, |doing| doing.show(&pulse));

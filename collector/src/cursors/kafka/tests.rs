@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message as _};
@@ -12,13 +13,14 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
-use tidegate_event::record::{EventFold, Fold, Record};
+use tidegate_event::record::{EventFold, Fold, PAYLOAD_VERSION, Record};
 use tidegate_event::{ProfileId, Pulses, Timestamp};
-use tidegate_journal::RealStorage;
+use tidegate_journal::{Journal, RealStorage};
 use tokio::runtime::Runtime;
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::unreadable::{self, DIR, Unreadable};
 
 const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,11 +62,16 @@ impl World {
         }
     }
 
+    fn source(&self) -> Source {
+        let aside = Unreadable::new(self.dir.path(), &mut Registry::default());
+        Source::new(self.journal.clone(), aside, unreadable::Consumer::Kafka)
+    }
+
     fn start(&self) -> KafkaSink {
         KafkaSink::start(
             self.settings.clone(),
             self.dir.path(),
-            &self.journal,
+            self.source(),
             Arc::new(SystemClock::default()),
             Metrics::default(),
             self.runtime.handle().clone(),
@@ -103,6 +110,17 @@ impl World {
         let last = self.journal.next_offset() - 1;
         self.runtime
             .block_on(self.journal.wait_durable(last))
+            .unwrap();
+    }
+
+    /// Journals a record as an erring build may.
+    fn append_bytes(&self, payload: &[u8]) {
+        let mut room = self.journal.reserve(payload.len(), 1).unwrap();
+        let ticket = room.ticket(Timestamp(1_000));
+        let offset = ticket.offset();
+        ticket.fill(payload.to_vec());
+        self.runtime
+            .block_on(self.journal.wait_durable(offset))
             .unwrap();
     }
 
@@ -360,13 +378,46 @@ fn bad_properties_stop_the_start() {
     let started = KafkaSink::start(
         world.settings.clone(),
         world.dir.path(),
-        &world.journal,
+        world.source(),
         Arc::new(SystemClock::default()),
         Metrics::default(),
         world.runtime.handle().clone(),
         Pulses::default().register("kafka", 60_000),
     );
     assert!(matches!(started, Err(StartError::Config(_))));
+}
+
+#[test]
+fn an_unreadable_record_stops_no_other() {
+    let world = World::new();
+    world.append(5, 10);
+    world.append_bytes(b"\x02no record");
+    world.append(5, 10);
+    let sink = world.start();
+    world.wait_acked(&sink, 11);
+    let sent: Vec<_> = (0..5).chain(6..11).collect();
+    assert_eq!(world.delivered_in_order(), sent);
+    assert_eq!(
+        std::fs::read_dir(world.dir.path().join(DIR))
+            .unwrap()
+            .count(),
+        1
+    );
+    sink.stop();
+}
+
+#[test]
+fn a_record_of_a_newer_format_holds_the_cursor() {
+    let world = World::new();
+    world.append(5, 10);
+    world.append_bytes(&[PAYLOAD_VERSION + 1, 0, 0, 0, 0]);
+    world.append(1, 10);
+    let sink = world.start();
+    // What stands before it is delivered, and acknowledged.
+    world.wait_acked(&sink, 5);
+    assert_eq!(world.delivered_in_order(), range(5));
+    assert_eq!(*sink.acked().borrow(), 5);
+    sink.stop();
 }
 
 /// Looks until it is so; fails after [`PATIENCE`].

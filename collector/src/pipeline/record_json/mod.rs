@@ -424,4 +424,6 @@ fn transition(out: &mut Vec<u8>, change: &TransitionRef<'_>, winner: Option<Prof
 }
 
 #[cfg(test)]
+pub(crate) mod schema;
+#[cfg(test)]
 mod tests;

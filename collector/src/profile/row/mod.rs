@@ -7,8 +7,9 @@
 
 mod v1;
 
+use serde::Deserialize;
 use tidegate_event::Timestamp;
-use tidegate_event::row_version::{self, UNMARKED};
+use tidegate_event::row_version::{self, Row, RowError};
 
 use super::Profile;
 use super::store::StoreError;
@@ -17,12 +18,20 @@ use super::store::StoreError;
 pub const FORMAT: u8 = 2;
 
 /// A profile as it was written.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub struct Stored {
-    /// The state.
-    pub profile: Profile,
     /// The due time in the index.
     pub due_indexed: Option<Timestamp>,
+    /// The state.
+    pub profile: Profile,
+}
+
+impl Row for Stored {
+    const VERSION: u8 = FORMAT;
+
+    fn read_earlier(_version: u8, fields: &[u8]) -> Result<Self, RowError> {
+        v1::read(fields)
+    }
 }
 
 /// The bytes of a row.
@@ -30,8 +39,7 @@ pub struct Stored {
 /// # Errors
 /// [`StoreError::Row`] cannot happen for a state that the fold made.
 pub fn write(profile: &Profile, due_indexed: Option<Timestamp>) -> Result<Vec<u8>, StoreError> {
-    let row = row_version::begin(FORMAT);
-    postcard::to_extend(&(due_indexed, profile), row).map_err(|_| StoreError::Row)
+    Ok(row_version::write::<Stored>(&(due_indexed, profile))?)
 }
 
 /// Reads a row of any version up to [`FORMAT`].
@@ -39,18 +47,7 @@ pub fn write(profile: &Profile, due_indexed: Option<Timestamp>) -> Result<Vec<u8
 /// # Errors
 /// [`StoreError::NewerRow`], [`StoreError::Row`]
 pub fn read(row: &[u8]) -> Result<Stored, StoreError> {
-    match row_version::split(row) {
-        (UNMARKED, fields) => v1::read(fields),
-        (FORMAT, fields) => {
-            let (due_indexed, profile) =
-                postcard::from_bytes(fields).map_err(|_| StoreError::Row)?;
-            Ok(Stored {
-                profile,
-                due_indexed,
-            })
-        }
-        (found, _) => Err(StoreError::NewerRow { found }),
-    }
+    Ok(row_version::read(row)?)
 }
 
 #[cfg(test)]
@@ -119,7 +116,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_row_of_a_newer_version_is_named() {
-        let error = read(&row_version::begin(FORMAT + 1)).unwrap_err();
+        let error = read(&[0x80, 0x00, FORMAT + 1]).unwrap_err();
         assert!(
             error.to_string().contains("row of format 3"),
             "says its version: {error}"

@@ -4,11 +4,11 @@
 //! below fails: copy its old form here.
 
 use serde::Deserialize;
+use tidegate_event::row_version::{RowError, from_fields};
 use tidegate_event::{ProfileId, Timestamp, VisitorId};
 
 use super::Stored;
 use crate::list::List;
-use crate::profile::store::StoreError;
 use crate::profile::{self, Cells, Identifiers, Memberships, OptionalTime};
 use crate::session::Session;
 
@@ -60,10 +60,9 @@ impl From<Profile> for profile::Profile {
 }
 
 /// # Errors
-/// [`StoreError::Row`]
-pub(super) fn read(fields: &[u8]) -> Result<Stored, StoreError> {
-    let (due_indexed, profile) =
-        postcard::from_bytes::<(_, Profile)>(fields).map_err(|_| StoreError::Row)?;
+/// [`RowError::Malformed`]
+pub(super) fn read(fields: &[u8]) -> Result<Stored, RowError> {
+    let (due_indexed, profile) = from_fields::<(_, Profile)>(fields)?;
     Ok(Stored {
         profile: profile.into(),
         due_indexed,

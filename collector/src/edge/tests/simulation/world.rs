@@ -25,6 +25,7 @@ use crate::edge::fake::{Nowhere, server_source, strict_source, web_source};
 use crate::edge::{Edge, EdgeMetrics, RuntimeCatalog};
 use crate::settings::Settings;
 use crate::tracked::Outcomes;
+use crate::unreadable::Unreadable;
 
 /// How long `ack = "kafka"` waits, milliseconds.
 pub(super) const ACK_TIMEOUT_MS: u64 = 5_000;
@@ -170,6 +171,7 @@ impl Machine {
             generation: 1,
             compiled: None,
             metrics: CoreMetrics::register(&mut Registry::default()),
+            unreadable: Unreadable::new(self.directory.path(), &mut Registry::default()),
         };
         Core::open(parts, |_| ()).unwrap()
     }
