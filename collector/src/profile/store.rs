@@ -249,6 +249,9 @@ impl Store {
             database,
         };
         store.raise_format()?;
+        // A row that was written when the process was killed is read as stored from now on, and the
+        // journal lets its records go.
+        store.database.persist(PersistMode::SyncData)?;
         Ok(store)
     }
 
