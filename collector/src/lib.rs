@@ -29,5 +29,7 @@ pub mod demo;
 pub mod app;
 pub mod cli;
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 #[cfg(feature = "kafka")]
 mod simulation;

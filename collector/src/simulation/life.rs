@@ -156,8 +156,8 @@ impl<'r, 'w> Life<'r, 'w> {
     }
 
     fn send(&mut self) {
-        let now = self.clock.now();
-        let hit = hit(self.random, now);
+        let hit = hit(self.random);
+        let hit = hit.enriched(self.clock.now());
         let shop = source();
         let mut accept = Box::pin(self.core.accept(&shop, &hit, &Unlimited));
         let mut context = Context::from_waker(Waker::noop());

@@ -7,7 +7,6 @@ mod stored_timers;
 mod expiry;
 mod shared_devices;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,21 +15,17 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
-use tidegate_event::hit::Object;
-use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{Fold, RecordView};
-use tidegate_event::{
-    Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, ProfileId, Timestamp,
-};
+use tidegate_event::{ProfileId, Timestamp};
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
 
 use super::checkpoint::Extent;
 use super::metrics::CoreMetrics;
 use super::{Core, CoreSettings, Lookup, Newcomers, Parts, Refused, Unlimited};
-use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
+use crate::catalog::{Catalog, Segment, Source};
 use crate::clock::{Clock, GatewayClock};
+use crate::fixture::{self, TestHit};
 use crate::profile::{Profile, fold, merge};
 
 const MINUTE: i64 = 60_000;
@@ -273,124 +268,7 @@ fn reference_fold(journal: &Journal) -> BTreeMap<ProfileId, Profile> {
 }
 
 fn source() -> Source {
-    Source {
-        name: "shop".to_owned(),
-        write_key: "key".to_owned(),
-        kind: SourceKind::Web,
-        origins: Vec::new(),
-        session_gap_ms: 1_800_000,
-        consent_default: ConsentDefault::Granted,
-        gpc: GpcPolicy::Anonymous,
-        dnt: false,
-        conversions: vec!["Order Completed".to_owned()],
-        rate_limit: None,
-        consent_map: Default::default(),
-    }
-}
-
-#[derive(Clone, Default)]
-struct TestHit {
-    message_id: Option<String>,
-    anonymous_id: Option<String>,
-    user_id: Option<String>,
-    name: &'static str,
-    path: &'static str,
-    properties: String,
-    traits: String,
-    late_ms: i64,
-}
-
-impl TestHit {
-    fn page(anonymous_id: &str, path: &'static str) -> Self {
-        Self {
-            anonymous_id: Some(anonymous_id.to_owned()),
-            path,
-            ..Self::default()
-        }
-    }
-
-    fn track(anonymous_id: &str, name: &'static str) -> Self {
-        Self {
-            anonymous_id: Some(anonymous_id.to_owned()),
-            name,
-            ..Self::default()
-        }
-    }
-
-    fn identify(anonymous_id: &str, user_id: &str) -> Self {
-        Self {
-            anonymous_id: Some(anonymous_id.to_owned()),
-            user_id: Some(user_id.to_owned()),
-            name: "identify",
-            ..Self::default()
-        }
-    }
-
-    fn kind(&self) -> EventType {
-        match self.name {
-            "" => EventType::Page,
-            "identify" => EventType::Identify,
-            _ => EventType::Track,
-        }
-    }
-
-    fn enriched(&self, now: Timestamp) -> Enriched<'_> {
-        let cow = |id: &'_ Option<String>| id.clone().map(Cow::Owned);
-        Enriched {
-            hit: Hit {
-                kind: self.kind(),
-                name: Cow::Borrowed(if self.kind() == EventType::Track {
-                    self.name
-                } else {
-                    ""
-                }),
-                message_id: cow(&self.message_id),
-                anonymous_id: cow(&self.anonymous_id),
-                user_id: cow(&self.user_id),
-                previous_id: None,
-                occurred_at: None,
-                sent_at: None,
-                timestamp_as_sent: None,
-                server_channel: false,
-                context: Object::empty(),
-                properties: object(&self.properties),
-                traits: object(&self.traits),
-                lent_consent: None,
-            },
-            consent: Consent {
-                state: ConsentState::Granted,
-                signal: ConsentSignal::Default,
-                gpc: false,
-            },
-            identity: Identity::Known(Identifiers {
-                anonymous_id: cow(&self.anonymous_id),
-                user_id: cow(&self.user_id),
-                ..Identifiers::default()
-            }),
-            received_at: now,
-            event_time: now.plus_ms(-self.late_ms),
-            clamped: false,
-            geo: Geo::default(),
-            device: Device::default(),
-            campaign: Campaign::default(),
-            page: Page {
-                path: (!self.path.is_empty()).then_some(Cow::Borrowed(self.path)),
-                ..Page::default()
-            },
-            ip_truncated: None,
-            user_agent: None,
-        }
-    }
-}
-
-fn object(text: &str) -> Object<'_> {
-    if text.is_empty() {
-        return Object::empty();
-    }
-    Object {
-        raw: Cow::Borrowed(text),
-        value: serde_json::from_str::<Json<'_>>(text).unwrap(),
-    }
+    fixture::source(1_800_000)
 }
 
 fn random_hit(random: &mut SmallRng) -> TestHit {
