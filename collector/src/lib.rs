@@ -24,6 +24,7 @@ pub mod profile;
 pub mod formats;
 pub mod core;
 pub mod cursors;
+pub mod background;
 pub mod admin;
 pub mod demo;
 pub mod app;

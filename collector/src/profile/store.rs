@@ -561,6 +561,18 @@ impl Store {
         self.due.insert([0, 0, 0, 1, 0], []).unwrap();
     }
 
+    /// Makes the note of the last catch-up unreadable.
+    #[cfg(test)]
+    pub fn damage_catch_up(&self) {
+        self.meta.insert(CATCH_UP, [0xff; 3]).unwrap();
+    }
+
+    /// The database, to go on with after an exchange.
+    #[cfg(test)]
+    pub fn database(&self) -> Database {
+        self.database.clone()
+    }
+
     /// Every profile row, for comparing states in tests and in `doctor`.
     ///
     /// # Errors

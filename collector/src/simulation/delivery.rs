@@ -2,6 +2,7 @@
 //! of its own, and three destinations that answer well, badly and late.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use rand::Rng;
@@ -188,8 +189,8 @@ impl Delivery {
         self.engine.look(name);
         for sent in self.engine.flights() {
             let flight = (sent.destination.clone(), sent.flight);
-            if !self.sent_at_ms.contains_key(&flight) {
-                self.sent_at_ms.insert(flight, now_ms);
+            if let Entry::Vacant(new) = self.sent_at_ms.entry(flight) {
+                new.insert(now_ms);
                 callbacks.sent(&sent)?;
             }
         }

@@ -1,10 +1,11 @@
 //! One life of the gateway without threads: its parts, and every action that may come next.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::Future as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::{Context, Waker};
 
+use fjall::Database;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidegate_journal::{Cursor, CursorClass, Journal};
@@ -14,7 +15,10 @@ use super::follower::{Around, Follower};
 use super::ledger::Ledger;
 use super::machine::{Clocks, Machine};
 use super::mutants::Mutant;
+use super::stores::SimulatedStores;
 use super::traffic::{hit, source};
+use super::turn::{Task, Turn, poll};
+use crate::background::{CatchUp, Machine as _, Next, Timers, Upkeep};
 use crate::clock::{Clock, GatewayClock};
 use crate::core::checkpoint::Extent;
 use crate::core::{Core, Unlimited};
@@ -22,10 +26,10 @@ use crate::cursors::kafka::{self, scripted};
 use crate::cursors::source::Source;
 use crate::cursors::{activation, follow::Follow};
 
-/// Timers fired in one tick.
-const TIMERS_PER_TICK: usize = 8;
-
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+/// Eight a tick.
+const TIMERS_PER_SECOND: u32 = 160;
+/// One a tick, so that much can come between two.
+const EVALUATED_PER_SECOND: u32 = 20;
 
 /// See the module.
 pub(super) struct Life<'r, 'w> {
@@ -38,19 +42,14 @@ pub(super) struct Life<'r, 'w> {
     pub(super) activation: Follower,
     pub(super) kafka: Follower,
     ledger_cursor: Cursor,
-    /// Timers that wait for room in the journal.
-    timers: Option<Task>,
+    timers: (Timers, Turn),
+    pub(super) catch_up: (CatchUp, Turn),
+    upkeep: (Upkeep<Database>, Turn),
+    /// Databases may be locked or damaged when they are opened again.
+    pub(super) is_troubled: bool,
     /// A catalog on its way into force.
     pub(super) switch: Option<Task>,
-    pub(super) store_open: bool,
-    outbox_closed: bool,
     mutant: Option<Mutant>,
-}
-
-/// Polls once; what is not ready stays for a later turn.
-pub(super) fn poll(task: &mut Option<Task>) {
-    let mut context = Context::from_waker(Waker::noop());
-    task.take_if(|task| task.as_mut().poll(&mut context).is_ready());
 }
 
 impl<'r, 'w> Life<'r, 'w> {
@@ -92,6 +91,10 @@ impl<'r, 'w> Life<'r, 'w> {
         )
         .map_err(|error| error.to_string())?;
         journal.prepare_step();
+        let rate = Arc::new(AtomicU32::new(TIMERS_PER_SECOND));
+        let timers = (Timers::new(core.clone(), rate), Turn::new());
+        let slow = Arc::new(AtomicU32::new(EVALUATED_PER_SECOND));
+        let catch_up = CatchUp::new(core.clone(), slow);
         Ok(Self {
             machine,
             ledger,
@@ -102,10 +105,11 @@ impl<'r, 'w> Life<'r, 'w> {
             activation: Follower::new(activation::CURSOR, activation),
             kafka: Follower::new(kafka::CURSOR, Box::new(kafka)),
             ledger_cursor,
-            timers: None,
+            timers,
+            catch_up: (catch_up, Turn::new()),
+            upkeep: (Upkeep::default(), Turn::new()),
+            is_troubled: true,
             switch: None,
-            store_open: true,
-            outbox_closed: false,
             mutant,
         })
     }
@@ -141,15 +145,14 @@ impl<'r, 'w> Life<'r, 'w> {
                 .machine
                 .clocks
                 .advance(self.random.random_range(0..20_000)),
-            83..86 => self.fire(),
-            86..87 => self.look_ahead(),
-            87..91 => self.checkpoint(Extent::Due),
-            91..92 => self.delivery.disturb(self.random),
-            92..93 => self.reopen(),
+            83..86 => self.turn(Part::Timers),
+            86..88 => self.turn(Part::CatchUp),
+            88..92 => self.turn(Part::Upkeep),
+            92..93 => self.delivery.disturb(self.random),
             93..94 => self.configure(),
             94..95 => self.apply(),
             95..98 => self.disturb_the_disk(),
-            98..99 => self.exchange_store(),
+            98..99 => self.fail_store(),
             _ => self.set_the_clock(),
         }
         Ok(())
@@ -198,42 +201,56 @@ impl<'r, 'w> Life<'r, 'w> {
         self.delivery.act(self.random, now_ms, callbacks)
     }
 
-    /// What the gateway does once it finds its outbox failed, with other actions in between.
-    pub(super) fn reopen(&mut self) {
-        if !self.delivery.activation().has_failed() {
+    /// Steps a machine of the background that is due, or one that looks by itself.
+    pub(super) fn turn(&mut self, part: Part) {
+        let now_ms = self.machine.clocks.ms();
+        let turn = match part {
+            Part::Timers => &mut self.timers.1,
+            Part::CatchUp => &mut self.catch_up.1,
+            Part::Upkeep => &mut self.upkeep.1,
+        };
+        if !turn.is_due(now_ms) && !self.random.random_bool(0.3) {
             return;
         }
-        let callbacks = &mut self.ledger.callbacks;
-        if self.outbox_closed {
-            let (disk, seed) = (&mut self.machine.outbox, self.random.random());
-            let reopened = self.delivery.reopen(disk, seed, callbacks);
-            self.outbox_closed = reopened.is_err();
-        } else {
-            self.delivery.close(callbacks);
-            self.outbox_closed = true;
-        }
+        let next = match part {
+            Part::Timers => self.timers.0.step(),
+            Part::CatchUp => self.catch_up.0.step(),
+            Part::Upkeep => self.upkeep_step(),
+        };
+        let turn = match part {
+            Part::Timers => &mut self.timers.1,
+            Part::CatchUp => &mut self.catch_up.1,
+            Part::Upkeep => &mut self.upkeep.1,
+        };
+        turn.stepped(next, &self.core, now_ms);
     }
 
-    pub(super) fn fire(&mut self) {
-        if self.timers.is_none() {
-            let core = self.core.clone();
-            self.timers = Some(Box::pin(async move {
-                let _refused = core.fire_due(TIMERS_PER_TICK).await;
-            }));
-        }
-        poll(&mut self.timers);
-    }
-
-    pub(super) fn look_ahead(&self) {
-        let _closed = self.core.look_ahead();
-    }
-
-    pub(super) fn checkpoint(&self, extent: Extent) {
-        self.core.observe_time();
-        let _closed = self.core.checkpoint(extent);
+    fn upkeep_step(&mut self) -> Next {
+        let mut stores = SimulatedStores {
+            core: &self.core,
+            delivery: &mut self.delivery,
+            disk: &mut self.machine.outbox,
+            callbacks: &mut self.ledger.callbacks,
+            random: self.random,
+            database: self.machine.workshop.database(),
+            is_troubled: self.is_troubled,
+        };
+        let next = self.upkeep.0.step(&self.core, &mut stores, |_| ());
         if let Some(mutant) = self.mutant {
             mutant.after_checkpoint(self.machine.workshop, &self.core);
         }
+        next
+    }
+
+    /// The profiles' store takes no writes any more.
+    pub(super) fn fail_store(&self) {
+        let closed = self.core.exchange_store(None);
+        closed.expect("nothing is opened");
+    }
+
+    /// Profiles and outbox take writes.
+    pub(super) fn is_open(&self) -> bool {
+        self.core.store_takes_writes() && !self.delivery.activation().has_failed()
     }
 
     fn configure(&mut self) {
@@ -241,7 +258,7 @@ impl<'r, 'w> Life<'r, 'w> {
         self.delivery.configure(disk, self.random);
     }
 
-    fn apply(&mut self) {
+    pub(super) fn apply(&mut self) {
         if self.switch.is_none() {
             let core = self.core.clone();
             self.machine.generation += 1;
@@ -262,15 +279,6 @@ impl<'r, 'w> Life<'r, 'w> {
             4..11 => storage.limit_space(None),
             _ => storage.lose_power_after(storage.below(60)),
         }
-    }
-
-    /// The store's database fails, or is opened again.
-    pub(super) fn exchange_store(&mut self) {
-        let database = (!self.store_open).then(|| self.machine.workshop.database());
-        self.store_open = database.is_some();
-        self.core
-            .exchange_store(database)
-            .expect("the database is open");
     }
 
     fn set_the_clock(&mut self) {
@@ -321,13 +329,21 @@ impl<'r, 'w> Life<'r, 'w> {
     pub(super) fn stop(mut self) -> Result<(), String> {
         self.activation.end()?;
         self.kafka.end()?;
-        drop((self.timers, self.switch));
+        drop((self.timers, self.catch_up, self.upkeep, self.switch));
         self.delivery.close(&mut self.ledger.callbacks);
         let _closed = self.core.checkpoint(Extent::All);
         self.core.journal().shutdown();
         self.machine.storage.kill();
         Ok(())
     }
+}
+
+/// One of the machines of the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Timers,
+    CatchUp,
+    Upkeep,
 }
 
 /// One of the two cursors with machines of their own.

@@ -14,6 +14,8 @@ mod callbacks;
 mod delivery;
 mod machine;
 mod follower;
+mod turn;
+mod stores;
 mod ledger;
 mod mutants;
 mod life;
@@ -103,7 +105,7 @@ fn nothing_is_lost_and_everything_comes_to_rest() {
 #[test]
 fn every_mutant_is_found() {
     /// Seeds within which one is found.
-    const WITHIN: u64 = 40;
+    const WITHIN: u64 = 100;
     let workshop = Workshop::new();
     for mutant in Mutant::ALL {
         let found = (0..WITHIN).find_map(|seed| {

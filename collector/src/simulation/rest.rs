@@ -2,17 +2,21 @@
 
 use tidegate_journal::Step;
 
-use super::life::{Life, Which, poll, position};
+use super::life::{Life, Part, Which, position};
 use super::machine::{LAG_RECORDS, LIVE_MAX};
+use super::turn::poll;
+use crate::background::Next;
 use crate::clock::Clock;
-use crate::core::checkpoint::Extent;
 use crate::cursors::{activation, kafka};
 
 /// How long all is given to come to rest once input stops and every sink accepts.
 const REST_MS: u64 = 120_000;
 /// One round of it, and the ticks of the real loops.
 const ROUND_MS: u64 = 50;
-const CHECKPOINT_MS: u64 = 1_000;
+/// Steps of a last catch-up before the store fails.
+const LAST_STEPS: u32 = 4;
+/// Rounds in which a failed store is open again.
+const REOPEN_STEPS: u32 = 400;
 /// Something that is due fires within so long.
 const DUE_SLACK_MS: i64 = 40_000;
 /// Beyond `live_max` at rest.
@@ -26,19 +30,16 @@ impl Life<'_, '_> {
     pub(super) fn rest(&mut self) -> Result<(), String> {
         self.machine.storage.limit_space(None);
         self.machine.storage.lose_power_after(u64::MAX);
-        while self.delivery.activation().has_failed() {
-            self.reopen();
-        }
+        self.last_catalog();
+        self.is_troubled = false;
+        self.reopened()?;
         self.delivery.heal(&mut self.machine.outbox)?;
-        if !self.store_open {
-            self.exchange_store();
-        }
         // Sessions end and wake-ups come due.
         self.machine.clocks.advance(7 * 3_600_000);
         let begun = self.machine.clocks.ms();
         loop {
             let ms = self.machine.clocks.ms() - begun;
-            self.round(ms)?;
+            self.round()?;
             self.check()?;
             let Some(moves) = self.what_moves() else {
                 break;
@@ -53,8 +54,33 @@ impl Life<'_, '_> {
         self.stays_still()
     }
 
+    /// A catalog comes into force, and the store fails while profiles are evaluated by it.
+    fn last_catalog(&mut self) {
+        self.apply();
+        for _ in 0..LAST_STEPS {
+            self.core.journal().commit_step();
+            poll(&mut self.switch);
+            self.turn(Part::CatchUp);
+            self.machine.clocks.advance(2 * ROUND_MS);
+        }
+        self.fail_store();
+        self.turn(Part::CatchUp);
+    }
+
+    /// What failed is open again after some steps.
+    fn reopened(&mut self) -> Result<(), String> {
+        for _ in 0..REOPEN_STEPS {
+            if self.is_open() {
+                return Ok(());
+            }
+            self.turn(Part::Upkeep);
+            self.machine.clocks.advance(ROUND_MS);
+        }
+        Err("profiles and outbox stay closed".to_owned())
+    }
+
     /// One turn for everything, as the real loops take theirs.
-    fn round(&mut self, ms: u64) -> Result<(), String> {
+    fn round(&mut self) -> Result<(), String> {
         for _ in 0..2 {
             while self.core.journal().commit_step() == Step::Committed {}
             self.core.journal().prepare_step();
@@ -69,11 +95,9 @@ impl Life<'_, '_> {
             self.follow(Which::Kafka)?;
             self.machine.broker.take_all(self.random);
         }
-        self.look_ahead();
-        self.fire();
         poll(&mut self.switch);
-        if ms.is_multiple_of(CHECKPOINT_MS) {
-            self.checkpoint(Extent::Due);
+        for part in [Part::Timers, Part::CatchUp, Part::Upkeep] {
+            self.turn(part);
         }
         Ok(())
     }
@@ -100,8 +124,13 @@ impl Life<'_, '_> {
             Some(format!("the checkpoint lags by {checkpoint_lag}"))
         } else if gauges.profiles_live > LIVE_MAX as u64 + LIVE_SLACK {
             Some(format!("{} profiles are in memory", gauges.profiles_live))
+        } else if self.switch.is_some() || self.catch_up.1.next != Next::Catalog {
+            Some("not all profiles are evaluated after a catalog change".to_owned())
         } else {
-            None
+            let behind = self.core.unevaluated().expect("the store is open");
+            behind.map(|profile| {
+                format!("profile {profile:?} was not evaluated by the rules in force")
+            })
         }
     }
 

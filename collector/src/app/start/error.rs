@@ -118,7 +118,7 @@ pub enum StartError {
 
 impl StartError {
     /// True where another process still holds a lock.
-    pub(super) const fn is_locked(&self) -> bool {
+    pub(in crate::app) const fn is_locked(&self) -> bool {
         use tidegate_journal::OpenError;
         matches!(
             self,

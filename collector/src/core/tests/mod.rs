@@ -181,13 +181,13 @@ impl World {
     }
 
     /// Runs a catch-up to its end, in small pages; says how many profiles it evaluated.
-    async fn catch_up(&self) -> usize {
+    fn catch_up(&self) -> usize {
         let mut evaluated = 0;
         loop {
             let page = self.core().catch_up(1).unwrap();
             evaluated += page.changed.len();
             for id in page.changed {
-                self.core().evaluate_now(id).await.unwrap();
+                self.core().evaluate_now(id).unwrap();
             }
             if page.done {
                 return evaluated;
@@ -345,7 +345,7 @@ async fn random_life(seed: u64, steps: u32) {
             }
             70..85 => world.advance(random.random_range(0..20 * MINUTE)),
             85..92 => {
-                world.core().fire_due(100).await.unwrap();
+                world.core().fire_due(100).unwrap();
             }
             92..96 => {
                 let end = world.core().journal().next_offset();
@@ -426,10 +426,10 @@ async fn a_cart_without_a_purchase_wakes_up_after_twenty_minutes() {
     let world = World::new(2);
     world.hit(&TestHit::track("a", "Cart")).await;
     world.advance(20 * MINUTE - 1_000);
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     assert_eq!(segments(&world, "a").await, Vec::<String>::new());
     world.advance(2_000);
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     assert_eq!(segments(&world, "a").await, ["abandoned"]);
     world.hit(&TestHit::track("a", "Order Completed")).await;
     assert_eq!(segments(&world, "a").await, Vec::<String>::new());
@@ -443,7 +443,7 @@ async fn a_window_that_passes_ends_the_membership_without_any_event() {
     }
     assert_eq!(segments(&world, "a").await, ["busy"]);
     world.advance(31 * MINUTE);
-    while world.core().fire_due(10).await.unwrap() > 0 {}
+    while world.core().fire_due(10).unwrap() > 0 {}
     assert_eq!(segments(&world, "a").await, Vec::<String>::new());
 }
 
@@ -458,30 +458,30 @@ async fn an_added_timed_segment_reaches_silent_visitors() {
     world.crash().await;
     world.hit(&TestHit::page("live", "/a")).await;
     world.advance(20 * MINUTE);
-    assert_eq!(world.catch_up().await, 0, "no such segment yet");
+    assert_eq!(world.catch_up(), 0, "no such segment yet");
 
     world
         .segments
         .push(("silent", r#"now - profile.last_seen > duration("1h")"#));
     world.apply().await;
-    assert_eq!(world.catch_up().await, 2);
+    assert_eq!(world.catch_up(), 2);
     for visitor in ["stored", "live"] {
         assert_eq!(segments(&world, visitor).await, Vec::<String>::new());
     }
     world.advance(41 * MINUTE);
     world.core().look_ahead().unwrap();
-    world.core().fire_due(100).await.unwrap();
+    world.core().fire_due(100).unwrap();
     for visitor in ["stored", "live"] {
         assert_eq!(segments(&world, visitor).await, ["silent"]);
     }
     world.segments[1].1 = r#"now - profile.last_seen > duration("2h")"#;
     world.apply().await;
-    assert_eq!(world.catch_up().await, 2);
+    assert_eq!(world.catch_up(), 2);
     assert_eq!(segments(&world, "stored").await, Vec::<String>::new());
-    assert_eq!(world.catch_up().await, 0);
+    assert_eq!(world.catch_up(), 0);
     world.assert_state_is_the_fold("after the catch-up").await;
     world.crash().await;
-    assert_eq!(world.catch_up().await, 0, "noted in the store");
+    assert_eq!(world.catch_up(), 0, "noted in the store");
     world.assert_state_is_the_fold("after a restart").await;
 }
 
@@ -502,7 +502,7 @@ async fn a_timer_survives_eviction_and_restart() {
     );
     world.advance(21 * MINUTE);
     world.core().look_ahead().unwrap();
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     assert_eq!(segments(&world, "a").await, ["abandoned"]);
 }
 
@@ -520,7 +520,7 @@ async fn a_timer_survives_that_another_person_logs_in_on_the_device_after_a_rest
     world.hit(&TestHit::identify("shared", "ada")).await;
     world.advance(21 * MINUTE);
     world.core().look_ahead().unwrap();
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     let bob = world.core().segments(Lookup::User("bob")).await.unwrap();
     let entered: Vec<_> = bob.segments.iter().map(|name| &**name).collect();
     assert_eq!(entered, ["abandoned", "named"]);
@@ -549,7 +549,7 @@ async fn what_is_told_of_a_session_names_its_own_device() {
         world.hit(&TestHit::identify(device, "ada")).await;
     }
     world.advance(31 * MINUTE);
-    while world.core().fire_due(10).await.unwrap() > 0 {}
+    while world.core().fire_due(10).unwrap() > 0 {}
     let end = world.core().journal().next_offset();
     world.core().durable(end - 1).await.unwrap();
     let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
