@@ -105,7 +105,8 @@ impl Core {
         let shared = match self.find_to_fire(id) {
             Ok(Some(shared)) => shared,
             Ok(None) => return Ok(()),
-            Err(Unfired::Unreadable(error)) => {
+            Err(Unfired::Unreadable(error) | Unfired::Failed(error)) => {
+                self.0.metrics.store_errors.inc();
                 tracing::error!(%error, profile = %id, "a profile was not evaluated");
                 return Ok(());
             }

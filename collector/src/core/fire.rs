@@ -16,10 +16,17 @@ const PER_PROFILE_MAX: usize = 16;
 /// Bytes of a timer's record beside its transitions.
 const RECORD_BASE_BYTES: usize = 4_096;
 
+/// A profile whose row could not be read is tried again after this long, milliseconds.
+const RETRY_MS: i64 = 10_000;
+/// Rows that cannot be read before a call gives up: then it is not the rows.
+const FAILURES_MAX: usize = 4;
+
 /// Why nothing was written for a profile.
 pub(super) enum Unfired {
     /// Its own rows do not parse: the others go on.
     Unreadable(StoreError),
+    /// They could not be read this time: the others go on, and it comes again.
+    Failed(StoreError),
     /// Nothing can be written now.
     Refused(Refused),
 }
@@ -41,6 +48,7 @@ impl Core {
         let timers = &self.0.timers;
         let entries = timers.take_due(self.0.clock.now(), max);
         let firing = timers.firing();
+        let mut failures = 0;
         for (position, entry) in entries.iter().enumerate() {
             firing.at(*entry);
             match self.fire(*entry) {
@@ -48,6 +56,15 @@ impl Core {
                 Err(Unfired::Unreadable(error)) => {
                     self.0.metrics.timers_unreadable.inc();
                     tracing::error!(profile = %entry.id, %error, "a profile's timers are passed over");
+                }
+                Err(Unfired::Failed(error)) => {
+                    let refused = self.refuse(&error);
+                    timers.schedule(entry.id, self.0.clock.now().plus_ms(RETRY_MS));
+                    failures += 1;
+                    if failures == FAILURES_MAX {
+                        timers.put_back(&entries[position + 1..]);
+                        return Err(refused);
+                    }
                 }
                 Err(Unfired::Refused(refused)) => {
                     timers.put_back(&entries[position..]);
@@ -91,9 +108,11 @@ impl Core {
     /// A profile, in memory or stored.
     pub(super) fn find_to_fire(&self, id: ProfileId) -> Result<Option<Shared>, Unfired> {
         let found = self.0.profiles.get(id);
-        found.map_err(|error| match error.is_of_one_row() {
-            true => Unfired::Unreadable(error),
-            false => Unfired::Refused(self.refuse(&error)),
+        found.map_err(|error| match error {
+            error if error.is_of_one_row() => Unfired::Unreadable(error),
+            // Of one block of the disk, perhaps.
+            StoreError::Database(_) => Unfired::Failed(error),
+            error => Unfired::Refused(self.refuse(&error)),
         })
     }
 

@@ -92,6 +92,9 @@ pub struct Store {
     due: Keyspace,
     dedup: Keyspace,
     meta: Keyspace,
+    /// Profiles whose rows lie in a block that the disk does not read.
+    #[cfg(test)]
+    pub(crate) failing: std::sync::Arc<parking_lot::Mutex<Vec<ProfileId>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -247,6 +250,8 @@ impl Store {
             dedup: keyspace("dedup", MEMTABLE_BYTES)?,
             meta: keyspace(META, MEMTABLE_BYTES)?,
             database,
+            #[cfg(test)]
+            failing: Default::default(),
         };
         store.raise_format()?;
         // A row that was written when the process was killed is read as stored from now on, and the
@@ -285,6 +290,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn profile(&self, id: ProfileId) -> Result<Option<Stored>, StoreError> {
+        #[cfg(test)]
+        if self.failing.lock().contains(&id) {
+            return Err(fjall::Error::Io(std::io::Error::other("a block is damaged")).into());
+        }
         let row = self.profiles.get(id.0.to_be_bytes())?;
         row.map(|row| row::read(&row)).transpose()
     }

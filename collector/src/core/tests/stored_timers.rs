@@ -56,6 +56,41 @@ async fn an_unreadable_row_stops_no_other_timer() {
     assert_eq!(core.gauges(world.clock.now()).timers_overdue_ms, 0);
 }
 
+#[tokio::test]
+async fn a_damaged_block_stops_no_other_timer() {
+    let world = stored_carts(35, 100).await;
+    let core = world.core();
+    let damaged: Vec<_> = world.live().into_keys().take(2).collect();
+    let failing = Arc::clone(&core.0.profiles.store().unwrap().failing);
+    failing.lock().extend(damaged);
+    for _ in 0..4 {
+        core.look_ahead().unwrap();
+        core.fire_due(50).unwrap();
+    }
+    assert_eq!(core.0.metrics.wake_ups.get(), 98);
+    failing.lock().clear();
+    world.advance(11_000);
+    core.fire_due(50).unwrap();
+    assert_eq!(core.0.metrics.wake_ups.get(), 100, "tried again later");
+}
+
+#[tokio::test]
+async fn a_disk_that_reads_nothing_loses_no_timer() {
+    let world = stored_carts(36, 20).await;
+    let core = world.core();
+    let failing = Arc::clone(&core.0.profiles.store().unwrap().failing);
+    failing.lock().extend(world.live().into_keys());
+    core.look_ahead().unwrap();
+    for _ in 0..3 {
+        assert_eq!(core.fire_due(50), Err(Refused::Store));
+    }
+    failing.lock().clear();
+    core.fire_due(50).unwrap();
+    world.advance(11_000);
+    core.fire_due(50).unwrap();
+    assert_eq!(core.0.metrics.wake_ups.get(), 20);
+}
+
 /// A further catalog, in which time alone can turn a segment of stored visitors.
 async fn with_silent_visitors(seed: u64, visitors: usize) -> World {
     let mut world = stored_carts(seed, visitors).await;
