@@ -210,7 +210,7 @@ fn begin(state: &mut CatchUp, store: &Store, rules: &Rules) -> Result<(), StoreE
             // Without this one that does not parse would stop every catch-up.
             Err(error) if error.is_of_one_row() => {
                 tracing::error!(%error, "the note of the last catch-up does not parse: it begins anew");
-                (CatchUpNote::start(CatchUpNote::NO_SEGMENTS), false)
+                (CatchUpNote::start(CatchUpNote::NO_SEGMENTS, 0), false)
             }
             Err(error) => return Err(error),
         };
@@ -220,11 +220,23 @@ fn begin(state: &mut CatchUp, store: &Store, rules: &Rules) -> Result<(), StoreE
             ..CatchUp::default()
         };
     }
-    if state.note.is_some_and(|note| note.segments != rules.timed) {
-        *state = CatchUp {
-            note: Some(CatchUpNote::start(rules.timed)),
-            ..CatchUp::default()
-        };
+    let generation = rules.generation;
+    match &mut state.note {
+        Some(note) if note.generation == generation && note.segments == rules.timed => {}
+        // The next catalog, with the same segments.
+        Some(note)
+            if note.generation.wrapping_add(1) == generation && note.segments == rules.timed =>
+        {
+            note.generation = generation;
+            state.is_saved = false;
+        }
+        // Also where they are the same again: others were in force in between.
+        _ => {
+            *state = CatchUp {
+                note: Some(CatchUpNote::start(rules.timed, generation)),
+                ..CatchUp::default()
+            };
+        }
     }
     Ok(())
 }

@@ -200,6 +200,8 @@ pub struct Page {
 pub struct CatchUpNote {
     /// Hash of those segments.
     pub segments: u64,
+    /// Generation of the catalog in which they stand.
+    pub generation: u32,
     /// The last stored profile that was looked at.
     pub after: Option<ProfileId>,
     /// All were looked at.
@@ -212,9 +214,10 @@ impl CatchUpNote {
 
     /// Nothing was looked at.
     #[must_use]
-    pub const fn start(segments: u64) -> Self {
+    pub const fn start(segments: u64, generation: u32) -> Self {
         Self {
             segments,
+            generation,
             after: None,
             done: false,
         }
@@ -536,11 +539,13 @@ impl Store {
     pub fn catch_up_note(&self) -> Result<CatchUpNote, StoreError> {
         let noted = self.meta.get(CATCH_UP)?;
         let Some(noted) = noted else {
-            return Ok(CatchUpNote::start(CatchUpNote::NO_SEGMENTS));
+            return Ok(CatchUpNote::start(CatchUpNote::NO_SEGMENTS, 0));
         };
-        let (segments, after, done) = postcard::from_bytes(&noted).map_err(|_| StoreError::Row)?;
+        let (segments, generation, after, done) =
+            postcard::from_bytes(&noted).map_err(|_| StoreError::Row)?;
         Ok(CatchUpNote {
             segments,
+            generation,
             after: Option::<u128>::map(after, ProfileId),
             done,
         })
@@ -551,7 +556,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`]
     pub fn note_catch_up(&self, note: CatchUpNote) -> Result<(), StoreError> {
-        let fields = (note.segments, note.after.map(|id| id.0), note.done);
+        let after = note.after.map(|id| id.0);
+        let fields = (note.segments, note.generation, after, note.done);
         let bytes = postcard::to_stdvec(&fields).map_err(|_| StoreError::Row)?;
         Ok(self.meta.insert(CATCH_UP, bytes)?)
     }
@@ -626,8 +632,9 @@ fn identity_key(namespace: Namespace, value: &str) -> Vec<u8> {
     key
 }
 
-/// Where in `meta` a [`CatchUpNote`] stands.
-const CATCH_UP: &str = "catch_up/1";
+/// Where in `meta` a [`CatchUpNote`] stands. Notes of the first form lack the generation; without one
+/// a catch-up begins anew.
+const CATCH_UP: &str = "catch_up/2";
 
 /// Where in `meta` it stands how far the journal was when.
 const REACHED: &[u8] = b"reached/";

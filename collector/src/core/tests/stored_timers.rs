@@ -195,3 +195,18 @@ async fn a_page_is_noted_once_its_records_are_durable() {
     core.catch_up(10).unwrap();
     assert!(noted().after.is_some());
 }
+
+#[tokio::test]
+async fn segments_that_came_back_are_evaluated_anew() {
+    let mut world = with_silent_visitors(38, 3).await;
+    let mut machine = catch_up(&world);
+    run(&world, &mut machine).await;
+    let silent = world.segments.pop().unwrap();
+    world.apply().await;
+    // Decided by the catalog in between, whose wake-ups are others.
+    world.hit(&TestHit::page("device-1", "/")).await;
+    world.segments.push(silent);
+    world.apply().await;
+    run(&world, &mut machine).await;
+    assert_eq!(world.core().unevaluated().unwrap(), None);
+}
