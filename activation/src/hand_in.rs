@@ -283,6 +283,9 @@ fn commit(
     }
     write.set_cursor(next_offset);
     write.note_clock(now);
+    if shared.is_mutant(Mutant::HandInUnsynced) {
+        return shared.commit(write, Durability::Buffered);
+    }
     shared.commit(write, Durability::Synced)
 }
 

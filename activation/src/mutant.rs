@@ -10,6 +10,8 @@
 pub enum Mutant {
     /// The cursor is written ahead of the rows.
     CursorFirst,
+    /// A hand-in is not synced: a loss of power takes rows that the journal no longer holds.
+    HandInUnsynced,
     /// A failed attempt is not written down.
     RetryForgotten,
     /// A hand-in does not wake the workers.

@@ -25,10 +25,13 @@ pub mod formats;
 pub mod unreadable;
 pub mod core;
 pub mod cursors;
+pub mod background;
 pub mod admin;
 pub mod demo;
 pub mod app;
 pub mod cli;
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 #[cfg(feature = "kafka")]
 mod simulation;

@@ -124,7 +124,20 @@ impl Journal {
     /// # Errors
     /// [`Full`]; nothing was touched.
     pub fn reserve(&self, bytes: usize, records: usize) -> Result<Reservation, Full> {
-        Reservation::take(self.core(), Purpose::Hit, bytes, records)
+        self.reserve_for(Purpose::Hit, bytes, records)
+    }
+
+    /// As [`Journal::reserve`]; what is no hit may use the headroom, see [`Purpose`].
+    ///
+    /// # Errors
+    /// [`Full`]; nothing was touched.
+    pub fn reserve_for(
+        &self,
+        purpose: Purpose,
+        bytes: usize,
+        records: usize,
+    ) -> Result<Reservation, Full> {
+        Reservation::take(self.core(), purpose, bytes, records)
     }
 
     /// As [`Journal::reserve`], waiting until there is room. What can never fit waits for ever.

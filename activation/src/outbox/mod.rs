@@ -56,6 +56,9 @@ impl Outbox {
             let put = Op::Put(Space::Meta, FORMAT_KEY.to_vec(), format);
             outbox.storage.commit(vec![put], Durability::Synced)?;
         }
+        // A hand-in that was written when the process was killed, or whose sync failed, is read as
+        // stored from now on: the journal lets its records go.
+        outbox.storage.persist()?;
         Ok(outbox)
     }
 
@@ -326,6 +329,24 @@ mod tests {
 
     use super::storage::FjallStorage;
     use super::*;
+
+    #[test]
+    fn what_an_opening_finds_is_synced() {
+        let storage = crate::simulation::MemoryStorage::default();
+        let open = || Outbox::open(Arc::new(storage.clone())).unwrap();
+        let outbox = open();
+        let mut write = outbox.write();
+        write.set_cursor(7);
+        write.commit(Durability::Buffered).unwrap();
+        storage.reopen();
+        assert_eq!(open().cursor().unwrap(), 7);
+        storage.lose_power(0);
+        assert_eq!(
+            open().cursor().unwrap(),
+            7,
+            "the journal's cursor followed it"
+        );
+    }
 
     #[test]
     fn an_unknown_format_is_refused_and_stays() {

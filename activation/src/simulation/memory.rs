@@ -27,6 +27,8 @@ struct Contents {
     failing_reads: u32,
     failing_writes: u32,
     passing_writes: u32,
+    /// A write that fails is stored all the same.
+    failed_is_stored: bool,
     poisoned: bool,
     operations: u64,
     writes: u64,
@@ -50,6 +52,14 @@ impl MemoryStorage {
         contents.failing_writes = 1;
     }
 
+    /// Fails the next write after it was stored, as where the sync behind it fails.
+    pub fn fail_after_write(&self) {
+        let mut contents = self.0.lock();
+        contents.failing_writes = 1;
+        contents.passing_writes = 0;
+        contents.failed_is_stored = true;
+    }
+
     /// True after a failed write.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
@@ -63,6 +73,7 @@ impl MemoryStorage {
         contents.failing_reads = 0;
         contents.failing_writes = 0;
         contents.passing_writes = 0;
+        contents.failed_is_stored = false;
         // What was removed is gone from an opened tree.
         for space in contents.spaces.values_mut() {
             space.retain(|_, value| value.is_some());
@@ -202,15 +213,18 @@ impl Storage for MemoryStorage {
 
     fn commit(&self, ops: Vec<Op>, durability: Durability) -> Result<(), Error> {
         let contents = &mut *self.0.lock();
-        contents.may_write()?;
-        contents.operations += ops.len() as u64;
-        contents.writes += 1;
-        apply(&mut contents.spaces, ops.clone());
-        contents.unsynced.push_back(ops);
-        if durability == Durability::Synced {
+        let was_open = !contents.poisoned;
+        let written = contents.may_write();
+        if written.is_ok() || (was_open && contents.failed_is_stored) {
+            contents.operations += ops.len() as u64;
+            contents.writes += 1;
+            apply(&mut contents.spaces, ops.clone());
+            contents.unsynced.push_back(ops);
+        }
+        if written.is_ok() && durability == Durability::Synced {
             contents.sync();
         }
-        Ok(())
+        written
     }
 
     fn persist(&self) -> Result<(), Error> {
@@ -240,6 +254,17 @@ mod tests {
         storage.reopen();
         assert!(put(&storage, 3, Durability::Buffered).is_ok());
         assert_eq!(storage.entries(Space::Jobs).len(), 1);
+    }
+
+    #[test]
+    fn a_write_may_fail_after_it_was_stored() {
+        let storage = MemoryStorage::default();
+        storage.fail_after_write();
+        assert!(put(&storage, 1, Durability::Synced).is_err());
+        assert!(put(&storage, 2, Durability::Synced).is_err());
+        storage.reopen();
+        let keys: Vec<_> = storage.entries(Space::Jobs).into_iter().collect();
+        assert_eq!((keys.len(), storage.unsynced()), (1, 1));
     }
 
     #[test]

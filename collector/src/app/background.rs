@@ -1,31 +1,24 @@
-//! What runs beside the requests: timers, the checkpoint, the disk accounts, the look at
-//! certificates and their renewal.
+//! Starts what runs beside the requests: a task for each machine of [`crate::background`], which it
+//! only interprets, and the look at certificates and their renewal.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use fjall::Database;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::reopen::Reopening;
+use super::reopen::StateStores;
+use crate::background::{CatchUp, Machine, Next, Timers, Upkeep};
 use crate::bad_rows::BadRows;
 use crate::core::Core;
-use crate::core::checkpoint::Extent;
 use crate::edge::{self, Acme, Certificates};
 use crate::liveness::{Liveness, Pulse, spawn};
 use crate::settings::Settings;
-
-/// Timers are looked at this often.
-const TIMER_TICK: Duration = Duration::from_millis(50);
-/// After a catalog change so many profiles are looked at, this often.
-const CATCH_UP_TICK: Duration = Duration::from_millis(100);
-const CATCH_UP_PAGE: usize = 1_000;
-/// The checkpoint looks for work this often.
-const CHECKPOINT_TICK: Duration = Duration::from_secs(1);
 
 /// The runtime shows that it runs tasks and timers this often.
 const RUNTIME_TICK: Duration = Duration::from_millis(500);
@@ -40,7 +33,7 @@ pub(super) const HELD: Duration = Duration::from_secs(60);
 const BLOCK_BYTES: u64 = 512;
 
 pub(super) fn spawn(
-    reopening: Reopening,
+    stores: StateStores,
     bad_rows: &BadRows,
     (certificates, acme): (Option<Arc<Certificates>>, Option<Arc<Acme>>),
     settings: &Settings,
@@ -48,22 +41,38 @@ pub(super) fn spawn(
     stopping: &watch::Receiver<bool>,
     liveness: &Liveness,
 ) -> Vec<JoinHandle<()>> {
-    let rate = Arc::clone(timer_rate);
-    let core = &reopening.core.clone();
+    let core = stores.core.clone();
+    let runs = |name: &'static str, bound, machine: Box<dyn Machine + Send>| {
+        let (core, stopping) = (core.clone(), stopping.clone());
+        let event = move |next: Next| {
+            let core = core.clone();
+            async move { next.event(&core).await }
+        };
+        spawn::task(liveness.register(name, bound), |pulse| {
+            drive(machine, event, pulse, stopping)
+        })
+    };
+    let rate = || Arc::clone(timer_rate);
+    let upkeep = UpkeepOfState {
+        upkeep: Upkeep::default(),
+        stores,
+        bad_rows: bad_rows.clone(),
+    };
     let mut tasks = vec![
         spawn::task(liveness.register("runtime", TICK_BOUND), |pulse| {
             runtime(pulse, stopping.clone())
         }),
-        spawn::task(liveness.register("timers", DISK_BOUND), |pulse| {
-            timers(core.clone(), rate, pulse, stopping.clone())
-        }),
-        spawn::task(liveness.register("catch-up", DISK_BOUND), |pulse| {
-            let rate = Arc::clone(timer_rate);
-            catch_up(core.clone(), rate, pulse, stopping.clone())
-        }),
-        spawn::task(liveness.register("checkpoint", DISK_BOUND), |pulse| {
-            checkpoint(reopening, bad_rows.clone(), pulse, stopping.clone())
-        }),
+        runs(
+            "timers",
+            DISK_BOUND,
+            Box::new(Timers::new(core.clone(), rate())),
+        ),
+        runs(
+            "catch-up",
+            DISK_BOUND,
+            Box::new(CatchUp::new(core.clone(), rate())),
+        ),
+        runs("checkpoint", DISK_BOUND, Box::new(upkeep)),
     ];
     if let Some(certificates) = certificates {
         let interval_ms = settings.edge.tls.reload_interval_ms;
@@ -102,142 +111,64 @@ async fn runtime(pulse: Pulse, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-async fn timers(
-    core: Core,
-    rate: Arc<AtomicU32>,
+/// Steps `machine` until the gateway stops. `event` resolves when what it waits for has come.
+async fn drive<E: Future<Output = ()>>(
+    mut machine: Box<dyn Machine + Send>,
+    event: impl Fn(Next) -> E,
     pulse: Pulse,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut ticks = interval(TIMER_TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while !*stopping.borrow() {
         pulse.beat();
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-        }
-        look_ahead(&core).await;
-        // Twenty ticks a second share the rate.
-        let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        let per_tick = per_second.div_ceil(20).max(1);
-        let fired = tokio::select! {
-            // While the journal has no room a timer waits inside; the end must not wait with it.
-            _ = stopping.wait_for(|stop| *stop) => return,
-            fired = core.fire_due(per_tick) => fired,
-            () = without_room(&core, &pulse) => unreachable!("it looks on for ever"),
+        let begun = sleep(Duration::ZERO).deadline();
+        let step = move || {
+            let next = machine.step();
+            (machine, next)
         };
-        if let Err(error) = fired {
-            tracing::warn!(%error, "timers wait");
+        // None where the runtime ends, and this with it.
+        let Some((stepped, next)) = spawn::blocking(step).await else {
+            return;
+        };
+        machine = stepped;
+        if next == Next::Again {
+            continue;
         }
-    }
-}
-
-/// Says that the timers wait, not work, while the journal has no room. Never resolves.
-async fn without_room(core: &Core, pulse: &Pulse) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if core.room().is_err() {
-            pulse.idle();
-        }
-    }
-}
-
-/// Reads what is stored and due next, where the timers in memory run short of it.
-async fn look_ahead(core: &Core) {
-    if !core.wants_look_ahead() {
-        return;
-    }
-    let core = core.clone();
-    // None where the runtime ends, and the timers with it.
-    if let Some(Err(error)) = spawn::blocking(move || core.look_ahead()).await {
-        tracing::warn!(%error, "stored due timers were not read");
-    }
-}
-
-/// Evaluates the profiles that send nothing, after a catalog change; see [`Core::catch_up`].
-async fn catch_up(
-    core: Core,
-    rate: Arc<AtomicU32>,
-    pulse: Pulse,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let mut ticks = interval(CATCH_UP_TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut changed = Vec::new();
-    loop {
-        pulse.beat();
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-        }
-        if changed.is_empty() {
-            let core = core.clone();
-            match spawn::blocking(move || core.catch_up(CATCH_UP_PAGE)).await {
-                Some(Ok(page)) => changed = page.changed,
-                Some(Err(error)) => tracing::warn!(%error, "profiles were not evaluated anew"),
-                None => return,
-            }
-        }
-        // It may wait for room in the journal.
         pulse.idle();
-        // Half of the timers' rate, in ten ticks a second.
-        let per_second = usize::try_from(rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        let count = changed.len().min(per_second.div_ceil(20).max(1));
-        for id in changed.drain(..count) {
-            tokio::select! {
-                _ = stopping.wait_for(|stop| *stop) => return,
-                evaluated = core.evaluate_now(id) => if let Err(error) = evaluated {
-                    tracing::warn!(%error, profile = %id, "a profile was not evaluated anew");
-                },
-            }
+        let over = begun + Duration::from_millis(next.bound_ms());
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = event(next) => {}
+            () = sleep_until(over) => {}
         }
     }
 }
 
-async fn checkpoint(
-    reopening: Reopening,
+/// Checkpoint, reopening and the accounts of the disk.
+struct UpkeepOfState {
+    upkeep: Upkeep<Database>,
+    stores: StateStores,
     bad_rows: BadRows,
-    pulse: Pulse,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let mut ticks = interval(CHECKPOINT_TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failed = false;
-    loop {
-        pulse.beat();
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => {}
-            // New profiles come faster than a look a second lets old ones go.
-            () = reopening.core.memory_pressed(), if !failed => {}
-        }
-        reopening.look().await;
-        let core = reopening.core.clone();
-        core.observe_time();
-        core.journal().charge("bad rows", bad_rows.bytes());
-        let state = reopening.data_dir.join("state");
-        let (rows, now) = (bad_rows.clone(), core.now());
-        let checkpoint = move || {
-            if let Err(error) = rows.expire(now) {
-                tracing::warn!(%error, "old bad rows were not removed");
-            }
-            match occupied(&state) {
-                Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
-                // What was charged last stays.
-                Err(error) => {
-                    tracing::warn!(%error, "the size of profiles and outbox is not known");
-                }
-            }
-            core.checkpoint(Extent::Due)
-        };
-        let written = spawn::blocking(checkpoint).await;
-        failed = !matches!(written, Some(Ok(_)));
-        match written {
-            Some(Ok(0)) => {}
-            Some(Ok(rows)) => tracing::debug!(rows, "checkpoint"),
-            Some(Err(error)) => tracing::error!(%error, "the checkpoint was not written"),
-            None => return,
-        }
+}
+
+impl Machine for UpkeepOfState {
+    fn step(&mut self) -> Next {
+        let core = self.stores.core.clone();
+        let (bad_rows, state) = (&self.bad_rows, self.stores.data_dir.join("state"));
+        let charge = |core: &Core| charge(core, bad_rows, &state);
+        self.upkeep.step(&core, &mut self.stores, charge)
+    }
+}
+
+/// Charges the journal for what else lies on its disk.
+fn charge(core: &Core, bad_rows: &BadRows, state: &Path) {
+    if let Err(error) = bad_rows.expire(core.now()) {
+        tracing::warn!(%error, "old bad rows were not removed");
+    }
+    core.journal().charge("bad rows", bad_rows.bytes());
+    match occupied(state) {
+        Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
+        // What was charged last stays.
+        Err(error) => tracing::warn!(%error, "the size of profiles and outbox is not known"),
     }
 }
 
@@ -261,6 +192,8 @@ fn occupied(dir: &Path) -> std::io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_event::Pulses;
+
     use super::*;
 
     #[test]
@@ -277,5 +210,51 @@ mod tests {
             .unwrap();
         let bytes = occupied(dir.path()).unwrap();
         assert!((1 << 20..2 << 20).contains(&bytes), "{bytes}");
+    }
+
+    /// Always waits in the same way.
+    struct Waits(Next, std::sync::mpsc::Sender<()>);
+
+    impl Machine for Waits {
+        fn step(&mut self) -> Next {
+            let _stopped = self.1.send(());
+            self.0
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stop_ends_every_wait() {
+        for wait in [
+            Next::Again,
+            Next::Pause(3_600_000),
+            Next::PauseUnlessPressed(3_600_000),
+            Next::JournalSpace(3_600_000),
+            Next::Catalog,
+        ] {
+            let (stepped, steps) = std::sync::mpsc::channel();
+            let (stop, stopping) = watch::channel(false);
+            let pulse = Pulses::default().register("waits", 1);
+            let never = |_| std::future::pending();
+            let machine = Box::new(Waits(wait, stepped));
+            let driven = tokio::spawn(drive(machine, never, pulse, stopping));
+            steps.recv().unwrap();
+            stop.send_replace(true);
+            let ended = tokio::time::timeout(Duration::from_secs(20), driven).await;
+            assert!(ended.is_ok(), "{wait:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_machine_waits_for_ends_its_wait() {
+        let (stepped, steps) = std::sync::mpsc::channel();
+        let (stop, stopping) = watch::channel(false);
+        let pulse = Pulses::default().register("waits", 1);
+        let machine = Box::new(Waits(Next::Catalog, stepped));
+        let driven = tokio::spawn(drive(machine, |_| std::future::ready(()), pulse, stopping));
+        for _ in 0..3 {
+            steps.recv().unwrap();
+        }
+        stop.send_replace(true);
+        driven.await.unwrap();
     }
 }

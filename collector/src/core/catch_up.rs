@@ -7,24 +7,26 @@
 
 use tidegate_event::ProfileId;
 
+use super::fire::Unfired;
 use super::step::Step;
 use super::{Core, Refused};
-use crate::core::fire::RECORD_BASE_BYTES;
 use crate::core::rules::Rules;
 use crate::pipeline::decide::{self, Moment};
 use crate::profile::Profile;
 use crate::profile::row::Stored;
-use crate::profile::store::{CatchUpNote, StoreError};
+use crate::profile::store::{CatchUpNote, Store, StoreError};
 
 /// How far the current catch-up is.
 #[derive(Debug, Default)]
 pub(super) struct CatchUp {
-    /// What the store says, once it was read.
+    /// None before the store was asked.
     note: Option<CatchUpNote>,
+    /// The store has the note as it is.
+    is_saved: bool,
+    /// End of the journal when all before the note was evaluated.
+    evaluated_at: Option<u64>,
     /// Profiles in memory that are still to be looked at; None before they were listed.
     live: Option<Vec<ProfileId>>,
-    /// The store has this note already.
-    saved: Option<CatchUpNote>,
 }
 
 /// One page of a catch-up.
@@ -45,29 +47,25 @@ impl Core {
         let rules = self.0.rules.load();
         let store = self.0.profiles.store()?;
         let mut state = self.0.catch_up.lock();
-        let note = match state.note {
-            Some(note) => note,
-            None => store.catch_up_note()?,
-        };
-        state.note = Some(note);
-        if note.segments != rules.timed {
-            *state = CatchUp {
-                note: Some(CatchUpNote::start(rules.timed)),
-                ..CatchUp::default()
-            };
-        }
+        begin(&mut state, &store, &rules)?;
         let CatchUp {
             note: Some(note),
+            is_saved,
+            evaluated_at,
             live,
-            saved,
         } = &mut *state
         else {
             return Ok(CatchUpPage::default());
         };
-        // Only now: what the page before named is evaluated.
-        if *saved != Some(*note) {
+        // Only now: what the page before named is evaluated. A crash must not lose its records and
+        // keep the note.
+        if !*is_saved {
+            let journal = &self.0.journal;
+            if journal.durable() < *evaluated_at.get_or_insert(journal.next_offset()) {
+                return Ok(CatchUpPage::default());
+            }
             store.note_catch_up(*note)?;
-            *saved = Some(*note);
+            (*is_saved, *evaluated_at) = (true, None);
         }
         if note.done || rules.timed == CatchUpNote::NO_SEGMENTS {
             return Ok(CatchUpPage {
@@ -88,28 +86,33 @@ impl Core {
         let page = store.page(note.after, max)?;
         note.after = page.last.or(note.after);
         note.done = page.last.is_none();
+        *is_saved = false;
         let changed = |(id, stored)| self.stored_changes(&rules, id, stored).then_some(id);
         Ok(CatchUpPage {
             changed: page.rows.into_iter().filter_map(changed).collect(),
-            done: note.done,
+            // Once that is noted.
+            done: false,
         })
     }
 
-    /// Evaluates a profile at this moment and writes its `wake_up` record. Waits for journal space.
+    /// Evaluates a profile at this moment and writes its `wake_up` record. One whose own rows cannot be
+    /// read is logged and passed over.
     ///
     /// # Errors
-    /// [`Refused::Stopped`], [`Refused::Store`]
-    pub async fn evaluate_now(&self, id: ProfileId) -> Result<(), Refused> {
-        let bytes = RECORD_BASE_BYTES + 2 * self.0.rules.load().transition_bytes_max();
-        let reservation = self.0.journal.reserve_wait(bytes, 1).await;
-        let reservation = reservation.map_err(|_| Refused::Stopped)?;
-        let shared = self.0.profiles.get(id).map_err(|error| {
-            tracing::error!(%error, profile = %id, "a profile was not evaluated");
-            Refused::Store
-        })?;
-        let Some(shared) = shared else {
-            return Ok(());
+    /// [`Refused::Full`], [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; it is
+    /// still to be evaluated.
+    pub fn evaluate_now(&self, id: ProfileId) -> Result<(), Refused> {
+        let shared = match self.find_to_fire(id) {
+            Ok(Some(shared)) => shared,
+            Ok(None) => return Ok(()),
+            Err(Unfired::Unreadable(error) | Unfired::Failed(error)) => {
+                self.0.metrics.store_errors.inc();
+                tracing::error!(%error, profile = %id, "a profile was not evaluated");
+                return Ok(());
+            }
+            Err(Unfired::Refused(refused)) => return Err(refused),
         };
+        let reservation = self.reserve_timer()?;
         let rules = self.0.rules.load();
         let mut live = shared.lock();
         // An event or a merge may have come in between.
@@ -118,6 +121,24 @@ impl Core {
             Step::new(self, &rules, reservation, "").wake_up(&mut live, now);
         }
         Ok(())
+    }
+
+    /// Resolves when other rules came into force since the last call.
+    pub async fn catalog_switched(&self) {
+        self.0.switched.notified().await;
+    }
+
+    /// A profile on which an evaluation now would change something.
+    #[cfg(test)]
+    pub(crate) fn unevaluated(&self) -> Result<Option<ProfileId>, StoreError> {
+        let rules = self.0.rules.load();
+        let mut found = None;
+        self.each_profile(|profile| {
+            if found.is_none() && self.changes(&rules, profile) {
+                found = Some(profile.id);
+            }
+        })?;
+        Ok(found)
     }
 
     fn live_profiles(&self) -> Vec<ProfileId> {
@@ -179,4 +200,43 @@ impl Core {
                 .wake_up
                 .is_some_and(|at| own.is_none_or(|own| at < own))
     }
+}
+
+/// Reads the note where it was not read yet, and begins anew for other rules.
+fn begin(state: &mut CatchUp, store: &Store, rules: &Rules) -> Result<(), StoreError> {
+    if state.note.is_none() {
+        let (note, is_saved) = match store.catch_up_note() {
+            Ok(note) => (note, true),
+            // Without this one that does not parse would stop every catch-up.
+            Err(error) if error.is_of_one_row() => {
+                tracing::error!(%error, "the note of the last catch-up does not parse: it begins anew");
+                (CatchUpNote::start(CatchUpNote::NO_SEGMENTS, 0), false)
+            }
+            Err(error) => return Err(error),
+        };
+        *state = CatchUp {
+            note: Some(note),
+            is_saved,
+            ..CatchUp::default()
+        };
+    }
+    let generation = rules.generation;
+    match &mut state.note {
+        Some(note) if note.generation == generation && note.segments == rules.timed => {}
+        // The next catalog, with the same segments.
+        Some(note)
+            if note.generation.wrapping_add(1) == generation && note.segments == rules.timed =>
+        {
+            note.generation = generation;
+            state.is_saved = false;
+        }
+        // Also where they are the same again: others were in force in between.
+        _ => {
+            *state = CatchUp {
+                note: Some(CatchUpNote::start(rules.timed, generation)),
+                ..CatchUp::default()
+            };
+        }
+    }
+    Ok(())
 }

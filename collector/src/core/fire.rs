@@ -1,8 +1,8 @@
 //! Timers: session ends and wake-ups become records like any hit, within a capped share of the
-//! journal. With no room they wait; none is dropped.
+//! journal. With no space they wait; none is dropped.
 
-use tidegate_event::Timestamp;
-use tidegate_journal::Purpose;
+use tidegate_event::{ProfileId, Timestamp};
+use tidegate_journal::{Full, FullReason, Purpose, Reservation};
 
 use super::step::Step;
 use super::timers::Entry;
@@ -14,13 +14,20 @@ use crate::profile::store::StoreError;
 /// Things due for one profile that are fired before others get their turn.
 const PER_PROFILE_MAX: usize = 16;
 /// Bytes of a timer's record beside its transitions.
-pub(super) const RECORD_BASE_BYTES: usize = 4_096;
+const RECORD_BASE_BYTES: usize = 4_096;
 
-/// Why a profile's timers did not fire.
-enum Unfired {
+/// A profile whose row could not be read is tried again after this long, milliseconds.
+const RETRY_MS: i64 = 10_000;
+/// Rows that cannot be read before a call gives up: then it is not the rows.
+const FAILURES_MAX: usize = 4;
+
+/// Why nothing was written for a profile.
+pub(super) enum Unfired {
     /// Its own rows do not parse: the others go on.
     Unreadable(StoreError),
-    /// Nothing can be fired now.
+    /// They could not be read this time: the others go on, and it comes again.
+    Failed(StoreError),
+    /// Nothing can be written now.
     Refused(Refused),
 }
 
@@ -35,19 +42,29 @@ impl Core {
     /// ones are fired once [`Core::look_ahead`] has read them.
     ///
     /// # Errors
-    /// [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; what was not fired stays
-    /// due.
-    pub async fn fire_due(&self, max: usize) -> Result<usize, Refused> {
+    /// [`Refused::Full`], [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; what was
+    /// not fired stays due.
+    pub fn fire_due(&self, max: usize) -> Result<usize, Refused> {
         let timers = &self.0.timers;
         let entries = timers.take_due(self.0.clock.now(), max);
         let firing = timers.firing();
+        let mut failures = 0;
         for (position, entry) in entries.iter().enumerate() {
             firing.at(*entry);
-            match self.fire(*entry).await {
+            match self.fire(*entry) {
                 Ok(()) => {}
                 Err(Unfired::Unreadable(error)) => {
                     self.0.metrics.timers_unreadable.inc();
                     tracing::error!(profile = %entry.id, %error, "a profile's timers are passed over");
+                }
+                Err(Unfired::Failed(error)) => {
+                    let refused = self.refuse(&error);
+                    timers.schedule(entry.id, self.0.clock.now().plus_ms(RETRY_MS));
+                    failures += 1;
+                    if failures == FAILURES_MAX {
+                        timers.put_back(&entries[position + 1..]);
+                        return Err(refused);
+                    }
                 }
                 Err(Unfired::Refused(refused)) => {
                     timers.put_back(&entries[position..]);
@@ -58,13 +75,49 @@ impl Core {
         Ok(entries.len())
     }
 
-    async fn fire(&self, entry: Entry) -> Result<(), Unfired> {
-        let found = self.0.profiles.get(entry.id);
-        let found = found.map_err(|error| match error.is_of_one_row() {
-            true => Unfired::Unreadable(error),
-            false => Unfired::Refused(self.refuse(&error)),
-        })?;
-        let Some(shared) = found else {
+    /// Resolves when the journal has space for a timer's record, or takes none any more.
+    pub async fn timer_space(&self) {
+        let journal = &self.0.journal;
+        let space = journal.reserve_wait_for(Purpose::Timer, self.timer_bytes(), 1);
+        drop(space.await);
+    }
+
+    fn timer_bytes(&self) -> usize {
+        RECORD_BASE_BYTES + 2 * self.0.rules.load().transition_bytes_max()
+    }
+
+    /// Space for the record of one timer.
+    pub(super) fn reserve_timer(&self) -> Result<Reservation, Refused> {
+        let space = self
+            .0
+            .journal
+            .reserve_for(Purpose::Timer, self.timer_bytes(), 1);
+        space.map_err(|full| match full {
+            Full {
+                reason: FullReason::Closed,
+                ..
+            } => Refused::Stopped,
+            Full { retry_after_ms, .. } => Refused::Full {
+                retry_after_s: u32::try_from(retry_after_ms.div_ceil(1_000))
+                    .unwrap_or(1)
+                    .max(1),
+            },
+        })
+    }
+
+    /// A profile, in memory or stored.
+    pub(super) fn find_to_fire(&self, id: ProfileId) -> Result<Option<Shared>, Unfired> {
+        let found = self.0.profiles.get(id);
+        found.map_err(|error| match error {
+            error if error.is_of_one_row() => Unfired::Unreadable(error),
+            // Of one block of the disk, perhaps.
+            StoreError::Database(_) => Unfired::Failed(error),
+            error => Unfired::Refused(self.refuse(&error)),
+        })
+    }
+
+    fn fire(&self, entry: Entry) -> Result<(), Unfired> {
+        let Some(shared) = self.find_to_fire(entry.id)? else {
             return Ok(());
         };
         {
@@ -75,7 +128,7 @@ impl Core {
             }
         }
         for _ in 0..PER_PROFILE_MAX {
-            let fired = self.fire_one(&shared).await.map_err(Unfired::Refused);
+            let fired = self.fire_one(&shared).map_err(Unfired::Refused);
             // Also of a profile that is put back: it may be due again before that.
             self.schedule(&mut shared.lock());
             if !fired? {
@@ -86,20 +139,14 @@ impl Core {
     }
 
     /// Fires the earliest thing due; false where nothing is.
-    async fn fire_one(&self, shared: &Shared) -> Result<bool, Refused> {
+    fn fire_one(&self, shared: &Shared) -> Result<bool, Refused> {
         if due(&shared.lock(), self.0.clock.now()).is_none() {
             return Ok(false);
         }
-        let bytes = RECORD_BASE_BYTES + 2 * self.0.rules.load().transition_bytes_max();
-        let reservation = self
-            .0
-            .journal
-            .reserve_wait_for(Purpose::Timer, bytes, 1)
-            .await
-            .map_err(|_| Refused::Stopped)?;
+        let reservation = self.reserve_timer()?;
         let rules = self.0.rules.load();
         let mut live = shared.lock();
-        // While it waited for room an event may have moved the due time.
+        // An event may have moved the due time meanwhile.
         let Some(due) = due(&live, self.0.clock.now()) else {
             return Ok(false);
         };

@@ -30,7 +30,7 @@ use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
 use tidegate_event::{ProfileId, Timestamp};
 use tidegate_journal::{Cursor, Journal, Purpose, Reservation};
 use tidegate_rules_wasm::Engine;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use accept::Accepted;
 pub use catch_up::CatchUpPage;
@@ -102,6 +102,7 @@ struct Inner {
     ahead: Mutex<Ahead>,
     catch_up: Mutex<CatchUp>,
     rules: ArcSwap<Rules>,
+    switched: Notify,
     engine: Engine,
     /// Profiles with changes that their rows lack, by the offset of the oldest one.
     dirty: Mutex<BTreeSet<(u64, ProfileId)>>,
@@ -291,6 +292,7 @@ impl Core {
     ) -> Result<u64, Refused> {
         let offset = self.write_catalog(rules.generation, digest, room);
         self.0.rules.store(Arc::new(rules));
+        self.0.switched.notify_one();
         self.0
             .journal
             .wait_durable(offset)

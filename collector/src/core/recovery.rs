@@ -10,6 +10,7 @@ use tidegate_event::ProfileId;
 use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordView};
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
 use tidegate_rules_wasm::{Engine, Limits, RuleError};
+use tokio::sync::Notify;
 
 use super::catch_up::CatchUp;
 use super::checkpoint::{CURSOR, Writing};
@@ -187,6 +188,7 @@ impl Core {
             timers: Timers::default(),
             ahead: Mutex::default(),
             catch_up: Mutex::new(CatchUp::default()),
+            switched: Notify::new(),
             rules: ArcSwap::from_pointee(rules),
             engine,
             dirty: Mutex::new(BTreeSet::new()),

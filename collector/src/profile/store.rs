@@ -127,6 +127,9 @@ pub struct Store {
     dedup: Keyspace,
     meta: Keyspace,
     fresh: bool,
+    /// Profiles whose rows lie in a block that the disk does not read.
+    #[cfg(test)]
+    pub(crate) failing: std::sync::Arc<parking_lot::Mutex<Vec<ProfileId>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -232,6 +235,8 @@ pub struct Page {
 pub struct CatchUpNote {
     /// Hash of those segments.
     pub segments: u64,
+    /// Generation of the catalog in which they stand.
+    pub generation: u32,
     /// The last stored profile that was looked at.
     pub after: Option<ProfileId>,
     /// All were looked at.
@@ -244,9 +249,10 @@ impl CatchUpNote {
 
     /// Nothing was looked at.
     #[must_use]
-    pub const fn start(segments: u64) -> Self {
+    pub const fn start(segments: u64, generation: u32) -> Self {
         Self {
             segments,
+            generation,
             after: None,
             done: false,
         }
@@ -284,8 +290,13 @@ impl Store {
             dedup: keyspace("dedup", MEMTABLE_BYTES)?,
             meta: keyspace(META, MEMTABLE_BYTES)?,
             database,
+            #[cfg(test)]
+            failing: Default::default(),
         };
         store.fresh = format_of(&store.meta)?.is_none();
+        // A row that was written when the process was killed is read as stored from now on, and the
+        // journal lets its records go.
+        store.database.persist(PersistMode::SyncData)?;
         Ok(store)
     }
 
@@ -353,6 +364,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn profile(&self, id: ProfileId) -> Result<Option<Stored>, StoreError> {
+        #[cfg(test)]
+        if self.failing.lock().contains(&id) {
+            return Err(fjall::Error::Io(std::io::Error::other("a block is damaged")).into());
+        }
         let row = self.profiles.get(id.0.to_be_bytes())?;
         row.map(|row| row::read(&row)).transpose()
     }
@@ -595,11 +610,13 @@ impl Store {
     pub fn catch_up_note(&self) -> Result<CatchUpNote, StoreError> {
         let noted = self.meta.get(CATCH_UP)?;
         let Some(noted) = noted else {
-            return Ok(CatchUpNote::start(CatchUpNote::NO_SEGMENTS));
+            return Ok(CatchUpNote::start(CatchUpNote::NO_SEGMENTS, 0));
         };
-        let (segments, after, done) = postcard::from_bytes(&noted).map_err(|_| StoreError::Row)?;
+        let (segments, generation, after, done) =
+            postcard::from_bytes(&noted).map_err(|_| StoreError::Row)?;
         Ok(CatchUpNote {
             segments,
+            generation,
             after: Option::<u128>::map(after, ProfileId),
             done,
         })
@@ -610,7 +627,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`]
     pub fn note_catch_up(&self, note: CatchUpNote) -> Result<(), StoreError> {
-        let fields = (note.segments, note.after.map(|id| id.0), note.done);
+        let after = note.after.map(|id| id.0);
+        let fields = (note.segments, note.generation, after, note.done);
         let bytes = postcard::to_stdvec(&fields).map_err(|_| StoreError::Row)?;
         Ok(self.meta.insert(CATCH_UP, bytes)?)
     }
@@ -627,6 +645,18 @@ impl Store {
     pub fn damage(&self, id: ProfileId) {
         self.profiles.insert(id.0.to_be_bytes(), [0xff; 3]).unwrap();
         self.due.insert([0, 0, 0, 1, 0], []).unwrap();
+    }
+
+    /// Makes the note of the last catch-up unreadable.
+    #[cfg(test)]
+    pub fn damage_catch_up(&self) {
+        self.meta.insert(CATCH_UP, [0xff; 3]).unwrap();
+    }
+
+    /// The database, to go on with after an exchange.
+    #[cfg(test)]
+    pub fn database(&self) -> Database {
+        self.database.clone()
     }
 
     /// Every profile row, for comparing states in tests and in `doctor`.
@@ -685,8 +715,9 @@ fn identity_key(namespace: Namespace, value: &str) -> Vec<u8> {
     key
 }
 
-/// Where in `meta` a [`CatchUpNote`] stands.
-const CATCH_UP: &str = "catch_up/1";
+/// Where in `meta` a [`CatchUpNote`] stands. Notes of the first form lack the generation; without one
+/// a catch-up begins anew.
+const CATCH_UP: &str = "catch_up/2";
 
 /// Where in `meta` the [`Holds`] stand.
 const HOLDS: &str = "holds/1";

@@ -1,4 +1,5 @@
-//! What the journal says must have happened, held against the state, the outbox and Kafka.
+//! What the journal says must have happened, held against the state and Kafka; callbacks are
+//! [`super::callbacks`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -8,7 +9,7 @@ use tidegate_event::record::{Fold, RecordView};
 use tidegate_event::{ProfileId, Timestamp};
 use tidegate_journal::{Cursor, Journal};
 
-use super::outbox::{Change, Outbox};
+use super::callbacks::Callbacks;
 use crate::core::Core;
 use crate::cursors::kafka::scripted::Broker;
 use crate::profile::{Profile, fold, merge};
@@ -19,12 +20,10 @@ pub(super) struct Ledger {
     upto: u64,
     /// A fold of the journal with nothing but the fold.
     profiles: BTreeMap<ProfileId, Profile>,
-    /// Changes that each destination must get, in order; those behind the cursor are dropped.
-    changes: VecDeque<Change>,
     /// Records that Kafka must get; those behind the cursor are dropped.
     records: VecDeque<(u64, Vec<u8>)>,
-    /// Offsets that may be passed over: no destination wanted anything then.
-    unwanted: Vec<(u64, u64)>,
+    /// What destinations must get, and got.
+    pub(super) callbacks: Callbacks,
     /// What was seen, to know that the runs go everywhere.
     pub(super) seen: Seen,
 }
@@ -64,11 +63,11 @@ impl Ledger {
             };
             let head = view.head;
             let intents = gate::intents(frame.offset, &head).unwrap_or_default();
-            for index in 0..intents.len() {
-                self.changes.push_back((frame.offset, index));
-            }
             self.seen.records += 1;
             self.seen.changes += intents.len() as u64;
+            for change in intents {
+                self.callbacks.add(change);
+            }
             self.seen.timers += u64::from(matches!(head.fold, Fold::SessionEnd(_)));
             self.records
                 .push_back((frame.offset, frame.payload.to_vec()));
@@ -94,40 +93,6 @@ impl Ledger {
     /// Everything durable was read.
     pub(super) fn has_read(&self, journal: &Journal) -> bool {
         self.upto == journal.durable()
-    }
-
-    /// From this offset on changes may be passed over.
-    pub(super) fn unwanted_from(&mut self, from: u64) {
-        self.unwanted.push((from, u64::MAX));
-    }
-
-    /// From this offset on no change may be passed over.
-    pub(super) fn wanted_from(&mut self, to: u64) {
-        if let Some(last) = self.unwanted.last_mut() {
-            last.1 = to;
-        }
-    }
-
-    /// Nothing the activation cursor is past is lost.
-    ///
-    /// # Errors
-    /// What is lost.
-    pub(super) fn check_outbox(&mut self, outbox: &Outbox, cursor: u64) -> Result<(), String> {
-        if outbox.disordered() > 0 {
-            return Err("a destination got changes of one key out of order".to_owned());
-        }
-        while let Some(change) = self.changes.front().filter(|change| change.0 < cursor) {
-            let wanted = |(from, to): &(u64, u64)| !(*from..*to).contains(&change.0);
-            if self.unwanted.iter().all(wanted)
-                && let Some(destination) = outbox.lacks(*change)
-            {
-                return Err(format!(
-                    "the activation cursor is at {cursor}, and destination {destination} never got {change:?}"
-                ));
-            }
-            self.changes.pop_front();
-        }
-        Ok(())
     }
 
     /// Nothing the Kafka cursor is past is lost.

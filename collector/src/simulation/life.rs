@@ -1,20 +1,25 @@
 //! One life of the gateway without threads: its parts, and every action that may come next.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::Future as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::{Context, Waker};
 
+use fjall::Database;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tidegate_event::record::PAYLOAD_VERSION;
-use tidegate_journal::{Cursor, CursorClass, Journal, Step};
+use tidegate_journal::{Cursor, CursorClass, Journal};
 
+use super::delivery::Delivery;
 use super::follower::{Around, Follower};
 use super::ledger::Ledger;
-use super::machine::{Clocks, LAG_RECORDS, LIVE_MAX, Machine};
+use super::machine::{Clocks, Machine};
 use super::mutants::Mutant;
+use super::stores::SimulatedStores;
 use super::traffic::{hit, source};
+use super::turn::{Task, Turn, poll};
+use crate::background::{CatchUp, Machine as _, Next, Timers, Upkeep};
 use crate::clock::{Clock, GatewayClock};
 use crate::core::checkpoint::Extent;
 use crate::core::{Core, Unlimited};
@@ -23,42 +28,30 @@ use crate::cursors::source::Source;
 use crate::cursors::{activation, follow::Follow};
 use crate::unreadable::Consumer;
 
-/// Timers fired in one tick.
-const TIMERS_PER_TICK: usize = 8;
-/// How long all is given to come to rest once input stops and every sink accepts.
-const REST_MS: u64 = 120_000;
-/// One round of it, and the ticks of the real loops.
-const ROUND_MS: u64 = 50;
-const CHECKPOINT_MS: u64 = 1_000;
-/// Something that is due fires within so long.
-const DUE_SLACK_MS: i64 = 40_000;
-/// Beyond `live_max` at rest.
-const LIVE_SLACK: u64 = 2;
-
-type Task = Pin<Box<dyn Future<Output = ()>>>;
+/// Eight a tick.
+const TIMERS_PER_SECOND: u32 = 160;
+/// One a tick, so that much can come between two.
+const EVALUATED_PER_SECOND: u32 = 20;
 
 /// See the module.
 pub(super) struct Life<'r, 'w> {
-    machine: &'r mut Machine<'w>,
-    ledger: &'r mut Ledger,
-    random: &'r mut SmallRng,
-    core: Core,
-    clock: Arc<GatewayClock<Clocks>>,
-    activation: Follower,
-    kafka: Follower,
+    pub(super) machine: &'r mut Machine<'w>,
+    pub(super) ledger: &'r mut Ledger,
+    pub(super) random: &'r mut SmallRng,
+    pub(super) core: Core,
+    pub(super) clock: Arc<GatewayClock<Clocks>>,
+    pub(super) delivery: Delivery,
+    pub(super) activation: Follower,
+    pub(super) kafka: Follower,
     ledger_cursor: Cursor,
-    /// Timers that wait for room in the journal.
-    timers: Option<Task>,
+    timers: (Timers, Turn),
+    pub(super) catch_up: (CatchUp, Turn),
+    upkeep: (Upkeep<Database>, Turn),
+    /// Databases may be locked or damaged when they are opened again.
+    pub(super) is_troubled: bool,
     /// A catalog on its way into force.
-    switch: Option<Task>,
-    store_open: bool,
+    pub(super) switch: Option<Task>,
     mutant: Option<Mutant>,
-}
-
-/// Polls once; what is not ready stays for a later turn.
-fn poll(task: &mut Option<Task>) {
-    let mut context = Context::from_waker(Waker::noop());
-    task.take_if(|task| task.as_mut().poll(&mut context).is_ready());
 }
 
 impl<'r, 'w> Life<'r, 'w> {
@@ -80,7 +73,14 @@ impl<'r, 'w> Life<'r, 'w> {
         let ledger_cursor = cursor("ledger")?;
         ledger.read_on(&journal, &ledger_cursor);
         ledger.check_state(&core)?;
-        let activation = activation_machine(machine, &journal, random, mutant)?;
+        let delivery = Delivery::start(
+            &mut machine.outbox,
+            Arc::clone(&clock) as Arc<dyn tidegate_activation::Clock>,
+            random.random(),
+            mutant.and_then(Mutant::delivery),
+            &mut ledger.callbacks,
+        )?;
+        let activation = activation_machine(&delivery, &journal, random, mutant)?;
         if mutant == Some(Mutant::UnacknowledgedSkipped) {
             machine.broker.skip_unacknowledged();
         }
@@ -93,18 +93,25 @@ impl<'r, 'w> Life<'r, 'w> {
         )
         .map_err(|error| error.to_string())?;
         journal.prepare_step();
+        let rate = Arc::new(AtomicU32::new(TIMERS_PER_SECOND));
+        let timers = (Timers::new(core.clone(), rate), Turn::new());
+        let slow = Arc::new(AtomicU32::new(EVALUATED_PER_SECOND));
+        let catch_up = CatchUp::new(core.clone(), slow);
         Ok(Self {
             machine,
             ledger,
             random,
             core,
             clock,
+            delivery,
             activation: Follower::new(activation::CURSOR, activation),
             kafka: Follower::new(kafka::CURSOR, Box::new(kafka)),
             ledger_cursor,
-            timers: None,
+            timers,
+            catch_up: (catch_up, Turn::new()),
+            upkeep: (Upkeep::default(), Turn::new()),
+            is_troubled: true,
             switch: None,
-            store_open: true,
             mutant,
         })
     }
@@ -135,28 +142,28 @@ impl<'r, 'w> Life<'r, 'w> {
             45..55 => self.follow(Which::Activation)?,
             55..66 => self.follow(Which::Kafka)?,
             66..72 => self.machine.broker.act(self.random),
-            72..79 => self.machine.outbox.act(self.random),
+            72..79 => self.deliver()?,
             79..83 => self
                 .machine
                 .clocks
                 .advance(self.random.random_range(0..20_000)),
-            83..86 => self.fire(),
-            86..87 => self.look_ahead(),
-            87..91 => self.checkpoint(Extent::Due),
-            91..93 => self.machine.outbox.disturb(self.random),
+            83..86 => self.turn(Part::Timers),
+            86..88 => self.turn(Part::CatchUp),
+            88..92 => self.turn(Part::Upkeep),
+            92..93 => self.delivery.disturb(self.random),
             93..94 => self.configure(),
             94..95 => self.apply(),
             95..97 => self.disturb_the_disk(),
             97..98 => self.write_an_unreadable_record(),
-            98..99 => self.exchange_store(),
+            98..99 => self.fail_store(),
             _ => self.set_the_clock(),
         }
         Ok(())
     }
 
     fn send(&mut self) {
-        let now = self.clock.now();
-        let hit = hit(self.random, now);
+        let hit = hit(self.random);
+        let hit = hit.enriched(self.clock.now());
         let shop = source();
         let mut accept = Box::pin(self.core.accept(&shop, &hit, &Unlimited));
         let mut context = Context::from_waker(Waker::noop());
@@ -175,16 +182,16 @@ impl<'r, 'w> Life<'r, 'w> {
         self.ledger.seen.unreadable += 1;
     }
 
-    fn around(&self) -> Around {
+    pub(super) fn around(&self) -> Around {
         Around {
             now_ms: self.machine.clocks.ms(),
             durable: self.core.journal().durable(),
-            has_room: self.machine.outbox.has_room(),
+            has_room: self.delivery.has_room(),
         }
     }
 
     /// Steps a cursor that is ready, or one that looks by itself.
-    fn follow(&mut self, which: Which) -> Result<(), String> {
+    pub(super) fn follow(&mut self, which: Which) -> Result<(), String> {
         let around = self.around();
         let follower = match which {
             Which::Activation => &mut self.activation,
@@ -194,49 +201,78 @@ impl<'r, 'w> Life<'r, 'w> {
         if !early && !follower.is_ready(around) {
             return Ok(());
         }
-        let (core, outbox) = (&self.core, &self.machine.outbox);
-        follower.step(around, || {
-            let rows = activation::Outbox::cursor(outbox);
-            (position(core, which.name()), rows)
-        })
+        let (core, outbox) = (&self.core, self.delivery.activation());
+        follower.step(around, || (position(core, which.name()), outbox.cursor()))?;
+        let passed = position(core, activation::CURSOR).max(outbox.cursor());
+        let destinations = self.machine.outbox.in_force();
+        self.ledger.callbacks.passed(passed, destinations);
+        Ok(())
     }
 
-    fn fire(&mut self) {
-        if self.timers.is_none() {
-            let core = self.core.clone();
-            self.timers = Some(Box::pin(async move {
-                let _refused = core.fire_due(TIMERS_PER_TICK).await;
-            }));
+    fn deliver(&mut self) -> Result<(), String> {
+        let now_ms = self.machine.clocks.ms();
+        let callbacks = &mut self.ledger.callbacks;
+        self.delivery.act(self.random, now_ms, callbacks)
+    }
+
+    /// Steps a machine of the background that is due, or one that looks by itself.
+    pub(super) fn turn(&mut self, part: Part) {
+        let now_ms = self.machine.clocks.ms();
+        let turn = match part {
+            Part::Timers => &mut self.timers.1,
+            Part::CatchUp => &mut self.catch_up.1,
+            Part::Upkeep => &mut self.upkeep.1,
+        };
+        if !turn.is_due(now_ms) && !self.random.random_bool(0.3) {
+            return;
         }
-        poll(&mut self.timers);
+        let next = match part {
+            Part::Timers => self.timers.0.step(),
+            Part::CatchUp => self.catch_up.0.step(),
+            Part::Upkeep => self.upkeep_step(),
+        };
+        let turn = match part {
+            Part::Timers => &mut self.timers.1,
+            Part::CatchUp => &mut self.catch_up.1,
+            Part::Upkeep => &mut self.upkeep.1,
+        };
+        turn.stepped(next, &self.core, now_ms);
     }
 
-    fn look_ahead(&self) {
-        let _closed = self.core.look_ahead();
-    }
-
-    fn checkpoint(&self, extent: Extent) {
-        self.core.observe_time();
-        let _closed = self.core.checkpoint(extent);
+    fn upkeep_step(&mut self) -> Next {
+        let mut stores = SimulatedStores {
+            core: &self.core,
+            delivery: &mut self.delivery,
+            disk: &mut self.machine.outbox,
+            callbacks: &mut self.ledger.callbacks,
+            random: self.random,
+            database: self.machine.workshop.database(),
+            is_troubled: self.is_troubled,
+        };
+        let next = self.upkeep.0.step(&self.core, &mut stores, |_| ());
         if let Some(mutant) = self.mutant {
             mutant.after_checkpoint(self.machine.workshop, &self.core);
         }
+        next
     }
 
-    /// Takes the destinations out of the catalog, or puts them back.
+    /// The profiles' store takes no writes any more.
+    pub(super) fn fail_store(&self) {
+        let closed = self.core.exchange_store(None);
+        closed.expect("nothing is opened");
+    }
+
+    /// Profiles and outbox take writes.
+    pub(super) fn is_open(&self) -> bool {
+        self.core.store_takes_writes() && !self.delivery.activation().has_failed()
+    }
+
     fn configure(&mut self) {
-        let wanted = !self.machine.outbox.is_wanted();
-        if wanted {
-            // What is durable when they come back was decided without them.
-            self.ledger.wanted_from(self.core.journal().durable());
-        } else {
-            let cursor = position(&self.core, activation::CURSOR);
-            self.ledger.unwanted_from(cursor);
-        }
-        self.machine.outbox.configure(wanted);
+        let disk = &mut self.machine.outbox;
+        self.delivery.configure(disk, self.random);
     }
 
-    fn apply(&mut self) {
+    pub(super) fn apply(&mut self) {
         if self.switch.is_none() {
             let core = self.core.clone();
             self.machine.generation += 1;
@@ -259,21 +295,12 @@ impl<'r, 'w> Life<'r, 'w> {
         }
     }
 
-    /// The store's database fails, or is opened again.
-    fn exchange_store(&mut self) {
-        let database = (!self.store_open).then(|| self.machine.workshop.database());
-        self.store_open = database.is_some();
-        self.core
-            .exchange_store(database)
-            .expect("the database is open");
-    }
-
     fn set_the_clock(&mut self) {
         let hours = self.random.random_range(-3..=6);
         self.machine.clocks.set(hours * 3_600_000);
     }
 
-    fn check(&mut self) -> Result<(), String> {
+    pub(super) fn check(&mut self) -> Result<(), String> {
         let journal = self.core.journal();
         for cursor in journal.cursors() {
             if cursor.position > journal.durable() {
@@ -281,8 +308,6 @@ impl<'r, 'w> Life<'r, 'w> {
             }
         }
         self.ledger.read_on(journal, &self.ledger_cursor);
-        let at = position(&self.core, activation::CURSOR);
-        self.ledger.check_outbox(&self.machine.outbox, at)?;
         let at = position(&self.core, kafka::CURSOR);
         let dead_letters = self.machine.workshop.dead_letters();
         self.ledger
@@ -301,8 +326,11 @@ impl<'r, 'w> Life<'r, 'w> {
 
     /// The process is killed, or power fails.
     pub(super) fn break_off(self) {
+        let metrics = self.delivery.activation().metrics();
+        self.ledger.callbacks.count(&metrics);
         if self.has_failed() || self.random.random_bool(0.5) {
             self.machine.storage.crash();
+            self.machine.outbox.crash(self.random);
         } else {
             self.machine.storage.kill();
         }
@@ -312,128 +340,35 @@ impl<'r, 'w> Life<'r, 'w> {
     ///
     /// # Errors
     /// Something does not end.
-    pub(super) fn stop(self) -> Result<(), String> {
+    pub(super) fn stop(mut self) -> Result<(), String> {
         self.activation.end()?;
         self.kafka.end()?;
-        drop((self.timers, self.switch));
+        drop((self.timers, self.catch_up, self.upkeep, self.switch));
+        self.delivery.close(&mut self.ledger.callbacks);
         let _closed = self.core.checkpoint(Extent::All);
         self.core.journal().shutdown();
         self.machine.storage.kill();
         Ok(())
     }
+}
 
-    /// Input stops, every fault is healed: all must come to rest within a bound.
-    ///
-    /// # Errors
-    /// What does not.
-    pub(super) fn rest(&mut self) -> Result<(), String> {
-        self.machine.storage.limit_space(None);
-        self.machine.storage.lose_power_after(u64::MAX);
-        self.machine.outbox.heal();
-        if !self.machine.outbox.is_wanted() {
-            self.configure();
-        }
-        if !self.store_open {
-            self.exchange_store();
-        }
-        // Sessions end and wake-ups come due.
-        self.machine.clocks.advance(7 * 3_600_000);
-        let begun = self.machine.clocks.ms();
-        loop {
-            let ms = self.machine.clocks.ms() - begun;
-            self.round(ms)?;
-            self.check()?;
-            let Some(moves) = self.what_moves() else {
-                break;
-            };
-            if ms > REST_MS {
-                return Err(format!("after {ms} ms without input: {moves}"));
-            }
-            self.machine.clocks.advance(ROUND_MS);
-        }
-        self.ledger.check_state(&self.core)?;
-        self.stays_still()
-    }
-
-    /// One turn for everything, as the real loops take theirs.
-    fn round(&mut self, ms: u64) -> Result<(), String> {
-        for _ in 0..2 {
-            while self.core.journal().commit_step() == Step::Committed {}
-            self.core.journal().prepare_step();
-        }
-        if self.has_failed() {
-            return Err("the journal failed at rest".to_owned());
-        }
-        for _ in 0..8 {
-            self.follow(Which::Activation)?;
-            self.machine.outbox.work(self.random);
-            self.follow(Which::Kafka)?;
-            self.machine.broker.take_all(self.random);
-        }
-        self.look_ahead();
-        self.fire();
-        poll(&mut self.switch);
-        if ms.is_multiple_of(CHECKPOINT_MS) {
-            self.checkpoint(Extent::Due);
-        }
-        Ok(())
-    }
-
-    /// What has not come to rest yet.
-    fn what_moves(&self) -> Option<String> {
-        let journal = self.core.journal();
-        let durable = journal.durable();
-        let lag = |name| durable - position(&self.core, name);
-        let slow = self.clock.now().plus_ms(-DUE_SLACK_MS);
-        let gauges = self.core.gauges(slow);
-        let checkpoint_lag = durable.saturating_sub(gauges.checkpoint_offset);
-        if journal.next_offset() > durable || !self.ledger.has_read(journal) {
-            Some("records are not durable".to_owned())
-        } else if lag(activation::CURSOR) > 0 {
-            Some(format!("activation lags by {}", lag(activation::CURSOR)))
-        } else if lag(kafka::CURSOR) > 0 {
-            Some(format!("kafka lags by {}", lag(kafka::CURSOR)))
-        } else if self.machine.outbox.rows() > 0 {
-            Some(format!("{} callbacks wait", self.machine.outbox.rows()))
-        } else if let Some(profile) = self.ledger.overdue(slow) {
-            Some(format!("what is due for profile {profile:?} has not fired"))
-        } else if checkpoint_lag > LAG_RECORDS + 1 {
-            Some(format!("the checkpoint lags by {checkpoint_lag}"))
-        } else if gauges.profiles_live > LIVE_MAX as u64 + LIVE_SLACK {
-            Some(format!("{} profiles are in memory", gauges.profiles_live))
-        } else {
-            None
-        }
-    }
-
-    /// At rest every machine waits: nothing moves by itself.
-    fn stays_still(&mut self) -> Result<(), String> {
-        for which in [Which::Activation, Which::Kafka] {
-            for _ in 0..20 {
-                self.follow(which)?;
-            }
-            let around = self.around();
-            let follower = match which {
-                Which::Activation => &self.activation,
-                Which::Kafka => &self.kafka,
-            };
-            if !follower.may_look() && follower.is_ready(around) {
-                return Err(format!("{} does not wait at rest", which.name()));
-            }
-        }
-        Ok(())
-    }
+/// One of the machines of the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Timers,
+    CatchUp,
+    Upkeep,
 }
 
 /// One of the two cursors with machines of their own.
 #[derive(Clone, Copy, Debug)]
-enum Which {
+pub(super) enum Which {
     Activation,
     Kafka,
 }
 
 impl Which {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Activation => activation::CURSOR,
             Self::Kafka => kafka::CURSOR,
@@ -441,7 +376,7 @@ impl Which {
     }
 }
 
-fn position(core: &Core, name: &str) -> u64 {
+pub(super) fn position(core: &Core, name: &str) -> u64 {
     let cursors = core.journal().cursors();
     let found = cursors.iter().find(|cursor| cursor.name == name);
     found.map_or(0, |cursor| cursor.position)
@@ -465,14 +400,14 @@ fn racing(
 }
 
 fn activation_machine(
-    machine: &Machine<'_>,
+    delivery: &Delivery,
     journal: &Journal,
     random: &mut SmallRng,
     mutant: Option<Mutant>,
 ) -> Result<Box<dyn Follow>, String> {
     let cursor = journal.cursor(activation::CURSOR, CursorClass::Required);
     let cursor = cursor.map_err(|error| error.to_string())?;
-    let outbox = machine.outbox.clone();
+    let outbox = delivery.activation().clone();
     let source = racing(machine, journal, random, Consumer::Activation);
     Ok(match mutant.and_then(Mutant::follow_fault) {
         Some(fault) => Box::new(fault.follower(source, outbox, cursor)),

@@ -15,7 +15,7 @@ use tidegate_journal::Journal;
 use tidegate_journal::storage::simulated::SimulatedStorage;
 use tidegate_rules_wasm::{Engine, Limits, Ruleset, SegmentSource, compile};
 
-use super::outbox::Outbox;
+use super::delivery::OutboxDisk;
 use super::traffic::catalog;
 use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
@@ -147,7 +147,7 @@ pub(super) struct Machine<'w> {
     pub(super) workshop: &'w Workshop,
     pub(super) storage: SimulatedStorage,
     pub(super) clocks: Clocks,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: OutboxDisk,
     pub(super) broker: Broker,
     pub(super) generation: u32,
     seed: u64,
@@ -161,7 +161,7 @@ impl<'w> Machine<'w> {
             workshop,
             storage: SimulatedStorage::new(seed),
             clocks: Clocks::new(),
-            outbox: Outbox::default(),
+            outbox: OutboxDisk::new(),
             broker: Broker::default(),
             generation: 1,
             seed,

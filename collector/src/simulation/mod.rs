@@ -1,5 +1,6 @@
-//! The asynchronous half under seeded schedules: the real core, timers, checkpoint, journal, and
-//! the loops of the activation and the Kafka cursor, without threads and under virtual time.
+//! The asynchronous half under seeded schedules: the real core, timers, checkpoint, journal, the
+//! loops of the activation and the Kafka cursor, outbox and delivery, without threads and under
+//! virtual time.
 //!
 //! A seed is one random schedule: hits, commits between any two reads of a cursor, steps of every
 //! loop, answers of every kind, full disks, failed and reopened stores, changed catalogs, clock
@@ -9,12 +10,16 @@
 //! runs one again.
 
 mod traffic;
-mod outbox;
+mod callbacks;
+mod delivery;
 mod machine;
 mod follower;
+mod turn;
+mod stores;
 mod ledger;
 mod mutants;
 mod life;
+mod rest;
 
 use std::ops::Range;
 
@@ -100,7 +105,7 @@ fn nothing_is_lost_and_everything_comes_to_rest() {
 #[test]
 fn every_mutant_is_found() {
     /// Seeds within which one is found.
-    const WITHIN: u64 = 40;
+    const WITHIN: u64 = 100;
     let workshop = Workshop::new();
     for mutant in Mutant::ALL {
         let found = (0..WITHIN).find_map(|seed| {

@@ -1,13 +1,11 @@
 //! Builds with a known error, which the simulation must find.
 
-use tidegate_activation::{Intent, gate};
+use tidegate_activation::{Activation, Intent, gate, simulation};
 use tidegate_event::record::RecordView;
 use tidegate_journal::{Cursor, Reader};
 
 use super::machine::Workshop;
-use super::outbox::Outbox;
 use crate::core::Core;
-use crate::cursors::activation::Outbox as _;
 use crate::cursors::follow::{Follow, Next};
 use crate::cursors::source::Source;
 
@@ -18,6 +16,8 @@ pub(super) enum Mutant {
     ReadsPastTheWatermark,
     /// The activation cursor moves before its outbox has stored the changes.
     AdvancesBeforeStored,
+    /// What the activation crate does wrong.
+    Delivery(simulation::Mutant),
     /// Kafka's cursor passes an offset that was not acknowledged.
     UnacknowledgedSkipped,
     /// Eviction leaves no entry in the due index.
@@ -27,9 +27,12 @@ pub(super) enum Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::ReadsPastTheWatermark,
         Self::AdvancesBeforeStored,
+        Self::Delivery(simulation::Mutant::CursorFirst),
+        // The journal's cursor is saved ahead of rows that a loss of power takes.
+        Self::Delivery(simulation::Mutant::HandInUnsynced),
         Self::UnacknowledgedSkipped,
         Self::TimersLostAtEviction,
         Self::CheckpointRunsAhead,
@@ -40,9 +43,18 @@ impl Mutant {
         match self {
             Self::ReadsPastTheWatermark => Some(FollowFault::ReadsPastTheWatermark),
             Self::AdvancesBeforeStored => Some(FollowFault::AdvancesBeforeStored),
-            Self::UnacknowledgedSkipped
+            Self::Delivery(_)
+            | Self::UnacknowledgedSkipped
             | Self::TimersLostAtEviction
             | Self::CheckpointRunsAhead => None,
+        }
+    }
+
+    /// The error in the activation crate, if it is there.
+    pub(super) fn delivery(self) -> Option<simulation::Mutant> {
+        match self {
+            Self::Delivery(mutant) => Some(mutant),
+            _ => None,
         }
     }
 
@@ -56,6 +68,7 @@ impl Mutant {
             Self::CheckpointRunsAhead => core.run_the_checkpoint_ahead(),
             Self::ReadsPastTheWatermark
             | Self::AdvancesBeforeStored
+            | Self::Delivery(_)
             | Self::UnacknowledgedSkipped => {}
         }
     }
@@ -69,7 +82,12 @@ pub(super) enum FollowFault {
 }
 
 impl FollowFault {
-    pub(super) fn follower(self, source: Source, outbox: Outbox, cursor: Cursor) -> FaultyFollower {
+    pub(super) fn follower(
+        self,
+        source: Source,
+        outbox: Activation,
+        cursor: Cursor,
+    ) -> FaultyFollower {
         FaultyFollower {
             fault: self,
             source,
@@ -88,7 +106,7 @@ impl FollowFault {
 pub(super) struct FaultyFollower {
     fault: FollowFault,
     source: Source,
-    outbox: Outbox,
+    outbox: Activation,
     cursor: Cursor,
     reader: Option<Reader>,
     batch: Vec<Intent>,

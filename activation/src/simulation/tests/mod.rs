@@ -58,6 +58,7 @@ fn is_found(mutant: Mutant) -> bool {
 fn simulation_finds_every_mutant() {
     for mutant in [
         Mutant::CursorFirst,
+        Mutant::HandInUnsynced,
         Mutant::RetryForgotten,
         Mutant::HandInUnheard,
         Mutant::ClosedWantsNothing,

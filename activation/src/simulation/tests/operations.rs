@@ -9,7 +9,7 @@ use crate::replay::ReplayWhich;
 use crate::retry::Answer;
 use crate::settings::Settings;
 use crate::simulation::{Engine, MemoryStorage, Space, Step};
-use crate::{Activation, DestinationConfig, Intent};
+use crate::{Activation, BreakerState, DestinationConfig, Intent};
 
 const OK: u16 = 200;
 const REFUSED: u16 = 400;
@@ -290,4 +290,54 @@ fn a_step_back_of_the_clock_prolongs_no_pause() {
     bench.clock.pass(1);
     bench.engine.look(name);
     assert_eq!(bench.engine.flights().len(), 1);
+}
+
+/// Milliseconds until a destination whose breaker opened gets the next request, where the wall clock
+/// steps by these amounts after the breaker opened.
+fn probed_after(steps_ms: &[i64]) -> i64 {
+    const PROBED_WITHIN_MS: i64 = 10_000;
+    let mut bench = Bench::new(Settings::default(), &[named("failing", "buyers")]);
+    bench.hand_in(20);
+    while bench.activation.list()[0].breaker == BreakerState::Closed {
+        bench.engine.store_step();
+        bench.engine.look("failing");
+        for sent in bench.engine.flights() {
+            let answer = Answer::Status {
+                code: 500,
+                retry_after_ms: None,
+            };
+            bench.engine.answer(&sent.destination, sent.flight, answer);
+        }
+    }
+    let paused = bench.activation.list()[0].breaker;
+    assert!(matches!(paused, BreakerState::Open { .. }), "{paused:?}");
+    for step_ms in steps_ms {
+        bench.clock.pass(*step_ms);
+        bench.engine.look("failing");
+        bench.engine.store_step();
+    }
+    for ms in 0..PROBED_WITHIN_MS {
+        if !bench.engine.flights().is_empty() {
+            return ms;
+        }
+        bench.clock.pass(1);
+        bench.engine.look("failing");
+        bench.engine.store_step();
+    }
+    panic!("no request within {PROBED_WITHIN_MS} ms after steps of {steps_ms:?}");
+}
+
+#[test]
+fn steps_of_the_wall_clock_hold_no_breaker_open() {
+    const HOUR: i64 = 3_600_000;
+    let undisturbed = probed_after(&[]);
+    assert!(undisturbed > 0);
+    for steps in [
+        &[-2 * HOUR][..],
+        &[-2 * HOUR, 2 * HOUR],
+        &[2 * HOUR, -2 * HOUR],
+        &[6 * HOUR, -12 * HOUR, 6 * HOUR],
+    ] {
+        assert!(probed_after(steps) <= undisturbed, "{steps:?}");
+    }
 }

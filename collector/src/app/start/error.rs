@@ -121,7 +121,7 @@ fn remedy(error: &fjall::Error) -> String {
 
 impl StartError {
     /// True where another process still holds a lock.
-    pub(super) const fn is_locked(&self) -> bool {
+    pub(in crate::app) const fn is_locked(&self) -> bool {
         use tidegate_journal::OpenError;
         matches!(
             self,

@@ -19,7 +19,7 @@ use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 pub use error::StartError;
-pub(super) use state::{database, once_free};
+pub(super) use state::database;
 
 use super::ahead::Ahead;
 use super::control::AppControl;
@@ -29,7 +29,7 @@ use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::open_files::OpenFiles;
 use super::process_figures::ProcessFigures;
 use super::reload::{self, Reloads};
-use super::reopen::Reopening;
+use super::reopen::StateStores;
 use super::{Gateway, background, watch};
 use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
@@ -194,14 +194,14 @@ impl Gateway {
                 ..settings.admin.clone()
             },
         ));
-        let reopening = Reopening {
+        let stores = StateStores {
             core: core.clone(),
             activation: activation.clone(),
             data_dir: settings.data_dir.clone(),
             open_files,
         };
         let mut background = background::spawn(
-            reopening,
+            stores,
             &bad_rows,
             (certificates, acme),
             &settings,

@@ -1,6 +1,9 @@
 //! What is bounded: profiles in memory, rows that wait, merges, new profiles of one sender.
 
+use tidegate_event::record::Namespace;
+
 use super::*;
+use crate::profile::store::StoreError;
 
 #[tokio::test]
 async fn above_live_max_and_slack_new_profiles_are_refused() {
@@ -136,4 +139,34 @@ async fn one_merge_an_hour_is_one_merge_an_hour() {
     world.hit(&TestHit::identify("b", "ada")).await;
     assert_eq!(merged(&world), 2);
     world.assert_state_is_the_fold("after the merges").await;
+}
+
+#[tokio::test]
+async fn sixteen_lost_races_are_an_honest_refusal() {
+    let world = World::new(31);
+    for device in ["a", "b"] {
+        world.hit(&TestHit::page(device, "/")).await;
+    }
+    let core = world.core();
+    let profiles = &core.0.profiles;
+    let of = |device| {
+        let key = profiles.key(Namespace::AnonymousId, device);
+        profiles.indexed(key).unwrap()
+    };
+    // As if each look came in the middle of a merge: the index still names the loser.
+    let (loser, winner) = (of("a"), of("b"));
+    let shared = profiles.in_memory(loser).unwrap();
+    shared.lock().profile.alias_of = Some(Box::new(winner));
+    let before = core.journal().next_offset();
+    let hit = TestHit::page("a", "/");
+    let enriched = hit.enriched(world.clock.now());
+    let refused = core.accept(&source(), &enriched, &Unlimited).await;
+    assert_eq!(refused, Err(Refused::Contended { retry_after_s: 1 }));
+    assert_eq!(core.journal().next_offset(), before, "nothing was touched");
+    let metrics = &core.0.metrics;
+    let counted = (metrics.profiles_contended.get(), metrics.store_errors.get());
+    assert_eq!(counted, (1, 0));
+    let cause = StoreError::Contended { tries: 16 };
+    assert!(!cause.is_of_one_row());
+    assert!(cause.to_string().contains("16 times in turn"), "{cause}");
 }

@@ -33,7 +33,7 @@ async fn a_profile_goes_after_the_retention_and_does_not_come_back() {
     all_durable(&world).await;
     world.core().checkpoint(Extent::All).unwrap();
     world.advance(11 * DAY);
-    while world.core().fire_due(100).await.unwrap() > 0 {}
+    while world.core().fire_due(100).unwrap() > 0 {}
     all_durable(&world).await;
     pass(&world);
     pass(&world);

@@ -9,7 +9,6 @@ mod shared_devices;
 mod unreadable;
 mod store_holds;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,21 +17,17 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
-use tidegate_event::hit::Object;
-use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{Fold, RecordView};
-use tidegate_event::{
-    Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, ProfileId, Timestamp,
-};
+use tidegate_event::{ProfileId, Timestamp};
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
 
 use super::checkpoint::Extent;
 use super::metrics::CoreMetrics;
 use super::{Core, CoreSettings, Lookup, Newcomers, OpenError, Parts, Refused, Unlimited};
-use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
+use crate::catalog::{Catalog, Segment, Source};
 use crate::clock::{Clock, GatewayClock};
+use crate::fixture::{self, TestHit};
 use crate::pipeline::record_json::schema;
 use crate::profile::{Profile, fold, merge};
 use crate::unreadable::Unreadable;
@@ -195,13 +190,13 @@ impl World {
     }
 
     /// Runs a catch-up to its end, in small pages; says how many profiles it evaluated.
-    async fn catch_up(&self) -> usize {
+    fn catch_up(&self) -> usize {
         let mut evaluated = 0;
         loop {
             let page = self.core().catch_up(1).unwrap();
             evaluated += page.changed.len();
             for id in page.changed {
-                self.core().evaluate_now(id).await.unwrap();
+                self.core().evaluate_now(id).unwrap();
             }
             if page.done {
                 return evaluated;
@@ -287,124 +282,7 @@ fn reference_fold(journal: &Journal) -> BTreeMap<ProfileId, Profile> {
 }
 
 fn source() -> Source {
-    Source {
-        name: "shop".to_owned(),
-        write_key: "key".to_owned(),
-        kind: SourceKind::Web,
-        origins: Vec::new(),
-        session_gap_ms: 1_800_000,
-        consent_default: ConsentDefault::Granted,
-        gpc: GpcPolicy::Anonymous,
-        dnt: false,
-        conversions: vec!["Order Completed".to_owned()],
-        rate_limit: None,
-        consent_map: Default::default(),
-    }
-}
-
-#[derive(Clone, Default)]
-struct TestHit {
-    message_id: Option<String>,
-    anonymous_id: Option<String>,
-    user_id: Option<String>,
-    name: &'static str,
-    path: &'static str,
-    properties: String,
-    traits: String,
-    late_ms: i64,
-}
-
-impl TestHit {
-    fn page(anonymous_id: &str, path: &'static str) -> Self {
-        Self {
-            anonymous_id: Some(anonymous_id.to_owned()),
-            path,
-            ..Self::default()
-        }
-    }
-
-    fn track(anonymous_id: &str, name: &'static str) -> Self {
-        Self {
-            anonymous_id: Some(anonymous_id.to_owned()),
-            name,
-            ..Self::default()
-        }
-    }
-
-    fn identify(anonymous_id: &str, user_id: &str) -> Self {
-        Self {
-            anonymous_id: Some(anonymous_id.to_owned()),
-            user_id: Some(user_id.to_owned()),
-            name: "identify",
-            ..Self::default()
-        }
-    }
-
-    fn kind(&self) -> EventType {
-        match self.name {
-            "" => EventType::Page,
-            "identify" => EventType::Identify,
-            _ => EventType::Track,
-        }
-    }
-
-    fn enriched(&self, now: Timestamp) -> Enriched<'_> {
-        let cow = |id: &'_ Option<String>| id.clone().map(Cow::Owned);
-        Enriched {
-            hit: Hit {
-                kind: self.kind(),
-                name: Cow::Borrowed(if self.kind() == EventType::Track {
-                    self.name
-                } else {
-                    ""
-                }),
-                message_id: cow(&self.message_id),
-                anonymous_id: cow(&self.anonymous_id),
-                user_id: cow(&self.user_id),
-                previous_id: None,
-                occurred_at: None,
-                sent_at: None,
-                timestamp_as_sent: None,
-                server_channel: false,
-                context: Object::empty(),
-                properties: object(&self.properties),
-                traits: object(&self.traits),
-                lent_consent: None,
-            },
-            consent: Consent {
-                state: ConsentState::Granted,
-                signal: ConsentSignal::Default,
-                gpc: false,
-            },
-            identity: Identity::Known(Identifiers {
-                anonymous_id: cow(&self.anonymous_id),
-                user_id: cow(&self.user_id),
-                ..Identifiers::default()
-            }),
-            received_at: now,
-            event_time: now.plus_ms(-self.late_ms),
-            clamped: false,
-            geo: Geo::default(),
-            device: Device::default(),
-            campaign: Campaign::default(),
-            page: Page {
-                path: (!self.path.is_empty()).then_some(Cow::Borrowed(self.path)),
-                ..Page::default()
-            },
-            ip_truncated: None,
-            user_agent: None,
-        }
-    }
-}
-
-fn object(text: &str) -> Object<'_> {
-    if text.is_empty() {
-        return Object::empty();
-    }
-    Object {
-        raw: Cow::Borrowed(text),
-        value: serde_json::from_str::<Json<'_>>(text).unwrap(),
-    }
+    fixture::source(1_800_000)
 }
 
 fn random_hit(random: &mut SmallRng) -> TestHit {
@@ -481,7 +359,7 @@ async fn random_life(seed: u64, steps: u32) {
             }
             70..85 => world.advance(random.random_range(0..20 * MINUTE)),
             85..92 => {
-                world.core().fire_due(100).await.unwrap();
+                world.core().fire_due(100).unwrap();
             }
             92..96 => {
                 let end = world.core().journal().next_offset();
@@ -562,10 +440,10 @@ async fn a_cart_without_a_purchase_wakes_up_after_twenty_minutes() {
     let world = World::new(2);
     world.hit(&TestHit::track("a", "Cart")).await;
     world.advance(20 * MINUTE - 1_000);
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     assert_eq!(segments(&world, "a").await, Vec::<String>::new());
     world.advance(2_000);
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     assert_eq!(segments(&world, "a").await, ["abandoned"]);
     world.hit(&TestHit::track("a", "Order Completed")).await;
     assert_eq!(segments(&world, "a").await, Vec::<String>::new());
@@ -579,7 +457,7 @@ async fn a_window_that_passes_ends_the_membership_without_any_event() {
     }
     assert_eq!(segments(&world, "a").await, ["busy"]);
     world.advance(31 * MINUTE);
-    while world.core().fire_due(10).await.unwrap() > 0 {}
+    while world.core().fire_due(10).unwrap() > 0 {}
     assert_eq!(segments(&world, "a").await, Vec::<String>::new());
 }
 
@@ -594,30 +472,30 @@ async fn an_added_timed_segment_reaches_silent_visitors() {
     world.crash().await;
     world.hit(&TestHit::page("live", "/a")).await;
     world.advance(20 * MINUTE);
-    assert_eq!(world.catch_up().await, 0, "no such segment yet");
+    assert_eq!(world.catch_up(), 0, "no such segment yet");
 
     world
         .segments
         .push(("silent", r#"now - profile.last_seen > duration("1h")"#));
     world.apply().await;
-    assert_eq!(world.catch_up().await, 2);
+    assert_eq!(world.catch_up(), 2);
     for visitor in ["stored", "live"] {
         assert_eq!(segments(&world, visitor).await, Vec::<String>::new());
     }
     world.advance(41 * MINUTE);
     world.core().look_ahead().unwrap();
-    world.core().fire_due(100).await.unwrap();
+    world.core().fire_due(100).unwrap();
     for visitor in ["stored", "live"] {
         assert_eq!(segments(&world, visitor).await, ["silent"]);
     }
     world.segments[1].1 = r#"now - profile.last_seen > duration("2h")"#;
     world.apply().await;
-    assert_eq!(world.catch_up().await, 2);
+    assert_eq!(world.catch_up(), 2);
     assert_eq!(segments(&world, "stored").await, Vec::<String>::new());
-    assert_eq!(world.catch_up().await, 0);
+    assert_eq!(world.catch_up(), 0);
     world.assert_state_is_the_fold("after the catch-up").await;
     world.crash().await;
-    assert_eq!(world.catch_up().await, 0, "noted in the store");
+    assert_eq!(world.catch_up(), 0, "noted in the store");
     world.assert_state_is_the_fold("after a restart").await;
 }
 
@@ -638,7 +516,7 @@ async fn a_timer_survives_eviction_and_restart() {
     );
     world.advance(21 * MINUTE);
     world.core().look_ahead().unwrap();
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     assert_eq!(segments(&world, "a").await, ["abandoned"]);
 }
 
@@ -656,7 +534,7 @@ async fn a_timer_survives_that_another_person_logs_in_on_the_device_after_a_rest
     world.hit(&TestHit::identify("shared", "ada")).await;
     world.advance(21 * MINUTE);
     world.core().look_ahead().unwrap();
-    world.core().fire_due(10).await.unwrap();
+    world.core().fire_due(10).unwrap();
     let bob = world.core().segments(Lookup::User("bob")).await.unwrap();
     let entered: Vec<_> = bob.segments.iter().map(|name| &**name).collect();
     assert_eq!(entered, ["abandoned", "named"]);
@@ -685,7 +563,7 @@ async fn what_is_told_of_a_session_names_its_own_device() {
         world.hit(&TestHit::identify(device, "ada")).await;
     }
     world.advance(31 * MINUTE);
-    while world.core().fire_due(10).await.unwrap() > 0 {}
+    while world.core().fire_due(10).unwrap() > 0 {}
     let end = world.core().journal().next_offset();
     world.core().durable(end - 1).await.unwrap();
     let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();

@@ -48,7 +48,7 @@ async fn two_people_on_one_device_are_one_session() {
     two_people(&world).await;
     world.hit(&TestHit::page("shared", "/")).await;
     world.advance(31 * MINUTE);
-    while world.core().fire_due(10).await.unwrap() > 0 {}
+    while world.core().fire_due(10).unwrap() > 0 {}
     let told = told(&world).await;
     let of = |event: &str| told.iter().filter(|(name, ..)| name == event).count();
     assert_eq!((of("session_start"), of("session_end")), (1, 1), "{told:?}");
@@ -72,7 +72,7 @@ async fn who_used_anothers_device_leaves_its_segments_with_the_session() {
     };
     assert!(members().await, "two views in the session, one of them his");
     world.advance(31 * MINUTE);
-    while world.core().fire_due(10).await.unwrap() > 0 {}
+    while world.core().fire_due(10).unwrap() > 0 {}
     assert!(!members().await);
     world.assert_state_is_the_fold("after the session").await;
 }

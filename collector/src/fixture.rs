@@ -1,0 +1,135 @@
+//! Hits and their source, for the tests of the core and for the simulation.
+
+use std::borrow::Cow;
+
+use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
+use tidegate_event::hit::Object;
+use tidegate_event::identity::Identifiers;
+use tidegate_event::{
+    Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp,
+};
+
+use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+
+/// A web source that is granted consent by default.
+pub(crate) fn source(session_gap_ms: u32) -> Source {
+    Source {
+        name: "shop".to_owned(),
+        write_key: "key".to_owned(),
+        kind: SourceKind::Web,
+        origins: Vec::new(),
+        session_gap_ms,
+        consent_default: ConsentDefault::Granted,
+        gpc: GpcPolicy::Anonymous,
+        dnt: false,
+        conversions: vec!["Order Completed".to_owned()],
+        rate_limit: None,
+        consent_map: Default::default(),
+    }
+}
+
+/// A page view; with a name an event, or the `identify` call.
+#[derive(Clone, Default)]
+pub(crate) struct TestHit {
+    pub(crate) message_id: Option<String>,
+    pub(crate) anonymous_id: Option<String>,
+    pub(crate) user_id: Option<String>,
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) properties: String,
+    pub(crate) traits: String,
+    pub(crate) late_ms: i64,
+}
+
+impl TestHit {
+    pub(crate) fn page(anonymous_id: &str, path: &'static str) -> Self {
+        Self {
+            anonymous_id: Some(anonymous_id.to_owned()),
+            path,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn track(anonymous_id: &str, name: &'static str) -> Self {
+        Self {
+            anonymous_id: Some(anonymous_id.to_owned()),
+            name,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn identify(anonymous_id: &str, user_id: &str) -> Self {
+        Self {
+            anonymous_id: Some(anonymous_id.to_owned()),
+            user_id: Some(user_id.to_owned()),
+            name: "identify",
+            ..Self::default()
+        }
+    }
+
+    fn kind(&self) -> EventType {
+        match self.name {
+            "" => EventType::Page,
+            "identify" => EventType::Identify,
+            _ => EventType::Track,
+        }
+    }
+
+    pub(crate) fn enriched(&self, now: Timestamp) -> Enriched<'_> {
+        let cow = |id: &'_ Option<String>| id.clone().map(Cow::Owned);
+        Enriched {
+            hit: Hit {
+                kind: self.kind(),
+                name: Cow::Borrowed(if self.kind() == EventType::Track {
+                    self.name
+                } else {
+                    ""
+                }),
+                message_id: cow(&self.message_id),
+                anonymous_id: cow(&self.anonymous_id),
+                user_id: cow(&self.user_id),
+                previous_id: None,
+                occurred_at: None,
+                sent_at: None,
+                timestamp_as_sent: None,
+                server_channel: false,
+                context: Object::empty(),
+                properties: object(&self.properties),
+                traits: object(&self.traits),
+                lent_consent: None,
+            },
+            consent: Consent {
+                state: ConsentState::Granted,
+                signal: ConsentSignal::Default,
+                gpc: false,
+            },
+            identity: Identity::Known(Identifiers {
+                anonymous_id: cow(&self.anonymous_id),
+                user_id: cow(&self.user_id),
+                ..Identifiers::default()
+            }),
+            received_at: now,
+            event_time: now.plus_ms(-self.late_ms),
+            clamped: false,
+            geo: Geo::default(),
+            device: Device::default(),
+            campaign: Campaign::default(),
+            page: Page {
+                path: (!self.path.is_empty()).then_some(Cow::Borrowed(self.path)),
+                ..Page::default()
+            },
+            ip_truncated: None,
+            user_agent: None,
+        }
+    }
+}
+
+fn object(text: &str) -> Object<'_> {
+    if text.is_empty() {
+        return Object::empty();
+    }
+    Object {
+        raw: Cow::Borrowed(text),
+        value: serde_json::from_str::<Json<'_>>(text).unwrap(),
+    }
+}
