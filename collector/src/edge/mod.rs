@@ -51,7 +51,7 @@ pub use limits::Progress;
 pub use listener::{BindError, Given, Listeners, Sockets};
 pub use metrics::EdgeMetrics;
 pub use request::RawHit;
-pub use sources::RuntimeCatalog;
+pub use sources::{RuntimeCatalog, SourceMetrics};
 pub use tls::{
     Acme, AcmeError, CertificateError, Certificates, Fresh, Tls, TlsError, TlsMetrics, obtained,
     unusable, watch,

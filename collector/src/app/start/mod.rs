@@ -34,7 +34,7 @@ use super::{Gateway, background, watch};
 use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, GatewayClock, SystemClock};
-use crate::edge::{Edge, EdgeMetrics, Listeners};
+use crate::edge::{Edge, EdgeMetrics, Listeners, SourceMetrics};
 use crate::formats;
 use crate::liveness::{self, AfterLook, Bounds, Liveness, spawn};
 use crate::recent::RecentOutcomes;
@@ -142,13 +142,18 @@ impl Gateway {
         let listeners = Listeners::new(sockets, tls, &settings.edge.h3);
         let listeners = listeners.map_err(StartError::Sockets)?;
         let (admin_listener, admin_addr) = watched(admin_listener)?;
+        let edge_metrics = EdgeMetrics::register(&mut registry);
+        registry.register_collector(Box::new(SourceMetrics::new(
+            Arc::clone(&sources),
+            Arc::clone(&edge_metrics.outcomes),
+        )));
         let mut edge = Edge::new(
             &held,
             sources,
             core.clone(),
             Arc::clone(&geo),
             Arc::clone(&clock) as Arc<dyn Clock>,
-            EdgeMetrics::register(&mut registry),
+            edge_metrics,
             bad_rows.clone(),
         );
         if let Some(quic) = addresses.quic {
