@@ -1,13 +1,14 @@
 //! Hits of a few visitors who enter and leave segments, end their sessions and come back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use rand::Rng;
 use rand::rngs::SmallRng;
 use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
-use tidegate_event::{Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Page, Timestamp};
+use tidegate_event::{Campaign, Enriched, EventType, Geo, Hit, Identity, Page, Timestamp};
 
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Segment, Source, SourceKind};
 
@@ -119,7 +120,7 @@ pub(super) fn hit(random: &mut SmallRng, now: Timestamp) -> Enriched<'static> {
         event_time: now.plus_ms(-late_ms),
         clamped: false,
         geo: Geo::default(),
-        device: Device::default(),
+        device: Arc::default(),
         campaign: Campaign::default(),
         page: Page {
             path: path.map(Cow::Borrowed),

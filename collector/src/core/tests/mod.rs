@@ -21,7 +21,7 @@ use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{Fold, RecordView};
 use tidegate_event::{
-    Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, ProfileId, Timestamp,
+    Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, ProfileId, Timestamp,
 };
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
@@ -371,7 +371,7 @@ impl TestHit {
             event_time: now.plus_ms(-self.late_ms),
             clamped: false,
             geo: Geo::default(),
-            device: Device::default(),
+            device: Arc::default(),
             campaign: Campaign::default(),
             page: Page {
                 path: (!self.path.is_empty()).then_some(Cow::Borrowed(self.path)),
