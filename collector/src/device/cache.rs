@@ -1,7 +1,7 @@
 //! What was found for the user agents that are seen most, and a bound on what the others may cost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -18,9 +18,12 @@ type Entries = quick_cache::sync::Cache<Box<str>, Arc<Device>, UnitWeighter, aha
 #[derive(Debug)]
 pub(super) struct Cache {
     entries: Entries,
-    misses_per_second_max: u32,
-    /// A second since 1970 in the upper half, the misses within it in the lower one.
-    misses: AtomicU64,
+    /// Between two misses, where they come without end.
+    interval_ns: i64,
+    /// What may come at once: as many as the cache holds, for its first filling.
+    burst_ns: i64,
+    /// Until when the misses so far have used up the time.
+    taken_ns: AtomicI64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +61,7 @@ impl Cache {
     pub(super) fn new(entries: usize, misses_per_second_max: u32) -> Self {
         let capacity = entries as u64;
         let hasher = ahash::RandomState::new();
+        let interval_ns = 1_000_000_000 / i64::from(misses_per_second_max.max(1));
         Self {
             entries: Entries::with(
                 entries,
@@ -66,8 +70,9 @@ impl Cache {
                 hasher,
                 quick_cache::sync::DefaultLifecycle::default(),
             ),
-            misses_per_second_max,
-            misses: AtomicU64::new(0),
+            interval_ns,
+            burst_ns: interval_ns.saturating_mul(i64::try_from(entries).unwrap_or(i64::MAX)),
+            taken_ns: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -94,21 +99,16 @@ impl Cache {
         found
     }
 
-    /// Takes one miss from the second of `now`. Callers whose clocks differ by the edge of a second
-    /// may begin it anew; that costs no more than one second's share.
+    /// Takes one miss from what has come together since the last ones: the generic cell rate
+    /// algorithm, in nanoseconds.
     fn may_miss(&self, now: Timestamp) -> bool {
-        let second = u64::try_from(now.0 / 1_000).unwrap_or(0) << 32;
-        let max = u64::from(self.misses_per_second_max);
-        let taken = self
-            .misses
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |misses| {
-                if misses >> 32 << 32 != second {
-                    return Some(second | 1);
-                }
-                let count = misses & u64::from(u32::MAX);
-                (count < max).then_some(misses + 1)
-            });
-        taken.is_ok()
+        let now = now.0.saturating_mul(1_000_000);
+        let take = |taken: i64| {
+            let taken = taken.max(now.saturating_sub(self.burst_ns)) + self.interval_ns;
+            (taken <= now).then_some(taken)
+        };
+        let relaxed = Ordering::Relaxed;
+        self.taken_ns.fetch_update(relaxed, relaxed, take).is_ok()
     }
 
     #[cfg(test)]

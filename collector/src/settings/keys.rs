@@ -429,7 +429,7 @@ pub const KEYS: &[Key] = &[
     set(
         "user_agents.misses_per_second_max",
         "1000",
-        "User agents beside the kept ones that are parsed in one second. Beyond it `device.class` is `unknown`.",
+        "User agents beside the kept ones that are parsed in one second, with a burst of `cache_entries`. Beyond it `device.class` is `unknown`.",
     ),
     set(
         "activation.allow_private",
