@@ -65,8 +65,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup + DeviceLookup>(
     let mut visitor = Visitor::of(terms, hit, &envelope);
     let newcomers = NewProfiles::of(&terms.new_profiles, source, hit.client_ip);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events());
-    let tracked = tracked.of(&sender.ended);
-    let mut receipt = Receipt::new(&edge.core, tracked);
+    let mut receipt = Receipt::new(&edge.core, tracked.of(&sender.ended));
     let mut rows = Rows::new(edge, hit, source, envelope.events());
     let (mut retry_after_s, mut budget) = (None, None);
     let mut turn = Turn::default();
