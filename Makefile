@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo release check test sim bench bench-edge bench-scale bench-connections bench-overload fuzz sdk deny
+.PHONY: help setup demo release check test sim bench bench-edge bench-scale bench-connections bench-overload fuzz sdk user-agents deny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ fuzz: ## Property tests with many more cases (CASES=20000), then cargo-fuzz wher
 sdk: ## Build the tag and test it
 	@tests/setup.sh test
 	cd sdk-js && npm ci --ignore-scripts --no-audit --no-fund && npm run build && npm test
+
+user-agents: ## Fetch the newest data for user agents (OUT=DIR: not into the build; needs pip, npm)
+	collector/user-agents/refresh.py $(OUT)
 
 deny: ## Licences, advisories and duplicates of the dependencies (needs cargo-deny)
 	@tests/run.sh deny advisories

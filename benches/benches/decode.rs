@@ -3,15 +3,17 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate_benches::hits::{self, LIMITS};
 use tidegate_benches::workload::{address, event, user_agent};
+use tidegate_collector::device::Devices;
 use tidegate_collector::pipeline::decode::native;
-use tidegate_collector::pipeline::enrich::{GeoLookup, RequestFacts};
+use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts};
 use tidegate_collector::pipeline::record_json;
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{Enriched, Geo, Timestamp};
+use tidegate_event::{Device, Enriched, Geo, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_348_800_000);
 /// The workload's first "Product Viewed".
@@ -22,6 +24,13 @@ struct Nowhere;
 impl GeoLookup for Nowhere {
     fn lookup(&self, _: IpAddr) -> Geo {
         Geo::default()
+    }
+}
+
+impl DeviceLookup for Nowhere {
+    fn device(&self, user_agent: &str, now: Timestamp) -> Arc<Device> {
+        static DEVICES: LazyLock<Devices> = LazyLock::new(hits::devices);
+        DEVICES.device(user_agent, now)
     }
 }
 

@@ -3,16 +3,18 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use tidegate_collector::device::Devices;
 use tidegate_collector::geo::GeoDatabases;
 use tidegate_collector::pipeline::consent::{Signals, resolve};
 use tidegate_collector::pipeline::decode::{Limits, native};
-use tidegate_collector::pipeline::enrich::{GeoLookup, RequestFacts, enrich};
+use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
 use tidegate_collector::pipeline::identify::{CookieFacts, identify};
 use tidegate_collector::pipeline::placeholder::Placeholders;
-use tidegate_collector::settings::Geoip;
-use tidegate_event::{Enriched, Hit, Timestamp};
+use tidegate_collector::settings::{Geoip, UserAgents};
+use tidegate_event::{Device, Enriched, Geo, Hit, Timestamp};
 
 use crate::workload::{SOURCE, WRITE_KEY, address, user_agent};
 
@@ -24,11 +26,39 @@ pub const LIMITS: Limits = Limits {
     lent_bytes_max: 16 << 20,
 };
 
+/// What enrichment looks up.
+#[derive(Debug)]
+pub struct Known {
+    geo: GeoDatabases,
+    devices: Devices,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            geo: geo(),
+            devices: devices(),
+        }
+    }
+}
+
+impl GeoLookup for Known {
+    fn lookup(&self, ip: IpAddr) -> Geo {
+        self.geo.lookup(ip)
+    }
+}
+
+impl DeviceLookup for Known {
+    fn device(&self, user_agent: &str, now: Timestamp) -> Arc<Device> {
+        self.devices.device(user_agent, now)
+    }
+}
+
 /// Everything that steps 1 to 4 need beside the body.
 #[derive(Debug)]
 pub struct Steps {
     source: Source,
-    geo: GeoDatabases,
+    known: Known,
     user_agents: Vec<String>,
 }
 
@@ -36,7 +66,7 @@ impl Default for Steps {
     fn default() -> Self {
         Self {
             source: source(),
-            geo: geo(),
+            known: Known::default(),
             user_agents: (0..64).map(user_agent).collect(),
         }
     }
@@ -62,7 +92,7 @@ impl Steps {
             referer: Some(Cow::Borrowed("https://shop.example.com/")),
             from_back_end: false,
         };
-        enriched(decode(body), &self.source, &facts, &self.geo)
+        enriched(decode(body), &self.source, &facts, &self.known)
     }
 }
 
@@ -80,7 +110,7 @@ pub fn enriched<'a>(
     hit: Hit<'a>,
     source: &Source,
     facts: &RequestFacts<'a>,
-    geo: &impl GeoLookup,
+    known: &(impl GeoLookup + DeviceLookup),
 ) -> Enriched<'a> {
     let consented = resolve(hit, &Signals::default(), source).expect("granted");
     let cookie = CookieFacts {
@@ -90,7 +120,13 @@ pub fn enriched<'a>(
         allowed: true,
     };
     let (identified, _) = identify(consented, &cookie, &Placeholders::default(), &mut || 7);
-    enrich(identified, facts, geo)
+    enrich(identified, facts, known)
+}
+
+/// The data for user agents that a build has.
+#[must_use]
+pub fn devices() -> Devices {
+    Devices::load(&UserAgents::default()).expect("the embedded data is good")
 }
 
 /// The databases of the fixtures.

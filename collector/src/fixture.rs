@@ -6,7 +6,7 @@ use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::{
-    Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp,
+    Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp,
 };
 
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
@@ -112,7 +112,7 @@ impl TestHit {
             event_time: now.plus_ms(-self.late_ms),
             clamped: false,
             geo: Geo::default(),
-            device: Device::default(),
+            device: std::sync::Arc::default(),
             campaign: Campaign::default(),
             page: Page {
                 path: (!self.path.is_empty()).then_some(Cow::Borrowed(self.path)),

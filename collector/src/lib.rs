@@ -18,6 +18,7 @@ pub mod bad_rows;
 pub mod edge;
 pub mod pipeline;
 pub mod geo;
+pub mod device;
 pub mod list;
 pub mod session;
 pub mod profile;

@@ -14,10 +14,24 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
+/// How the events of one source ended, in the order of [`Outcome::ALL`].
+#[derive(Debug, Default)]
+pub struct Ended([Counter; Outcome::ALL.len()]);
+
+impl Ended {
+    /// How many ended in `outcome` so far.
+    #[must_use]
+    pub fn in_outcome(&self, outcome: Outcome) -> u64 {
+        self.0[outcome as usize].get()
+    }
+}
+
 /// The two counters that must agree, the second split by outcome.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     received: Counter,
+    /// Of events whose source is not known.
+    of_none: Arc<Ended>,
     /// In the order of [`Outcome::ALL`]; resolved once, so that counting takes no look-up.
     ended: [Counter; Outcome::ALL.len()],
 }
@@ -42,7 +56,17 @@ impl Outcomes {
                 outcome: outcome.as_str(),
             })
         });
-        Arc::new(Self { received, ended })
+        Arc::new(Self {
+            received,
+            of_none: Arc::default(),
+            ended,
+        })
+    }
+
+    /// How events ended whose source is not known: no key, or one that no source has.
+    #[must_use]
+    pub fn of_none(&self) -> &Ended {
+        &self.of_none
     }
 
     /// Events received so far.
@@ -62,6 +86,7 @@ impl Outcomes {
 #[derive(Debug)]
 pub struct Tracked {
     outcomes: Arc<Outcomes>,
+    source: Arc<Ended>,
     open: u64,
 }
 
@@ -73,8 +98,16 @@ impl Tracked {
         outcomes.received.inc_by(open);
         Self {
             outcomes: Arc::clone(outcomes),
+            source: Arc::clone(&outcomes.of_none),
             open,
         }
+    }
+
+    /// Counts their ends for this source too.
+    #[must_use]
+    pub fn of(mut self, source: &Arc<Ended>) -> Self {
+        self.source = Arc::clone(source);
+        self
     }
 
     /// Ends one open event. More ends than events are a fault of ours: ignored, so that the sum
@@ -90,8 +123,13 @@ impl Tracked {
         let events = events.min(self.open);
         if events > 0 {
             self.open -= events;
-            self.outcomes.ended[outcome as usize].inc_by(events);
+            self.count(outcome, events);
         }
+    }
+
+    fn count(&self, outcome: Outcome, events: u64) {
+        self.outcomes.ended[outcome as usize].inc_by(events);
+        self.source.0[outcome as usize].inc_by(events);
     }
 
     /// Events that have no end yet.
@@ -104,7 +142,7 @@ impl Tracked {
 impl Drop for Tracked {
     fn drop(&mut self) {
         if self.open > 0 {
-            self.outcomes.ended[Outcome::Internal as usize].inc_by(self.open);
+            self.count(Outcome::Internal, self.open);
             tracing::warn!(events = self.open, "events dropped unfinished");
         }
     }
@@ -151,6 +189,21 @@ mod tests {
         assert_eq!(tracked.open(), 2);
         drop(tracked);
         assert_eq!(outcomes.ended(Outcome::Internal), 2);
+        assert_eq!(outcomes.received(), sum(&outcomes));
+    }
+
+    #[test]
+    fn events_count_for_their_source_or_for_none() {
+        let outcomes = Arc::new(Outcomes::default());
+        let shop = Arc::new(Ended::default());
+        let mut tracked = Tracked::received(&outcomes, 3).of(&shop);
+        tracked.end(Outcome::Accepted);
+        drop(tracked);
+        Tracked::received(&outcomes, 1).end(Outcome::Unauthorized);
+        assert_eq!(shop.in_outcome(Outcome::Accepted), 1);
+        assert_eq!(shop.in_outcome(Outcome::Internal), 2);
+        assert_eq!(outcomes.of_none().in_outcome(Outcome::Unauthorized), 1);
+        assert_eq!(outcomes.of_none().in_outcome(Outcome::Internal), 0);
         assert_eq!(outcomes.received(), sum(&outcomes));
     }
 

@@ -1,6 +1,7 @@
 //! A hit with everything the rules may read about it. The full IP address ends before this type.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::consent::Consent;
 use crate::hit::Hit;
@@ -51,13 +52,21 @@ impl DeviceClass {
     }
 }
 
-/// The device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The device, as the user agent describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Device {
     /// Its class.
     pub class: DeviceClass,
     /// A crawler, library or headless browser.
     pub bot: bool,
+    /// Who makes it: `Apple`, `Samsung`.
+    pub brand: Option<Box<str>>,
+    /// The family of its operating system: `Android`, `iOS`.
+    pub os: Option<Box<str>>,
+    /// The family of its browser: `Chrome Mobile`, `Firefox`.
+    pub browser: Option<Box<str>>,
+    /// The browser's major version.
+    pub browser_version: Option<u32>,
 }
 
 /// The campaign, from `context.campaign` or the page URL's `utm_*`.
@@ -110,7 +119,7 @@ pub struct Enriched<'a> {
     /// Where.
     pub geo: Geo,
     /// With what.
-    pub device: Device,
+    pub device: Arc<Device>,
     /// Why.
     pub campaign: Campaign<'a>,
     /// On which page.

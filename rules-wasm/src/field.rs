@@ -177,6 +177,14 @@ group! {
         Class "class" String,
         /// A crawler, library or headless browser.
         Bot "bot" Bool,
+        /// Who makes it.
+        Brand "brand" String,
+        /// Family of the operating system.
+        Os "os" String,
+        /// Family of the browser.
+        Browser "browser" String,
+        /// The browser's major version.
+        BrowserVersion "browser_version" Int,
     }
 }
 group! {

@@ -23,6 +23,7 @@ mod data_dir_is_private;
 mod kafka_never;
 mod kafka_outage;
 mod kafka_refuses;
+mod devices;
 mod reload;
 mod drain;
 mod hand_over;

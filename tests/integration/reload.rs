@@ -153,7 +153,11 @@ fn a_bad_file_changes_nothing_and_says_every_mistake_with_its_place() {
     let refused = gateway.ctl(&["reload"]).unwrap_err();
     assert!(refused.contains("is broken"), "{refused}");
     assert_eq!(outcome_of_big_event(&gateway), "too_large");
-    assert_eq!(reloads(&gateway, "refused"), 5.0);
+    let bots = kept.clone() + "\n[user_agents]\ncrawlers = \"catalog.toml\"\n";
+    fs::write(&settings, bots).unwrap();
+    let refused = gateway.ctl(&["reload"]).unwrap_err();
+    assert!(refused.contains("user_agents.crawlers"), "{refused}");
+    assert_eq!(reloads(&gateway, "refused"), 6.0);
 
     let restart = kept.replace("\"8KiB\"", "\"16KiB\"") + "\n[dedup]\nwindow = \"2d\"\n";
     fs::write(&settings, restart).unwrap();

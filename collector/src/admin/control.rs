@@ -125,6 +125,9 @@ pub struct ReloadedParts {
     pub catalog: Fate,
     /// The GeoIP databases.
     pub geoip: Fate,
+    /// The data sets for user agents.
+    #[serde(default)]
+    pub user_agents: Fate,
     /// The certificates.
     pub certificates: Fate,
 }
@@ -147,6 +150,7 @@ impl ReloadView {
         let parts = [
             self.parts.catalog,
             self.parts.geoip,
+            self.parts.user_agents,
             self.parts.certificates,
         ];
         !self.changed.is_empty() || parts.contains(&Fate::Changed)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::doors::Doors;
 use super::hand_over::{Before, TakeOverError};
+use super::lookups::LoadingDevices;
 use super::start::StartError;
 use crate::admin::{Token, auth};
 use crate::catalog::store::{ConfiguredFile, Prepared, Store};
@@ -24,6 +25,7 @@ const END_MARGIN: Duration = Duration::from_secs(10);
 pub(super) struct Ahead {
     pub(super) token: Option<Token>,
     pub(super) geo: Arc<GeoDatabases>,
+    pub(super) devices: LoadingDevices,
     /// Open already where there is a process before.
     pub(super) doors: Option<Doors>,
     /// The rules of the catalog that will be in force, where there was time to compile them.
@@ -52,10 +54,12 @@ impl Ahead {
                 "admin.token_file holds the token itself: who reads it, or a backup of it, has it"
             );
         }
+        let devices = LoadingDevices::start(&settings.user_agents);
         let geo = Arc::new(GeoDatabases::load(&settings.geoip)?);
-        let alone = |lock_patience| Self {
+        let alone = |devices, lock_patience| Self {
             token: token.clone(),
             geo: Arc::clone(&geo),
+            devices,
             doors: None,
             compiled: None,
             lock_patience,
@@ -63,10 +67,10 @@ impl Ahead {
         };
         let patience = end_patience(settings);
         let predecessor = match before {
-            Before::NotAsked => return Ok(alone(Duration::ZERO)),
+            Before::NotAsked => return Ok(alone(devices, Duration::ZERO)),
             Before::Silent => {
                 tracing::info!("no gateway to take over from; one that is ending is waited for");
-                return Ok(alone(patience));
+                return Ok(alone(devices, patience));
             }
             Before::Runs(predecessor) => predecessor,
         };
@@ -75,6 +79,7 @@ impl Ahead {
             kafka::check(settings).map_err(kafka::StartError::from)?;
         }
         let compiled = Some(compile(settings, evaluators)?);
+        let devices = devices.checked().await?;
         tracing::info!("prepared; the process before may end");
         let relieved_at_us = Some(clock.monotonic_us());
         tokio::task::spawn_blocking(move || predecessor.relieve(patience))
@@ -83,6 +88,7 @@ impl Ahead {
         Ok(Self {
             token,
             geo,
+            devices,
             doors,
             compiled,
             // It may hold its locks a moment longer, and until its end where it was ending by itself.

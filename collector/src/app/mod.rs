@@ -5,6 +5,7 @@ mod open_files;
 pub mod named_files;
 mod hand_over;
 mod doors;
+mod lookups;
 mod ahead;
 mod start;
 mod catalogs;
@@ -39,9 +40,9 @@ use crate::core::Core;
 use crate::cursors::activation::ActivationCursor;
 use crate::cursors::kafka::KafkaSink;
 use crate::edge::Edge;
-use crate::geo::GeoDatabases;
 use crate::liveness::Liveness;
 use catalogs::Catalogs;
+use lookups::Lookups;
 use reload::Reloads;
 
 /// A running gateway.
@@ -55,7 +56,7 @@ pub struct Gateway {
     /// Processes that are ready to take over: the first one does.
     successors: tokio::sync::Mutex<Receiver<Successor>>,
     offer: Option<JoinHandle<()>>,
-    edge: Arc<Edge<Core, Arc<GeoDatabases>>>,
+    edge: Arc<Edge<Core, Lookups>>,
     activation: Activation,
     activation_cursor: Option<ActivationCursor>,
     kafka: Option<KafkaSink>,

@@ -3,6 +3,7 @@
 
 use crate::admin::{self, Token};
 use crate::cursors::kafka;
+use crate::device;
 use crate::edge;
 use crate::geo::GeoDatabases;
 use crate::not_built;
@@ -43,6 +44,8 @@ pub fn unusable(settings: &Settings) -> Vec<Unusable> {
             found.push(note(key, &error));
         }
     }
+    let user_agents = device::unusable(&settings.user_agents);
+    found.extend(user_agents.iter().map(|error| note(error.setting(), error)));
     let missing = not_built::unusable(settings);
     let kafka = settings.kafka.as_ref().filter(|_| missing.is_empty());
     if let Some(Err(error)) = kafka.map(kafka::check) {

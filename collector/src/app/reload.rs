@@ -12,12 +12,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::catalogs::{Catalogs, FileRefused};
+use super::lookups::Lookups;
 use crate::admin::control::{
     ApplyRefused, Fate, FaultView, ReloadRefused, ReloadView, ReloadedParts,
 };
 use crate::core::Core;
+use crate::device;
 use crate::edge::{CertificateError, Certificates, Edge, Fresh};
-use crate::geo::GeoDatabases;
 use crate::recent::RecentOutcomes;
 use crate::settings::change::Changes;
 use crate::settings::load::{LoadError, Origin};
@@ -29,8 +30,8 @@ pub(super) struct Parts {
     pub(super) origin: Option<Origin>,
     pub(super) settings: Settings,
     pub(super) catalogs: Arc<Catalogs>,
-    pub(super) edge: Arc<Edge<Core, Arc<GeoDatabases>>>,
-    pub(super) geo: Arc<GeoDatabases>,
+    pub(super) edge: Arc<Edge<Core, Lookups>>,
+    pub(super) lookups: Lookups,
     pub(super) certificates: Option<Arc<Certificates>>,
     /// `timers.rate_max`, as the timers read it.
     pub(super) timer_rate: Arc<AtomicU32>,
@@ -75,7 +76,13 @@ impl Reloads {
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let settings = self.in_force();
         let config = self.parts.origin.as_ref().and_then(|o| o.config.clone());
-        let others = [&settings.catalog, &settings.geoip.city, &settings.geoip.asn];
+        let others = [
+            &settings.catalog,
+            &settings.geoip.city,
+            &settings.geoip.asn,
+            &settings.user_agents.regexes,
+            &settings.user_agents.crawlers,
+        ];
         config
             .into_iter()
             .chain(others.into_iter().flatten().cloned())
@@ -109,6 +116,7 @@ impl Reloads {
         let (next, changes) =
             read.unwrap_or_else(|| ((*self.in_force()).clone(), Changes::default()));
         let databases = noted(self.read_geo(&next).await, &mut faults).flatten();
+        let user_agents = noted(self.read_user_agents(&next).await, &mut faults).flatten();
         let catalog = match &next.catalog {
             Some(path) => noted(
                 self.parts
@@ -137,8 +145,12 @@ impl Reloads {
             parts.certificates = Fate::Changed;
         }
         if let Some(databases) = databases {
-            self.parts.geo.put(databases);
+            self.parts.lookups.geo.put(databases);
             parts.geoip = Fate::Changed;
+        }
+        if let Some(user_agents) = user_agents {
+            self.parts.lookups.devices.put(user_agents);
+            parts.user_agents = Fate::Changed;
         }
         if !changes.live.is_empty() {
             self.put(next);
@@ -173,11 +185,21 @@ impl Reloads {
     }
 
     async fn read_geo(&self, next: &Settings) -> Result<Option<crate::geo::Loaded>, Faults> {
-        let (geo, settings) = (Arc::clone(&self.parts.geo), next.geoip.clone());
+        let (geo, settings) = (Arc::clone(&self.parts.lookups.geo), next.geoip.clone());
         let read = tokio::task::spawn_blocking(move || geo.prepare(&settings)).await;
         match read {
             Ok(read) => read.map_err(|error| vec![named("geoip", &error)]),
             Err(panicked) => Err(vec![named("geoip", &panicked)]),
+        }
+    }
+
+    async fn read_user_agents(&self, next: &Settings) -> Result<Option<device::Loaded>, Faults> {
+        let devices = Arc::clone(&self.parts.lookups.devices);
+        let settings = next.user_agents.clone();
+        let read = tokio::task::spawn_blocking(move || devices.prepare(&settings)).await;
+        match read {
+            Ok(read) => read.map_err(|error| vec![named(error.setting(), &error)]),
+            Err(panicked) => Err(vec![named("user_agents", &panicked)]),
         }
     }
 
@@ -202,6 +224,7 @@ fn report(view: &ReloadView) {
             changed = view.changed.join(","),
             catalog = ?view.parts.catalog,
             geoip = ?view.parts.geoip,
+            user_agents = ?view.parts.user_agents,
             certificates = ?view.parts.certificates,
             "reloaded"
         );
@@ -283,7 +306,7 @@ impl Results {
         let family = Family::<ResultLabel, Counter>::default();
         registry.register(
             "tidegate_reloads",
-            "Reloads of settings, catalog, GeoIP databases and certificates, by result",
+            "Reloads of settings, catalog, GeoIP databases, user agent data and certificates, by result",
             family.clone(),
         );
         let counter = |result| family.get_or_create_owned(&ResultLabel { result });

@@ -52,6 +52,7 @@ fn report(view: &ReloadView, process: &mut Process<'_>) -> Result<(), CliError> 
     let parts = [
         ("the catalog", view.parts.catalog),
         ("the GeoIP databases", view.parts.geoip),
+        ("the user agent data", view.parts.user_agents),
         ("the certificates", view.parts.certificates),
     ];
     for (part, fate) in parts {

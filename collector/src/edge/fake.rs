@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
-use tidegate_event::{Enriched, Geo, Hit, Identity, Outcome, Pulses, Timestamp};
+use tidegate_event::{Device, Enriched, Geo, Hit, Identity, Outcome, Pulses, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,7 @@ use crate::bad_rows::BadRows;
 use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
 use crate::clock::{Clock, SystemClock};
 use crate::core::{Accepted, Lookup, Newcomers, Refused, VisitorSegments};
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 use crate::recent::RecentOutcomes;
 use crate::settings::{CertificateFiles, Settings};
 use crate::tracked::Outcomes;
@@ -222,6 +222,12 @@ pub(super) struct Nowhere;
 impl GeoLookup for Nowhere {
     fn lookup(&self, _ip: IpAddr) -> Geo {
         Geo::default()
+    }
+}
+
+impl DeviceLookup for Nowhere {
+    fn device(&self, _user_agent: &str, _now: Timestamp) -> Arc<Device> {
+        Arc::default()
     }
 }
 

@@ -51,7 +51,7 @@ pub use limits::Progress;
 pub use listener::{BindError, Given, Listeners, Sockets};
 pub use metrics::EdgeMetrics;
 pub use request::RawHit;
-pub use sources::RuntimeCatalog;
+pub use sources::{RuntimeCatalog, SourceMetrics};
 pub use tls::{
     Acme, AcmeError, CertificateError, Certificates, Fresh, Tls, TlsError, TlsMetrics, obtained,
     unusable, watch,
@@ -59,7 +59,7 @@ pub use tls::{
 
 use crate::bad_rows::BadRows;
 use crate::clock::Clock;
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 use crate::recent::{Ended, RecentOutcomes};
 use crate::settings::Settings;
 use crate::telemetry::traces::{Answered, RequestTrace, Stage, Traces};
@@ -120,7 +120,7 @@ impl<A, G> std::fmt::Debug for Edge<A, G> {
     }
 }
 
-impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
+impl<A: Accept, G: GeoLookup + DeviceLookup + Send + Sync + 'static> Edge<A, G> {
     /// An edge on these parts. Storing a new `RuntimeCatalog` takes effect with the next request.
     #[must_use]
     pub fn new(

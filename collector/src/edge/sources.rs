@@ -2,14 +2,25 @@
 //! change and swapped in; never edited in place.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use subtle::ConstantTimeEq;
+use tidegate_event::Outcome;
 
 use super::limits::SourceRate;
 use crate::catalog::{Catalog, Source};
+use crate::tracked::{Ended, Outcomes};
+
+/// The label of events without a known source. A source of that name shares it.
+const NO_SOURCE: &str = "none";
 
 /// A source with what it has sent of late.
 #[derive(Debug)]
@@ -18,6 +29,8 @@ pub(super) struct Sender {
     pub(super) source: Source,
     /// Its `rate_limit`.
     pub(super) rate: Option<Arc<SourceRate>>,
+    /// How its events ended.
+    pub(super) ended: Arc<Ended>,
 }
 
 /// Sources by key.
@@ -37,7 +50,8 @@ impl RuntimeCatalog {
         Self::default().followed_by(catalog)
     }
 
-    /// The sources of the next catalog; a source whose rate limit stays keeps what it has used.
+    /// The sources of the next catalog; a source whose rate limit stays keeps what it has used, and
+    /// one whose name stays its counts.
     #[must_use]
     pub fn followed_by(&self, catalog: &Catalog) -> Self {
         let mut runtime = Self::default();
@@ -48,11 +62,18 @@ impl RuntimeCatalog {
                 rate: source
                     .rate_limit
                     .map(|limit| self.rate(&source.name, limit)),
+                ended: self.ended(&source.name),
                 source: source.clone(),
             }));
             runtime.by_key.entry(hash).or_default().push(index);
         }
         runtime
+    }
+
+    fn ended(&self, name: &str) -> Arc<Ended> {
+        let mut known = self.senders.iter().filter(|s| s.source.name == name);
+        let ended = known.next().map(|sender| Arc::clone(&sender.ended));
+        ended.unwrap_or_default()
     }
 
     fn rate(&self, name: &str, limit: NonZeroU32) -> Arc<SourceRate> {
@@ -74,10 +95,61 @@ impl RuntimeCatalog {
     }
 }
 
+/// Outcomes by source. The sources are those of the catalog in force, and `none`: one that is
+/// removed takes its counts along, so the number of series is bounded by the catalog.
+#[derive(Debug)]
+pub struct SourceMetrics {
+    catalog: Arc<ArcSwap<RuntimeCatalog>>,
+    outcomes: Arc<Outcomes>,
+}
+
+impl SourceMetrics {
+    /// Reads both when asked.
+    #[must_use]
+    pub fn new(catalog: Arc<ArcSwap<RuntimeCatalog>>, outcomes: Arc<Outcomes>) -> Self {
+        Self { catalog, outcomes }
+    }
+
+    fn count(&self, catalog: &RuntimeCatalog, source: &str, outcome: Outcome) -> u64 {
+        let mut senders = catalog.senders.iter();
+        let sender = senders.find(|sender| sender.source.name == source);
+        let own = sender.map_or(0, |sender| sender.ended.in_outcome(outcome));
+        let unknown = || self.outcomes.of_none().in_outcome(outcome);
+        own + if source == NO_SOURCE { unknown() } else { 0 }
+    }
+}
+
+impl Collector for SourceMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut events = encoder.encode_descriptor(
+            "tidegate_source_events",
+            "Events by source and outcome, for the sources of the catalog in force; none where a request was refused before its source was known",
+            None,
+            MetricType::Counter,
+        )?;
+        let catalog = self.catalog.load();
+        let known = || catalog.senders.iter().map(|sender| &*sender.source.name);
+        let none = [NO_SOURCE].into_iter();
+        let none = none.filter(|none| known().all(|source| source != *none));
+        for source in known().chain(none) {
+            for outcome in Outcome::ALL {
+                let labels = [("source", source), ("outcome", outcome.as_str())];
+                let count = ConstCounter::new(self.count(&catalog, source, outcome));
+                count.encode(events.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
     use super::*;
     use crate::edge::fake::web_source;
+    use crate::tracked::Tracked;
 
     #[test]
     fn each_source_is_found_by_its_whole_key_only() {
@@ -122,5 +194,49 @@ mod tests {
         shop.rate_limit = NonZeroU32::new(3);
         let changed = first.followed_by(&with(&shop));
         assert_eq!(rate(&changed).limit().get(), 3);
+    }
+
+    #[test]
+    fn the_sources_of_the_catalog_in_force_are_counted() {
+        let with = |name: &str| {
+            let mut source = web_source();
+            source.name = name.to_owned();
+            Catalog {
+                sources: vec![source],
+                ..Catalog::default()
+            }
+        };
+        let exposed = |metrics: SourceMetrics| {
+            let mut registry = Registry::default();
+            registry.register_collector(Box::new(metrics));
+            let mut text = String::new();
+            encode(&mut text, &registry).unwrap();
+            text
+        };
+        let first = RuntimeCatalog::new(&with("shop"));
+        let outcomes = Arc::new(Outcomes::default());
+        let ended = Arc::clone(&first.senders[0].ended);
+        Tracked::received(&outcomes, 2)
+            .of(&ended)
+            .end_many(Outcome::Accepted, 2);
+        let same = first.followed_by(&with("shop"));
+        let other = same.followed_by(&with("crm"));
+        let metrics = |catalog| {
+            let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+            SourceMetrics::new(catalog, Arc::clone(&outcomes))
+        };
+        let text = exposed(metrics(same));
+        let line = "tidegate_source_events_total{source=\"shop\",outcome=\"accepted\"} 2";
+        assert!(text.contains(line), "{text}");
+        assert!(
+            text.contains("{source=\"none\",outcome=\"unauthorized\"} 0"),
+            "{text}"
+        );
+        let text = exposed(metrics(other));
+        assert!(!text.contains("shop"), "{text}");
+        assert!(
+            text.contains("{source=\"crm\",outcome=\"accepted\"} 0"),
+            "{text}"
+        );
     }
 }

@@ -246,6 +246,15 @@ fn fill_event(
             });
         }
         Field::Device(DeviceField::Class) => Some(event.device.class.as_str()),
+        Field::Device(DeviceField::Brand) => event.device.brand.as_deref(),
+        Field::Device(DeviceField::Os) => event.device.os.as_deref(),
+        Field::Device(DeviceField::Browser) => event.device.browser.as_deref(),
+        Field::Device(DeviceField::BrowserVersion) => {
+            return event.device.browser_version.is_some_and(|version| {
+                record.set_int(slot, i64::from(version));
+                true
+            });
+        }
         Field::Device(DeviceField::Bot) => {
             record.set_bool(slot, event.device.bot);
             return true;

@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tidegate_event::hit::Object;
-use tidegate_event::{Enriched, Geo, Hit, Identified, Identity, Json, Timestamp};
+use tidegate_event::{Device, Enriched, Geo, Hit, Identified, Identity, Json, Timestamp};
 
 use super::address::{self, truncated};
 use super::campaign::campaign;
-use super::device::device;
 use super::members::Members;
 use super::page::{page, text};
 
@@ -48,10 +48,11 @@ pub trait GeoLookup {
     fn lookup(&self, ip: IpAddr) -> Geo;
 }
 
-impl<G: GeoLookup> GeoLookup for std::sync::Arc<G> {
-    fn lookup(&self, ip: IpAddr) -> Geo {
-        G::lookup(self, ip)
-    }
+/// What a user agent says.
+pub trait DeviceLookup {
+    /// Device, system and browser, as far as known; never fails. Not for an empty text. `now` paces
+    /// what look-ups may cost.
+    fn device(&self, user_agent: &str, now: Timestamp) -> Arc<Device>;
 }
 
 /// Adds what can be derived. An event of a back end speaks for its own visitor: its `context.ip` and
@@ -59,7 +60,7 @@ impl<G: GeoLookup> GeoLookup for std::sync::Arc<G> {
 pub fn enrich<'a>(
     identified: Identified<'a>,
     facts: &RequestFacts<'a>,
-    geo: &impl GeoLookup,
+    known: &(impl GeoLookup + DeviceLookup),
 ) -> Enriched<'a> {
     let Identified {
         mut hit,
@@ -89,8 +90,11 @@ pub fn enrich<'a>(
         received_at: facts.received_at,
         event_time,
         clamped,
-        geo: ip.map(|ip| geo.lookup(ip)).unwrap_or_default(),
-        device: device(user_agent.as_deref()),
+        geo: ip.map(|ip| known.lookup(ip)).unwrap_or_default(),
+        device: user_agent
+            .as_deref()
+            .map(|text| known.device(text, facts.received_at))
+            .unwrap_or_default(),
         campaign,
         page,
         ip_truncated: ip.filter(|_| !is_anonymous).map(truncated),

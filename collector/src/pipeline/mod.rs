@@ -12,7 +12,6 @@ pub mod identify;
 pub(crate) mod address;
 mod page;
 mod campaign;
-mod device;
 pub mod enrich;
 pub mod decide;
 pub mod record_json;

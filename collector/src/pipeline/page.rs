@@ -134,7 +134,7 @@ fn query_of(url: &str) -> Option<Range<usize>> {
     (start + 1 < end).then_some(start..end)
 }
 
-/// Lower case, without user, port and `www.`.
+/// Lower case, without user, port and `www.`; letters beyond ASCII as a browser sends them (`xn--`).
 fn host<'a>(url: &Cow<'a, str>) -> Option<Cow<'a, str>> {
     let host = part(url, |url| {
         let Range { start, end } = authority(url)?;
@@ -151,6 +151,11 @@ fn host<'a>(url: &Cow<'a, str>) -> Option<Cow<'a, str>> {
         let start = if is_www { (start + 4).min(end) } else { start };
         (start < end).then_some(start..end)
     })?;
+    if !host.is_ascii() {
+        // Browsers send `xn--`, other clients letters: one host is one value.
+        let ascii = idna::domain_to_ascii(&host);
+        return Some(Cow::Owned(ascii.unwrap_or_else(|_| host.to_lowercase())));
+    }
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Some(Cow::Owned(host.to_ascii_lowercase()))
     } else {
@@ -204,11 +209,34 @@ mod tests {
             ("", (None, None, None)),
             (
                 "https://é.example/ü?ö",
-                (Some("/ü"), Some("?ö"), host("é.example")),
+                (Some("/ü"), Some("?ö"), host("xn--9ca.example")),
             ),
         ] {
             assert_eq!(parts(url), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_host_in_letters_is_the_host_in_punycode() {
+        let of = |url: &'static str| host(&Cow::Borrowed(url)).map(Cow::into_owned);
+        for url in [
+            "https://bücher.example/a",
+            "https://www.BÜCHER.example:8443/",
+            // Composed of two characters.
+            "https://bu\u{308}cher.example",
+            "https://XN--BCHER-KVA.example/?q",
+        ] {
+            assert_eq!(of(url).as_deref(), Some("xn--bcher-kva.example"), "{url}");
+        }
+        assert_eq!(
+            of("https://東京.example/").as_deref(),
+            Some("xn--1lqs71d.example")
+        );
+        // What is no host name stays one value too.
+        assert_eq!(
+            of("https://a\u{200b}Ü\u{202e}/").as_deref(),
+            of("https://a\u{200b}ü\u{202e}/").as_deref()
+        );
     }
 
     #[test]

@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{Consent, ConsentState, Enriched, Geo, Hit, Identity, Json, Timestamp};
+use tidegate_event::{
+    Consent, ConsentState, Device, Enriched, Geo, Hit, Identity, Json, Timestamp,
+};
 
 use super::consent::{Signals, resolve};
 use super::decode::{Limits, native};
-use super::enrich::{GeoLookup, RequestFacts, enrich};
+use super::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
 use super::identify::{CookieAction, CookieFacts, cookie_id, identify, is_cookie_id};
 use super::placeholder::Placeholders;
 use super::record_json;
@@ -48,6 +51,12 @@ fn hit(body: &str) -> Hit<'_> {
 }
 
 struct Atlas;
+
+impl DeviceLookup for Atlas {
+    fn device(&self, user_agent: &str, now: Timestamp) -> Arc<Device> {
+        crate::device::embedded().device(user_agent, now)
+    }
+}
 
 impl GeoLookup for Atlas {
     fn lookup(&self, ip: IpAddr) -> Geo {

@@ -96,11 +96,25 @@ pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
     optional_path(&geoip, "city", &mut settings.geoip.city, base);
     optional_path(&geoip, "asn", &mut settings.geoip.asn, base);
     geoip.finish();
+    user_agents(root.section("user_agents"), &mut settings.user_agents, base);
     activation(root.section("activation"), &mut settings.activation);
     state(&root, &mut settings);
     operation(&root, &mut settings);
     root.finish();
     settings
+}
+
+fn user_agents(section: Section<'_>, read: &mut super::UserAgents, base: &Path) {
+    optional_path(&section, "regexes", &mut read.regexes, base);
+    optional_path(&section, "crawlers", &mut read.crawlers, base);
+    section.number("cache_entries", &mut read.cache_entries, 64..=1_000_000);
+    let rates = 1..=100_000;
+    section.number(
+        "misses_per_second_max",
+        &mut read.misses_per_second_max,
+        rates,
+    );
+    section.finish();
 }
 
 fn journal(section: Section<'_>, journal: &mut super::Journal) {

@@ -411,6 +411,26 @@ pub const KEYS: &[Key] = &[
         "A MaxMind City or Country database.",
     ),
     unset("geoip.asn", "\"ASN.mmdb\"", "A MaxMind ASN database."),
+    unset(
+        "user_agents.regexes",
+        "\"regexes.json\"",
+        "uap-core's regexes, which name device, system and browser, instead of those of this build. `make user-agents` writes such a file.",
+    ),
+    unset(
+        "user_agents.crawlers",
+        "\"crawler-user-agents.json\"",
+        "The list of crawlers, as the npm package `crawler-user-agents` has it, instead of that of this build.",
+    ),
+    set(
+        "user_agents.cache_entries",
+        "8192",
+        "User agents whose device is kept in memory, at most about 1 KiB each.",
+    ),
+    set(
+        "user_agents.misses_per_second_max",
+        "1000",
+        "User agents beside the kept ones that are parsed in one second, with a burst of `cache_entries`. Beyond it `device.class` is `unknown`.",
+    ),
     set(
         "activation.allow_private",
         "[]",
@@ -514,7 +534,7 @@ pub const KEYS: &[Key] = &[
     set(
         "reload.watch_interval",
         "\"1s\"",
-        "How often settings, catalog and GeoIP files are looked at; a changed one is reloaded. `0s` leaves it to SIGHUP and `tidegate reload`.",
+        "How often settings, catalog, GeoIP and user agent files are looked at; a changed one is reloaded. `0s` leaves it to SIGHUP and `tidegate reload`.",
     ),
     set(
         "drain.readiness_delay",

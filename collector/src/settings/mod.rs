@@ -45,6 +45,8 @@ pub struct Settings {
     pub kafka: Option<Kafka>,
     /// `[geoip]`
     pub geoip: Geoip,
+    /// `[user_agents]`
+    pub user_agents: UserAgents,
     /// `[activation]`
     pub activation: Activation,
     /// `[dedup]`
@@ -312,6 +314,30 @@ pub struct Geoip {
     pub asn: Option<PathBuf>,
 }
 
+/// `[user_agents]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserAgents {
+    /// uap-core's regexes; None: those of the build.
+    pub regexes: Option<PathBuf>,
+    /// The list of crawlers; None: that of the build.
+    pub crawlers: Option<PathBuf>,
+    /// Results kept.
+    pub cache_entries: usize,
+    /// User agents parsed in one second.
+    pub misses_per_second_max: u32,
+}
+
+impl Default for UserAgents {
+    fn default() -> Self {
+        Self {
+            regexes: None,
+            crawlers: None,
+            cache_entries: 8_192,
+            misses_per_second_max: 1_000,
+        }
+    }
+}
+
 /// `[activation]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activation {
@@ -573,6 +599,7 @@ impl Default for Settings {
             },
             kafka: None,
             geoip: Geoip::default(),
+            user_agents: UserAgents::default(),
             activation: Activation {
                 allow_private: Vec::new(),
                 outbox_rows_max: 1_000_000,

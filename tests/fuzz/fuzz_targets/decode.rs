@@ -6,17 +6,18 @@
 #![no_main]
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
 use tidegate_collector::pipeline::consent::{Signals, resolve};
 use tidegate_collector::pipeline::decode::{Envelope, Limits, native, pixel};
-use tidegate_collector::pipeline::enrich::{GeoLookup, RequestFacts, enrich};
+use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
 use tidegate_collector::pipeline::identify::{CookieFacts, identify};
 use tidegate_collector::pipeline::placeholder::Placeholders;
 use tidegate_collector::pipeline::record_json;
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{Geo, Identity, Json, Timestamp};
+use tidegate_event::{Device, Geo, Identity, Json, Timestamp};
 
 const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,
@@ -30,6 +31,12 @@ struct Nowhere;
 impl GeoLookup for Nowhere {
     fn lookup(&self, _: IpAddr) -> Geo {
         Geo::default()
+    }
+}
+
+impl DeviceLookup for Nowhere {
+    fn device(&self, _: &str, _: Timestamp) -> Arc<Device> {
+        Arc::default()
     }
 }
 

@@ -68,6 +68,9 @@ pub enum StartError {
     /// A GeoIP database.
     #[error(transparent)]
     Geo(#[from] crate::geo::GeoError),
+    /// The data for user agents.
+    #[error(transparent)]
+    UserAgents(#[from] crate::device::DataError),
     /// Activation.
     #[error("cannot start activation: {0}")]
     Activation(#[from] tidegate_activation::OpenError),

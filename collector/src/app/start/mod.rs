@@ -26,6 +26,7 @@ use super::control::AppControl;
 use super::doors::{Addresses, Doors, offered, watched};
 use super::figures::Figures;
 use super::hand_over::{Before, Inherited, Offer, Successor};
+use super::lookups::Lookups;
 use super::open_files::OpenFiles;
 use super::process_figures::ProcessFigures;
 use super::reload::{self, Reloads};
@@ -34,7 +35,8 @@ use super::{Gateway, background, watch};
 use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, GatewayClock, SystemClock};
-use crate::edge::{Edge, EdgeMetrics, Listeners};
+use crate::device::CacheMetrics;
+use crate::edge::{Edge, EdgeMetrics, Listeners, SourceMetrics};
 use crate::formats;
 use crate::liveness::{self, AfterLook, Bounds, Liveness, spawn};
 use crate::recent::RecentOutcomes;
@@ -90,6 +92,7 @@ impl Gateway {
         let Ahead {
             token,
             geo,
+            devices,
             doors,
             compiled,
             lock_patience,
@@ -142,13 +145,24 @@ impl Gateway {
         let listeners = Listeners::new(sockets, tls, &settings.edge.h3);
         let listeners = listeners.map_err(StartError::Sockets)?;
         let (admin_listener, admin_addr) = watched(admin_listener)?;
+        let devices = devices.loaded().await?;
+        let devices = devices.counting(CacheMetrics::register(&mut registry));
+        let lookups = Lookups {
+            geo,
+            devices: Arc::new(devices),
+        };
+        let edge_metrics = EdgeMetrics::register(&mut registry);
+        registry.register_collector(Box::new(SourceMetrics::new(
+            Arc::clone(&sources),
+            Arc::clone(&edge_metrics.outcomes),
+        )));
         let mut edge = Edge::new(
             &held,
             sources,
             core.clone(),
-            Arc::clone(&geo),
+            lookups.clone(),
             Arc::clone(&clock) as Arc<dyn Clock>,
-            EdgeMetrics::register(&mut registry),
+            edge_metrics,
             bad_rows.clone(),
         );
         if let Some(quic) = addresses.quic {
@@ -166,7 +180,7 @@ impl Gateway {
             settings: settings.clone(),
             catalogs: Arc::clone(&catalogs),
             edge: Arc::clone(&edge),
-            geo,
+            lookups,
             certificates: certificates.clone(),
             timer_rate: Arc::clone(&timer_rate),
             recent: recent.clone(),

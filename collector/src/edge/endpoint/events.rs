@@ -18,13 +18,13 @@ use crate::edge::request::RawHit;
 use crate::edge::sources::Sender;
 use crate::edge::terms::Terms;
 use crate::pipeline::decode::{Envelope, Unreadable, native};
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// As RudderStack's SDKs say it.
 const SENT_AT: HeaderName = HeaderName::from_static("sentat");
 
 /// Answers with a result for each event, or refuses the request as a whole.
-pub(in crate::edge) async fn post<A: Accept, G: GeoLookup>(
+pub(in crate::edge) async fn post<A: Accept, G: GeoLookup + DeviceLookup>(
     edge: &Edge<A, G>,
     terms: &Terms,
     hit: &RawHit<'_>,

@@ -10,10 +10,10 @@ use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
 use crate::edge::terms::Terms;
 use crate::pipeline::decode::pixel;
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// Answers with the image; the status says how it went.
-pub(in crate::edge) async fn get<A: Accept, G: GeoLookup>(
+pub(in crate::edge) async fn get<A: Accept, G: GeoLookup + DeviceLookup>(
     edge: &Edge<A, G>,
     terms: &Terms,
     hit: &RawHit<'_>,

@@ -23,7 +23,7 @@ use crate::catalog::{Source, SourceKind};
 use crate::core::Refused;
 use crate::pipeline::consent::{self, Signals};
 use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
-use crate::pipeline::enrich::{self, GeoLookup, RequestFacts};
+use crate::pipeline::enrich::{self, DeviceLookup, GeoLookup, RequestFacts};
 use crate::pipeline::placeholder::Placeholders;
 use crate::telemetry::traces::Stage;
 use crate::tracked::Tracked;
@@ -53,7 +53,7 @@ pub(super) struct Ingested<'a> {
 }
 
 /// Runs every event of a readable, authenticated request.
-pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
+pub(super) async fn ingest<'a, A: Accept, G: GeoLookup + DeviceLookup>(
     edge: &Edge<A, G>,
     terms: &Terms,
     hit: &RawHit<'a>,
@@ -65,7 +65,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     let mut visitor = Visitor::of(terms, hit, &envelope);
     let newcomers = NewProfiles::of(&terms.new_profiles, source, hit.client_ip);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events());
-    let mut receipt = Receipt::new(&edge.core, tracked);
+    let mut receipt = Receipt::new(&edge.core, tracked.of(&sender.ended));
     let mut rows = Rows::new(edge, hit, source, envelope.events());
     let (mut retry_after_s, mut budget) = (None, None);
     let mut turn = Turn::default();
@@ -199,7 +199,7 @@ struct Request<'a, 'e, A, G> {
     single: bool,
 }
 
-impl<'a, 'e, A, G: GeoLookup> Request<'a, 'e, A, G> {
+impl<'a, 'e, A, G: GeoLookup + DeviceLookup> Request<'a, 'e, A, G> {
     fn new(
         edge: &'e Edge<A, G>,
         hit: &RawHit<'a>,

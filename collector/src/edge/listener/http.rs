@@ -27,7 +27,7 @@ use crate::edge::listening::Listening;
 use crate::edge::metrics::Cut;
 use crate::edge::request::Channel;
 use crate::edge::{CLOSE, Edge};
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// Smallest header buffer that hyper takes.
 const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
@@ -103,7 +103,7 @@ pub(super) struct Connection<A, G> {
 impl<A, G> Connection<A, G>
 where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     pub(super) fn new(edge: Arc<Edge<A, G>>, channel: Channel, wait: Arc<Wait>) -> Arc<Self> {
         Arc::new(Self {

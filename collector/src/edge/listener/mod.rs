@@ -29,7 +29,7 @@ use super::accept::Accept;
 use super::limits;
 use super::request::Scheme;
 use super::tls::Tls;
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// After GOAWAY a connection without work is kept for so long: requests under way arrive, and the
 /// last answers are acknowledged, within a few round trips.
@@ -71,7 +71,7 @@ impl Listeners {
     pub async fn serve<A, G>(self, edge: Arc<Edge<A, G>>, stop: impl Future<Output = ()>)
     where
         A: Accept,
-        G: GeoLookup + Send + Sync + 'static,
+        G: GeoLookup + DeviceLookup + Send + Sync + 'static,
     {
         let places = Arc::new(Semaphore::new(edge.listening.connections_max));
         let (stopper, stopping) = watch::channel(false);

@@ -21,7 +21,7 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::metrics::Handshake;
 use crate::edge::tls::Tls;
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 use crate::settings;
 
 /// The control stream, QPACK's two and some that a client invents to keep servers honest
@@ -70,7 +70,7 @@ pub(super) async fn serve<A, G>(
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     loop {
         let incoming = tokio::select! {
@@ -104,7 +104,7 @@ fn admit<A, G>(
     stopping: &watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let metrics = &edge.metrics;
     let under_way = usize::try_from(metrics.quic_handshakes.get()).unwrap_or(0);

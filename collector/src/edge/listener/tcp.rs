@@ -22,7 +22,7 @@ use crate::edge::accept::Accept;
 use crate::edge::metrics::Handshake;
 use crate::edge::request::{Channel, Scheme};
 use crate::edge::tls::PROVING;
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// Pause after a failed accept (no file descriptors left, mostly), which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -50,7 +50,7 @@ pub(super) async fn serve<A, G>(
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let protocols = Arc::new(Protocols::new(&tcp.edge.listening));
     let mut since = tcp.since;
@@ -138,7 +138,7 @@ pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 impl<A, G> Tcp<A, G>
 where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     async fn connection(
         &self,

@@ -7,7 +7,7 @@
 use tidegate_event::json::write_str;
 use tidegate_event::record::{Fold, Record, SCHEMA, SessionRef, TransitionRef};
 use tidegate_event::{
-    Campaign, Consent, ConsentState, Enriched, Geo, Identity, Page, ProfileId, Timestamp,
+    Campaign, Consent, ConsentState, Device, Enriched, Geo, Identity, Page, ProfileId, Timestamp,
 };
 
 use super::members::Members;
@@ -112,9 +112,11 @@ pub fn event_bytes_max(hit: &Enriched<'_>) -> usize {
     .chain([&hit.hit.message_id])
     .map(|text| len(text.as_deref()))
     .sum::<usize>();
+    let device = [&hit.device.brand, &hit.device.os, &hit.device.browser];
+    let device: usize = device.iter().map(|text| len(text.as_deref())).sum();
     let geo = len(hit.geo.country.as_deref()) + len(hit.geo.city.as_deref());
     FIXED
-        + ESCAPED * (ids + derived + geo + hit.hit.name.len())
+        + ESCAPED * (ids + derived + device + geo + hit.hit.name.len())
         // A member's name may grow where the object is taken apart: the short escape `\b`
         // becomes `\u0008`.
         + 3 * hit.hit.context.raw.len()
@@ -237,7 +239,8 @@ fn one_line(out: &mut Vec<u8>, raw: &[u8]) {
 }
 
 /// The client's context (without addresses: those ended in enrich), and what was derived where the
-/// client says nothing itself. `device` is the client's with `class` and `bot` added.
+/// client says nothing itself. `device` is the client's with what
+/// the user agent says.
 fn context(out: &mut Vec<u8>, hit: &Enriched<'_>) {
     let raw = &hit.hit.context.raw;
     let value = &hit.hit.context.value;
@@ -258,13 +261,7 @@ fn context(out: &mut Vec<u8>, hit: &Enriched<'_>) {
         member_of(out, start, "device");
         out.push(b'{');
     }
-    out.extend_from_slice(b"\"class\":\"");
-    out.extend_from_slice(hit.device.class.as_str().as_bytes());
-    out.extend_from_slice(if hit.device.bot {
-        b"\",\"bot\":true}"
-    } else {
-        b"\",\"bot\":false}"
-    });
+    derived_device(out, &hit.device);
     if let Some(ip) = &hit.ip_truncated {
         text(out, "ip", Some(ip));
     }
@@ -282,6 +279,35 @@ fn context(out: &mut Vec<u8>, hit: &Enriched<'_>) {
     out.push(b'}');
 }
 
+/// What the user agent says of the device, to the closing brace; absent where it does not say.
+fn derived_device(out: &mut Vec<u8>, device: &Device) {
+    let Device {
+        class,
+        bot,
+        brand,
+        os,
+        browser,
+        browser_version,
+    } = device;
+    out.extend_from_slice(b"\"class\":\"");
+    out.extend_from_slice(class.as_str().as_bytes());
+    out.extend_from_slice(if *bot {
+        b"\",\"bot\":true"
+    } else {
+        b"\",\"bot\":false"
+    });
+    for (name, value) in [("brand", brand), ("os", os), ("browser", browser)] {
+        if let Some(value) = value {
+            text(out, name, Some(value));
+        }
+    }
+    if let Some(version) = browser_version {
+        member(out, "browser_version");
+        number(out, *version);
+    }
+    out.push(b'}');
+}
+
 /// `"name":`, with a comma unless the object that begins at `start` is still empty.
 fn member_of(out: &mut Vec<u8>, start: usize, name: &str) {
     let is_empty = out[start..].trim_ascii() == b"{";
@@ -293,10 +319,13 @@ fn member_of(out: &mut Vec<u8>, start: usize, name: &str) {
     }
 }
 
+/// Members of `context.device` that are always ours.
+const DERIVED: [&str; 6] = ["class", "bot", "brand", "os", "browser", "browser_version"];
+
 /// The client's device without what we name, open for more.
 fn device_open(out: &mut Vec<u8>, own: &str) {
     let mut rest = Vec::with_capacity(own.len());
-    let any = Members::split(own).write_open(&mut rest, |key| !matches!(key, "class" | "bot"));
+    let any = Members::split(own).write_open(&mut rest, |key| !DERIVED.contains(&key));
     one_line(out, &rest);
     if any {
         out.push(b',');

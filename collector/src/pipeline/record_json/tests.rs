@@ -1,11 +1,13 @@
+use std::sync::Arc;
+
 use tidegate_event::record::{
     CatalogFold, EventFold, ProfileMerged, SessionContinued, SessionEnd, SessionMerged, WakeUpFold,
 };
-use tidegate_event::{Change, Json, SegmentId, VisitorId};
+use tidegate_event::{Change, DeviceClass, Json, SegmentId, VisitorId};
 
 use super::*;
 use crate::pipeline::decode::{Limits, native};
-use crate::pipeline::enrich::{GeoLookup, RequestFacts, enrich};
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
 use crate::pipeline::identify::{CookieFacts, identify};
 use crate::pipeline::placeholder::Placeholders;
 
@@ -32,6 +34,19 @@ impl GeoLookup for London {
             city: Some("London".into()),
             asn: Some(20712),
         }
+    }
+}
+
+impl DeviceLookup for London {
+    fn device(&self, _: &str, _: Timestamp) -> Arc<Device> {
+        Arc::new(Device {
+            class: DeviceClass::Desktop,
+            bot: false,
+            brand: None,
+            os: Some("Linux".into()),
+            browser: Some("Firefox".into()),
+            browser_version: Some(144),
+        })
     }
 }
 
@@ -355,7 +370,9 @@ fn the_context_gets_what_was_derived_and_keeps_what_was_said() {
         r#""userAgent":"Mozilla/5.0 (X11; Linux x86_64) Firefox/144.0","#,
         r#""page":{"path":"/p","search":"?utm_term=t"},"campaign":{"term":"t"}}"#
     );
-    let device = r#""device":{"class":"desktop","bot":false}"#;
+    let says =
+        r#""class":"desktop","bot":false,"os":"Linux","browser":"Firefox","browser_version":144}"#;
+    let device = format!("\"device\":{{{says}");
     for empty in ["{}", "{ \n }", "null"] {
         assert_eq!(
             context_of(empty),
@@ -368,8 +385,8 @@ fn the_context_gets_what_was_derived_and_keeps_what_was_said() {
         format!("{{\"a\" : [1,2],{device},{derived}")
     );
     assert_eq!(
-        context_of(r#"{"device":{"id":"d","class":"x"},"ip":"1.2.3.4"}"#),
-        format!(r#"{{"device":{{"id":"d","class":"desktop","bot":false}},{derived}"#)
+        context_of(r#"{"device":{"id":"d","class":"x","brand":"own","os":1},"ip":"1.2.3.4"}"#),
+        format!(r#"{{"device":{{"id":"d",{says},{derived}"#)
     );
     assert_eq!(
         context_of(r#"{"device":7,"a":1}"#),

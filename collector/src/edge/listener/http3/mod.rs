@@ -28,7 +28,7 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::metrics::Cut;
 use crate::edge::request::{Channel, Scheme};
-use crate::pipeline::enrich::GeoLookup;
+use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 use body::{Length, StreamBody};
 
 /// Before the next look at a connection that is ending and has no work.
@@ -59,7 +59,7 @@ pub(super) async fn serve<A, G>(
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let _open = edge.metrics.open_connection();
     let headers_max = u64::try_from(edge.listening.header_bytes_max).unwrap_or(u64::MAX);
@@ -121,7 +121,7 @@ pub(super) async fn serve<A, G>(
 impl<A, G> Connection<A, G>
 where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     /// Not `busy`: it is one more than the connection may have.
     async fn request(self: Arc<Self>, resolver: Resolver, busy: Option<Busy>) {
