@@ -11,6 +11,7 @@ mod slow_heads;
 mod slow_bodies;
 mod tls;
 mod http3;
+mod http3_frames;
 mod proxies;
 mod smuggling;
 mod reading_back;
