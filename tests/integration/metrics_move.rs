@@ -83,6 +83,10 @@ const NOT_HERE: [(&str, &str); 38] = [
         "only changes that wait unsent; activation::tests",
     ),
     (
+        "tidegate_edge_address_limited_events_total",
+        "loopback is not charged; edge::tests::limits",
+    ),
+    (
         "tidegate_edge_delay_seconds",
         "only a slow disk; edge::tests::limits",
     ),

@@ -152,7 +152,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.header_bytes_max",
         "\"40KiB\"",
-        "All headers of a request together; at least 8KiB. Beyond it 431. How many CONTINUATION frames HTTP/2 may take for them follows from it.",
+        "All headers of a request together; at least 8KiB. Beyond it 431; an HTTP/3 connection whose client announces more is closed. How many CONTINUATION frames HTTP/2 may take for them follows from it.",
     ),
     set(
         "edge.headers_max",
@@ -188,6 +188,11 @@ pub const KEYS: &[Key] = &[
         "edge.address_rate_limit",
         "1000",
         "Requests a second of one client address (of IPv6: one /64), with a burst of one second; beyond it 429. A source's own limit is `rate_limit` in the catalog.",
+    ),
+    set(
+        "edge.address_event_rate",
+        "200",
+        "Events a second of one client address (of IPv6: one /64), with a burst of two seconds; further ones are `rate_limited`, answered 429 with Retry-After, and are not taken off the source's `rate_limit`. A second copy, server sources and loopback are not charged. `0` sets no bound.",
     ),
     set(
         "edge.bodies_per_address_max",
@@ -353,7 +358,7 @@ pub const KEYS: &[Key] = &[
     set(
         "admin.connections_max",
         "64",
-        "Open admin connections; a further one takes the place of the one that has waited longest for its client, and waits while all are at work.",
+        "Open admin connections; a further one takes the place of the one that has waited longest for its client, also for a body, and waits while all are at work.",
     ),
     set(
         "admin.timeout",

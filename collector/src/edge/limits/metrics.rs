@@ -20,6 +20,8 @@ pub(in crate::edge) struct LimitMetrics {
     pub(in crate::edge) connections_idle: Counter,
     /// Requests whose body has not arrived.
     pub(in crate::edge) bodies_awaited: Gauge,
+    /// Events over `edge.address_event_rate`.
+    pub(in crate::edge) address_limited_events: Counter,
     rate_addresses: Gauge,
     read_delay_seconds: Gauge<f64, AtomicU64>,
     delay_seconds: Gauge<f64, AtomicU64>,
@@ -44,6 +46,11 @@ impl LimitMetrics {
                 registry,
                 "tidegate_edge_connections_idle",
                 "Connections closed because they only waited, for a head or a request",
+            ),
+            address_limited_events: counter(
+                registry,
+                "tidegate_edge_address_limited_events",
+                "Events refused because their address sends more than edge.address_event_rate",
             ),
             bodies_awaited: gauge(
                 registry,
