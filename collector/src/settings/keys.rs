@@ -207,7 +207,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.buffered_bytes_max",
         "\"256MiB\"",
-        "All request bodies in memory together, as sent and as inflated; beyond it 503. Those that do not come in one go find half of it. At least twice `edge.body_bytes_max`.",
+        "All request bodies in memory together, as sent and as inflated; beyond it 503. Those that do not come in one go find half of it. At least twice `edge.body_bytes_max`. Answers of more than 4 KiB that clients have not taken may be half as much beside; beyond it 503.",
     ),
     set(
         "edge.read_delay_target",

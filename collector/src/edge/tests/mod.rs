@@ -9,6 +9,7 @@ mod connections;
 mod limits;
 mod slow_heads;
 mod slow_bodies;
+mod slow_answers;
 mod tls;
 mod http3;
 mod http3_frames;
