@@ -268,7 +268,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.tls.handshake_timeout",
         "\"10s\"",
-        "How long a TLS handshake may take.",
+        "How long a TLS handshake may take, and then an HTTP/3 client to let us open our streams.",
     ),
     set(
         "edge.tls.reload_interval",
