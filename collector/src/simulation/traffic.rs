@@ -103,7 +103,7 @@ pub(super) fn hit(random: &mut SmallRng, now: Timestamp) -> Enriched<'static> {
             context: Object::empty(),
             properties: Object::empty(),
             traits: Object::empty(),
-            lent_consent: None,
+            lent_consents: Vec::new(),
         },
         consent: Consent {
             state: ConsentState::Granted,
