@@ -96,7 +96,7 @@ impl TestHit {
                 context: Object::empty(),
                 properties: object(&self.properties),
                 traits: object(&self.traits),
-                lent_consent: None,
+                lent_consents: Vec::new(),
             },
             consent: Consent {
                 state: ConsentState::Granted,

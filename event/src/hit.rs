@@ -104,6 +104,6 @@ pub struct Hit<'a> {
     pub properties: Object<'a>,
     /// `traits`, or `context.traits`.
     pub traits: Object<'a>,
-    /// `context.consent` of the batch, where the event has one of its own. Both count.
-    pub lent_consent: Option<Json<'a>>,
+    /// The batch's consent signals that the event's own members replace in `context`. Both count.
+    pub lent_consents: Vec<Json<'a>>,
 }

@@ -1,7 +1,8 @@
 //! `tidegate journal`: reads the journal of a data directory while a gateway writes it or not, and
 //! tends it.
 
-use std::io::Write as _;
+use std::borrow::Cow;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tidegate_journal::{ReadError, Reader, RealStorage, Snapshot, Storage};
 
 use super::client::{ClientError, path_part};
 use super::configuration::{Configuration, Gateway};
-use super::{CliError, Process};
+use super::{CliError, Process, terminal};
 use crate::admin::control::CursorView;
 use crate::cursors::need::{Need, need_at_start};
 use crate::settings::Settings;
@@ -122,11 +123,17 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
     let mut reader = snapshot.reader(from).map_err(CliError::Read)?;
     let mut left = options.limit.unwrap_or(u64::MAX);
     let mut line = Vec::new();
+    let on_terminal = std::io::stdout().is_terminal();
     while left > 0 {
         line.clear();
         match next_line(&mut reader, &journal, &mut line) {
             Ok(Line::Printed) => {
-                process.output.write_all(&line)?;
+                let shown = if on_terminal {
+                    terminal::harmless(&line)
+                } else {
+                    Cow::Borrowed(&*line)
+                };
+                process.output.write_all(&shown)?;
                 left -= 1;
             }
             Ok(Line::Unreadable(offset, error)) => {

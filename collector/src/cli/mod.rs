@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod output;
+mod terminal;
 pub mod configuration;
 pub mod client;
 mod notify;

@@ -75,9 +75,9 @@ fn judged(said: Option<TagConsent>, signals: &Signals, source: &Source) -> Optio
 /// What the event says, or its batch, whichever is stricter.
 fn said(hit: &Hit<'_>, source: &Source) -> Option<TagConsent> {
     let map = &source.consent_map;
-    let lent = hit.lent_consent.as_ref();
-    let lent = lent.and_then(|consent| TagConsent::read(consent, map));
-    TagConsent::of_context(&hit.context.value, map).max(lent)
+    let lent = hit.lent_consents.iter();
+    let lent = lent.filter_map(|consent| TagConsent::read(consent, map));
+    TagConsent::of_context(&hit.context.value, map).max(lent.max())
 }
 
 /// What the tag or the source's default says; None is a refusal.

@@ -18,6 +18,9 @@ use tidegate_event::Json;
 
 use crate::catalog::{ConsentMap, ConsentMeaning};
 
+/// The members of a context that hold a signal.
+pub(crate) const MEMBERS: [&str; 2] = ["consent", "consentManagement"];
+
 /// What the client said; later ones are stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TagConsent {
@@ -39,12 +42,14 @@ struct Said {
     known: bool,
     /// So is one that we do not know.
     unknown: bool,
+    /// A list of allowed ids was read.
+    allowed: bool,
 }
 
 impl TagConsent {
     /// Reads an event's context; None without a signal.
     pub(crate) fn of_context(context: &Json<'_>, map: &ConsentMap) -> Option<Self> {
-        ["consent", "consentManagement"]
+        MEMBERS
             .into_iter()
             .filter_map(|name| Self::read(context.get(name)?, map))
             .max()
@@ -104,7 +109,13 @@ impl Said {
     }
 
     /// RudderStack's allowed ids. An id that the source maps and that is missing is not allowed.
+    /// A second list is not read: each costs a walk through the map, and their number is the
+    /// client's choice.
     fn allowed(&mut self, value: &Json<'_>, map: &ConsentMap) {
+        if std::mem::replace(&mut self.allowed, true) {
+            self.add(TagConsent::Anonymous);
+            return;
+        }
         self.ids(value, true, map);
         let Json::Array(ids) = value else { return };
         // The list is the client's and may be long: it is read once, not once for each mapped id.
@@ -324,6 +335,11 @@ mod tests {
             (r#"{"allowedConsentIds":["C0001","C0002"]}"#, Some(NoShare)),
             (r#"{"allowedConsentIds":["C0001"]}"#, Some(Refused)),
             (r#"{"allowedConsentIds":[]}"#, Some(Refused)),
+            // Said twice is unclear.
+            (
+                r#"{"allowedConsentIds":["C0002","C0004"],"allowedConsentIds":["C0002","C0004"]}"#,
+                Some(Anonymous),
+            ),
         ] {
             assert_eq!(read(consent, &map), expected, "{consent}");
         }

@@ -567,7 +567,7 @@ impl Default for Settings {
                 event_bytes_max: 32 << 10,
                 batch_events_max: 2_500,
                 members_max: 1_000,
-                lent_bytes_max: 16 << 20,
+                lent_bytes_max: 2 << 20,
                 header_bytes_max: 40_960,
                 headers_max: 100,
                 header_timeout_ms: 10_000,

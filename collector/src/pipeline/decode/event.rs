@@ -149,9 +149,9 @@ fn hit<'a>(
     let name = name(kind, fields.event, fields.name, &properties)?;
     require(kind, previous_id.as_deref(), group_id.as_deref())?;
     let own = object::read(fields.context, "context", members_max)?;
-    let (mut context, lent_consent) = match &shared.context {
+    let (mut context, lent_consents) = match &shared.context {
         Some(lent) => lent.under(own),
-        None => (own.unwrap_or_else(Object::empty), None),
+        None => (own.unwrap_or_else(Object::empty), Vec::new()),
     };
     let traits = match object::read(fields.traits, "traits", members_max)? {
         Some(traits) => traits,
@@ -171,7 +171,7 @@ fn hit<'a>(
         sent_at,
         timestamp_as_sent,
         server_channel: shared.server_channel || is_server(&fields.channel),
-        lent_consent,
+        lent_consents,
         context,
         properties,
         traits,

@@ -10,6 +10,7 @@ use tidegate_event::json::write_str;
 
 use super::error::DecodeError;
 use crate::pipeline::members::Members;
+use crate::pipeline::tag_consent;
 
 /// What a batch says for all its events; an event's own word wins.
 #[derive(Debug, Default)]
@@ -73,22 +74,17 @@ impl<'a> LentContext<'a> {
         }
     }
 
-    fn consent(&self) -> Option<&Json<'a>> {
-        let at = self.by_name.get("consent")?;
-        self.members.get(*at).map(|member| &member.value)
-    }
-
-    /// The event's context laid over it, member by member; and its consent signal, where the event
-    /// has one of its own, which must not hide it.
-    pub(super) fn under(&self, own: Option<Object<'a>>) -> (Object<'a>, Option<Json<'a>>) {
+    /// The event's context laid over it, member by member; and those of its consent signals that
+    /// the event's own members replace, which must not hide them.
+    pub(super) fn under(&self, own: Option<Object<'a>>) -> (Object<'a>, Vec<Json<'a>>) {
         let Some(own) = own else {
-            return (self.object.clone(), None);
+            return (self.object.clone(), Vec::new());
         };
         let Json::Object(own_members) = own.value else {
-            return (self.object.clone(), None);
+            return (self.object.clone(), Vec::new());
         };
         if own_members.is_empty() {
-            return (self.object.clone(), None);
+            return (self.object.clone(), Vec::new());
         }
         let mut replaced = vec![false; self.members.len()];
         for (name, _) in &own_members {
@@ -96,8 +92,12 @@ impl<'a> LentContext<'a> {
                 *flag = true;
             }
         }
-        let says = own_members.iter().any(|(name, _)| name == "consent");
-        let consent = self.consent().filter(|_| says).cloned();
+        let consents = tag_consent::MEMBERS
+            .into_iter()
+            .filter_map(|name| self.by_name.get(name).copied())
+            .filter(|at| replaced[*at])
+            .map(|at| self.members[at].value.clone())
+            .collect();
         let mut raw = Vec::with_capacity(own.raw.len() + self.object.raw.len());
         let mut value = Vec::with_capacity(own_members.len() + self.members.len());
         raw.push(b'{');
@@ -114,6 +114,6 @@ impl<'a> LentContext<'a> {
             raw: Cow::Owned(raw),
             value: Json::Object(value),
         };
-        (object, consent)
+        (object, consents)
     }
 }

@@ -67,7 +67,7 @@ fn a_whole_event_is_read_and_borrowed() {
         Some(&Json::Float(42.5))
     );
     assert_eq!(hit.traits.raw, r#"{"plan":"pro"}"#);
-    assert_eq!(hit.lent_consent, None);
+    assert_eq!(hit.lent_consents, []);
     assert!(!hit.server_channel);
 }
 
@@ -503,8 +503,18 @@ fn an_own_member_replaces_the_lent_one() {
         "context":{"a":1,"consent":{"granted":false},"b":1,"a":3,"\u0062":9}}"#;
     let hit = hit(body).unwrap();
     assert_eq!(hit.context.raw, r#"{"a":3,"consent":null,"b":2}"#);
-    let lent = hit.lent_consent.unwrap();
+    let lent = &hit.lent_consents[0];
     assert_eq!(lent.get("granted"), Some(&Json::Bool(false)));
+}
+
+#[test]
+fn every_lent_consent_member_counts() {
+    let body = r#"{"batch":[{"type":"page","context":{"consent":true,"consentManagement":null}}],
+        "context":{"consent":false,"consentManagement":{"deniedConsentIds":["C0002"]},"c":1}}"#;
+    let lent = hit(body).unwrap().lent_consents;
+    assert_eq!(lent.len(), 2);
+    assert_eq!(lent[0], Json::Bool(false));
+    assert!(lent[1].get("deniedConsentIds").is_some());
 }
 
 #[test]
@@ -608,7 +618,7 @@ fn a_batch_lends_its_context_time_and_channel() {
         let again: Json<'_> = serde_json::from_str(&hit.context.raw).unwrap();
         assert_eq!(again, hit.context.value);
         assert!(hit.server_channel);
-        assert_eq!(hit.lent_consent, None);
+        assert_eq!(hit.lent_consents, []);
     }
     let day = |day: &str| Timestamp::parse_rfc3339(&format!("2026-01-{day}T00:00:00Z"));
     assert_eq!((hits[0].sent_at, hits[1].sent_at), (day("01"), day("02")));
