@@ -8,6 +8,7 @@ mod doors;
 mod ahead;
 mod start;
 mod catalogs;
+mod reading;
 mod reload;
 mod watch;
 mod reopen;
