@@ -175,7 +175,9 @@ impl Breaker {
             .pause_ms
             .saturating_mul(1 << self.opened.min(DOUBLINGS_MAX));
         let latest = now.plus_ms(ms(policy.cap_ms));
-        let mut until = asked.unwrap_or_else(|| now.plus_ms(ms(pause))).min(latest);
+        let own = now.plus_ms(ms(pause));
+        // A time that has passed, or zero, asks for no rest at all: ours holds.
+        let mut until = asked.map_or(own, |asked| asked.max(own)).min(latest);
         if let BreakerState::Open { until: earlier, .. } = self.state {
             // Answers of requests that were in flight together count once.
             until = until.max(earlier);
@@ -261,6 +263,13 @@ mod tests {
         };
         breaker.record(asked, &policy(), Timestamp(0));
         assert!(!breaker.admits(Timestamp(6_999), 0) && breaker.admits(Timestamp(7_000), 0));
+        let mut hasty = Breaker::new();
+        let at_once = Verdict::Retry {
+            kind: FailureKind::Throttled,
+            not_before: Some(Timestamp(-500)),
+        };
+        hasty.record(at_once, &policy(), Timestamp(0));
+        assert!(!hasty.admits(Timestamp(999), 0) && hasty.admits(Timestamp(1_000), 0));
         breaker.record(Verdict::Auth, &policy(), Timestamp(7_000));
         assert!(matches!(
             breaker.state(),

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
-use tidegate_event::{
-    Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp,
-};
+use tidegate_event::{Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp};
 
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
 

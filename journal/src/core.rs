@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
 use crate::storage::{LockGuard, Storage, StorageDir};
+use crate::trouble::Trouble;
 use crate::waiters::Waiters;
 
 pub(crate) struct Core {
@@ -57,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) chores: Mutex<Chores>,
     pub(crate) chore: Condvar,
     pub(crate) counters: Counters,
+    pub(crate) saving: Trouble,
+    pub(crate) preparing: Trouble,
     pub(crate) pulses: Pulses,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
     #[cfg(test)]

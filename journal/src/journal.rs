@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
 use crate::storage::{LockError, LockGuard, Storage, StorageDir};
 use crate::ticket::{Reservation, ReserveWait};
+use crate::trouble::Trouble;
 use crate::wait::{OnFatal, WaitDurable, WaitPast};
 use crate::waiters::Waiters;
 
@@ -199,6 +200,14 @@ impl Journal {
     #[must_use]
     pub fn failure(&self) -> Option<Fatal> {
         self.core().failure()
+    }
+
+    /// Housekeeping that fails now, each with its cause. It is retried each second.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        let core = self.core();
+        let troubles = [core.saving.say(), core.preparing.say()];
+        troubles.into_iter().flatten().collect()
     }
 
     /// A sequential reader of the records from `from` on.
@@ -424,6 +433,8 @@ fn assemble(
         chores: Mutex::new(Chores::default()),
         chore: Condvar::new(),
         counters: Counters::default(),
+        saving: Trouble::new("cursor positions cannot be saved, so no segment can be retired"),
+        preparing: Trouble::new("the next segment cannot be prepared"),
         pulses: Pulses::default(),
         lock: Mutex::new(Some(lock)),
         #[cfg(test)]

@@ -24,6 +24,7 @@ mod core;
 mod committer;
 mod preparer;
 mod retention;
+mod trouble;
 mod cursor;
 mod recovery;
 mod formats;

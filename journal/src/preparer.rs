@@ -44,14 +44,17 @@ impl Core {
         if self.failed.get().is_some() {
             return;
         }
-        if self.save_cursors().is_err() {
+        let saved = self.save_cursors();
+        if saved.is_err() {
             self.counters
                 .cursor_failures
                 .fetch_add(1, Ordering::Relaxed);
         }
+        self.saving.note(saved);
         self.cool();
-        let shortage = match self.retire().and_then(|()| self.prepare()) {
-            Ok(shortage) => shortage,
+        let prepared = self.retire().and_then(|()| self.prepare());
+        let shortage = match &prepared {
+            Ok(shortage) => *shortage,
             Err(_) => {
                 self.counters
                     .prepare_failures
@@ -59,6 +62,7 @@ impl Core {
                 FullReason::Disk
             }
         };
+        self.preparing.note(prepared.map(drop));
         self.count_room(None, Some(shortage));
         self.close_old();
         self.work.notify_one();

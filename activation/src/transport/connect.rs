@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::address::is_allowed;
@@ -19,6 +20,11 @@ use crate::settings::Network;
 
 /// Addresses tried for one connection at most.
 const ADDRESSES_MAX: usize = 4;
+
+/// Names looked up at once. The system's resolver blocks a thread for as long as it likes; those of
+/// the runtime also serve the disk.
+const LOOKUPS_MAX: usize = 16;
+static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 
 /// Why no connection was opened.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +94,15 @@ async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    Ok(tokio::net::lookup_host((host, port))
-        .await?
-        .take(ADDRESSES_MAX)
-        .collect())
+    let permit = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+    let name = host.to_owned();
+    // The permit goes with the thread: a look-up that outlasts its request still takes one.
+    let lookup = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        (name.as_str(), port).to_socket_addrs()
+    });
+    let found = lookup.await.map_err(io::Error::other)??;
+    Ok(found.take(ADDRESSES_MAX).collect())
 }
 
 #[cfg(test)]

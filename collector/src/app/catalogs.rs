@@ -91,10 +91,16 @@ impl Catalogs {
     }
 
     /// Checks and compiles the catalog of the configured file; None where it is in force, and where
-    /// it has not changed since it was taken and another was applied over it.
-    pub(super) async fn prepare_file(&self, path: &Path) -> Result<Option<Ready<'_>>, FileRefused> {
+    /// it has not changed since it was taken and another was applied over it. `held` is dropped when
+    /// the file is read, or will never be.
+    pub(super) async fn prepare_file(
+        &self,
+        path: &Path,
+        held: impl Send + 'static,
+    ) -> Result<Option<Ready<'_>>, FileRefused> {
         let (store, path) = (Arc::clone(&self.store), path.to_owned());
         let read = move || -> Result<_, FileRefused> {
+            let _held = held;
             let document = load::document(&path)?;
             let state = configured(&store, &document).map_err(|error| failed(&error))?;
             let current = store.current().map_err(|error| failed(&error))?;
@@ -296,7 +302,7 @@ kind = "web"
         let catalogs = &gateway.catalogs;
         catalogs.apply(CHANGED.to_owned(), false).await.unwrap();
         assert!(
-            catalogs.prepare_file(&file).await.unwrap().is_none(),
+            catalogs.prepare_file(&file, ()).await.unwrap().is_none(),
             "an unrelated reload"
         );
         let patience = Patience::of(&gateway.settings().drain);
@@ -306,11 +312,11 @@ kind = "web"
         assert_eq!(source(&gateway), "later");
         std::fs::write(&file, format!("{CONFIGURED}# edited\n")).unwrap();
         let catalogs = &gateway.catalogs;
-        let edited = catalogs.prepare_file(&file).await.unwrap().unwrap();
+        let edited = catalogs.prepare_file(&file, ()).await.unwrap().unwrap();
         catalogs.put(edited).await.unwrap();
         assert_eq!(source(&gateway), "first");
         catalogs.apply(CHANGED.to_owned(), false).await.unwrap();
-        assert!(catalogs.prepare_file(&file).await.unwrap().is_none());
+        assert!(catalogs.prepare_file(&file, ()).await.unwrap().is_none());
         gateway.stop(patience).await;
 
         std::fs::write(&file, CONFIGURED).unwrap();
@@ -342,11 +348,11 @@ kind = "web"
         let stored = catalogs.store.apply(&document, None, now).unwrap();
         assert_ne!(catalogs.core.generation(), stored.generation);
 
-        assert!(catalogs.prepare_file(&file).await.unwrap().is_some());
+        assert!(catalogs.prepare_file(&file, ()).await.unwrap().is_some());
         let applied = catalogs.apply(CHANGED.to_owned(), false).await.unwrap();
         assert_eq!(applied.generation, stored.generation);
         assert_eq!(catalogs.core.generation(), stored.generation);
-        assert!(catalogs.prepare_file(&file).await.unwrap().is_none());
+        assert!(catalogs.prepare_file(&file, ()).await.unwrap().is_none());
         let patience = Patience::of(&gateway.settings().drain);
         gateway.stop(patience).await;
     }

@@ -41,6 +41,7 @@ impl Control for AppControl {
             reasons.push(format!("the journal failed: {fatal}"));
         } else if let Err(full) = self.core.room() {
             reasons.push(format!("the journal has no room: {full}"));
+            reasons.extend(self.core.journal().troubles());
         }
         let report = self.liveness.report();
         if report.durable_lags {

@@ -152,6 +152,11 @@ impl Figures {
                 stats.prepare_failures,
             ),
             (
+                "tidegate_journal_cursor_save_failures",
+                "Failed tries to save cursor positions",
+                stats.cursor_failures,
+            ),
+            (
                 "tidegate_journal_segments_retired",
                 "Segments retired",
                 stats.retired,

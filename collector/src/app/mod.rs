@@ -9,6 +9,7 @@ mod lookups;
 mod ahead;
 mod start;
 mod catalogs;
+mod reading;
 mod reload;
 mod watch;
 mod reopen;

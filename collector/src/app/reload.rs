@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,8 +12,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::catalogs::{Catalogs, FileRefused};
+use super::catalogs::{Catalogs, FileRefused, Ready};
 use super::lookups::Lookups;
+use super::reading::{Reading, Round};
 use crate::admin::control::{
     ApplyRefused, Fate, FaultView, ReloadRefused, ReloadView, ReloadedParts,
 };
@@ -23,6 +25,9 @@ use crate::recent::RecentOutcomes;
 use crate::settings::change::Changes;
 use crate::settings::load::{LoadError, Origin};
 use crate::settings::{Settings, caution};
+
+/// How long all files of one reload may take.
+const READ_LIMIT: Duration = Duration::from_secs(60);
 
 /// Everything that runs by files which may change.
 pub(super) struct Parts {
@@ -46,12 +51,23 @@ pub(super) struct Reloads {
     results: Results,
     /// One at a time.
     reloading: tokio::sync::Mutex<()>,
+    reading: Reading,
 }
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").finish_non_exhaustive()
     }
+}
+
+/// What a reload found, and nothing in it can be refused but by the catalog's store.
+struct Read<'a> {
+    settings: Settings,
+    changes: Changes,
+    databases: Option<crate::geo::Loaded>,
+    user_agents: Option<device::Loaded>,
+    catalog: Option<Ready<'a>>,
+    certificates: Option<(Arc<Certificates>, Fresh)>,
 }
 
 /// Every mistake that was found.
@@ -64,6 +80,7 @@ impl Reloads {
             parts,
             results: Results::register(registry),
             reloading: tokio::sync::Mutex::new(()),
+            reading: Reading::within(READ_LIMIT),
         }
     }
 
@@ -110,29 +127,45 @@ impl Reloads {
     }
 
     async fn try_reload(&self) -> Result<ReloadView, Faults> {
+        let round = self.reading.round(|round| self.read(round)).await;
+        let read = round.map_err(|hangs| vec![named("reload", &hangs)])??;
+        self.take(read).await
+    }
+
+    /// Everything that may have changed, checked and compiled.
+    async fn read(&self, round: Round) -> Result<Read<'_>, Faults> {
         let mut faults = Vec::new();
-        let read = noted(self.read_settings().await, &mut faults);
+        let read = noted(self.read_settings(&round).await, &mut faults);
         // Also where they have mistakes all other files are read, so that all are told at once.
         let (next, changes) =
             read.unwrap_or_else(|| ((*self.in_force()).clone(), Changes::default()));
-        let databases = noted(self.read_geo(&next).await, &mut faults).flatten();
-        let user_agents = noted(self.read_user_agents(&next).await, &mut faults).flatten();
-        let catalog = match &next.catalog {
-            Some(path) => noted(
-                self.parts
-                    .catalogs
-                    .prepare_file(path)
-                    .await
-                    .map_err(|refused| catalog_faults(path, &refused)),
-                &mut faults,
-            )
-            .flatten(),
-            None => None,
-        };
-        let certificates = noted(self.read_certificates().await, &mut faults).flatten();
+        let databases = noted(self.read_geo(&next, &round).await, &mut faults).flatten();
+        let user_agents = noted(self.read_user_agents(&next, &round).await, &mut faults).flatten();
+        let catalog = noted(self.read_catalog(&next, &round).await, &mut faults).flatten();
+        let certificates = noted(self.read_certificates(&round).await, &mut faults).flatten();
         if !faults.is_empty() {
             return Err(faults);
         }
+        Ok(Read {
+            settings: next,
+            changes,
+            databases,
+            user_agents,
+            catalog,
+            certificates,
+        })
+    }
+
+    /// Puts what was read in force.
+    async fn take(&self, read: Read<'_>) -> Result<ReloadView, Faults> {
+        let Read {
+            settings,
+            changes,
+            databases,
+            user_agents,
+            catalog,
+            certificates,
+        } = read;
         let mut parts = ReloadedParts::default();
         // First, since its store may still refuse it; what comes after cannot fail.
         if let Some(catalog) = catalog {
@@ -153,7 +186,7 @@ impl Reloads {
             parts.user_agents = Fate::Changed;
         }
         if !changes.live.is_empty() {
-            self.put(next);
+            self.put(settings);
         }
         Ok(ReloadView {
             changed: owned(&changes.live),
@@ -171,43 +204,69 @@ impl Reloads {
         self.in_force.store(Arc::new(settings));
     }
 
-    async fn read_settings(&self) -> Result<(Settings, Changes), Faults> {
+    async fn read_settings(&self, round: &Round) -> Result<(Settings, Changes), Faults> {
         let in_force = self.in_force();
         let Some(origin) = self.parts.origin.clone() else {
             return Ok(((*in_force).clone(), Changes::default()));
         };
         let config = origin.config.clone().unwrap_or_default();
-        let read = tokio::task::spawn_blocking(move || origin.read_over(&in_force)).await;
-        match read {
+        let read = round.blocking(&config, move || origin.read_over(&in_force));
+        match read.await {
             Ok(read) => read.map_err(|error| load_faults(&config, &error)),
             Err(panicked) => Err(vec![whole(&config, &panicked)]),
         }
     }
 
-    async fn read_geo(&self, next: &Settings) -> Result<Option<crate::geo::Loaded>, Faults> {
+    async fn read_geo(
+        &self,
+        next: &Settings,
+        round: &Round,
+    ) -> Result<Option<crate::geo::Loaded>, Faults> {
         let (geo, settings) = (Arc::clone(&self.parts.lookups.geo), next.geoip.clone());
-        let read = tokio::task::spawn_blocking(move || geo.prepare(&settings)).await;
+        let file = Path::new("a file of [geoip]");
+        let read = round.blocking(file, move || geo.prepare(&settings)).await;
         match read {
             Ok(read) => read.map_err(|error| vec![named("geoip", &error)]),
             Err(panicked) => Err(vec![named("geoip", &panicked)]),
         }
     }
 
-    async fn read_user_agents(&self, next: &Settings) -> Result<Option<device::Loaded>, Faults> {
+    async fn read_user_agents(
+        &self,
+        next: &Settings,
+        round: &Round,
+    ) -> Result<Option<device::Loaded>, Faults> {
         let devices = Arc::clone(&self.parts.lookups.devices);
         let settings = next.user_agents.clone();
-        let read = tokio::task::spawn_blocking(move || devices.prepare(&settings)).await;
-        match read {
+        let file = Path::new("a file of [user_agents]");
+        let read = round.blocking(file, move || devices.prepare(&settings));
+        match read.await {
             Ok(read) => read.map_err(|error| vec![named(error.setting(), &error)]),
             Err(panicked) => Err(vec![named("user_agents", &panicked)]),
         }
     }
 
-    async fn read_certificates(&self) -> Result<Option<(Arc<Certificates>, Fresh)>, Faults> {
+    async fn read_catalog(
+        &self,
+        next: &Settings,
+        round: &Round,
+    ) -> Result<Option<Ready<'_>>, Faults> {
+        let Some(path) = &next.catalog else {
+            return Ok(None);
+        };
+        round.reads(path);
+        let prepared = self.parts.catalogs.prepare_file(path, round.clone()).await;
+        prepared.map_err(|refused| catalog_faults(path, &refused))
+    }
+
+    async fn read_certificates(
+        &self,
+        round: &Round,
+    ) -> Result<Option<(Arc<Certificates>, Fresh)>, Faults> {
         let Some(certificates) = self.parts.certificates.clone() else {
             return Ok(None);
         };
-        let read = tokio::task::spawn_blocking(move || {
+        let read = round.blocking(Path::new("a file of [edge.tls]"), move || {
             let fresh = certificates.prepare()?;
             Ok::<_, CertificateError>(fresh.map(|fresh| (certificates, fresh)))
         });

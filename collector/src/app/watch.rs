@@ -1,12 +1,13 @@
 //! The look at the files that a reload reads. A file counts as changed once it looks the same twice
 //! in a row, so that one half written is left to be finished.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::reading::Reading;
 use super::reload::Reloads;
 use crate::fingerprint::Fingerprint;
 use crate::liveness::spawn;
@@ -14,12 +15,16 @@ use crate::liveness::spawn;
 /// How often the setting is looked at while it says never.
 const OFF_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a look at all files may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+
 type Look = Vec<(PathBuf, Option<Fingerprint>)>;
 
 /// Reloads on every change until told to stop. The first look reloads too: a file may have changed
 /// between being read and being watched.
 pub(super) async fn watch(reloads: Arc<Reloads>, mut stopping: watch::Receiver<bool>) {
     let (mut before, mut done) = (None, None);
+    let looks = Reading::within(LOOK_LIMIT);
     loop {
         let interval_ms = reloads.in_force().reload.watch_interval_ms;
         let pause = match interval_ms {
@@ -34,9 +39,20 @@ pub(super) async fn watch(reloads: Arc<Reloads>, mut stopping: watch::Receiver<b
             continue;
         }
         let files = reloads.files();
-        // They may be on a slow disk.
-        let Some(now) = spawn::blocking(move || look(files)).await else {
-            return;
+        let looked = looks.round(|round| {
+            // They may be on a slow disk.
+            spawn::blocking(move || {
+                round.reads(Path::new("one of the watched files"));
+                look(files)
+            })
+        });
+        let now = match looked.await {
+            Ok(Some(now)) => now,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "changed files are not noticed");
+                continue;
+            }
         };
         let settled = before.as_ref() == Some(&now);
         if settled && done.as_ref() != Some(&now) {

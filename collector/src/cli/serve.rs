@@ -83,8 +83,12 @@ pub(super) fn run(
                 let gateway = started.map_err(start)?.map_err(start)?;
                 until_told(gateway, signals).await
             }
-            // Nothing was acknowledged yet: the start can be left where it is.
-            () = signals.end() => Ok(None),
+            // Nothing was acknowledged yet, and whatever was opened survives a kill. Ending in
+            // order would let the watcher take parts that end for parts that are lost.
+            () = signals.end() => {
+                tracing::info!("stopped before the start was complete");
+                std::process::exit(0)
+            }
         }
     });
     // What still blocks a thread then has outlasted the deadline.

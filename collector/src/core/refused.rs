@@ -7,6 +7,9 @@ use crate::profile::store::StoreError;
 /// Seconds after which an event that met a full memory can be sent again: one eviction.
 const FULL_RETRY_AFTER_S: u32 = 2;
 
+/// Seconds after which a store that failed is open again, where the disk has room.
+const REOPENED_AFTER_S: u32 = 5;
+
 /// Why a hit was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -53,7 +56,14 @@ pub enum Refused {
     /// The record would be larger than the journal takes.
     #[error("the event is too large for one record")]
     TooLarge,
-    /// The profile store failed to answer.
+    /// A write to the profile store failed, as on a full disk, and it is not open again yet; nothing
+    /// was touched.
+    #[error("the profile store is being opened again, retry in {retry_after_s} s")]
+    StoreClosed {
+        /// Seconds.
+        retry_after_s: u32,
+    },
+    /// What the profile store holds of this person cannot be read.
     #[error("the profile store failed")]
     Store,
 }
@@ -106,6 +116,13 @@ impl Core {
                 metrics.profiles_contended.inc();
                 tracing::warn!(%error, "an event was refused");
                 Refused::Contended { retry_after_s: 1 }
+            }
+            StoreError::Database(_) | StoreError::Closed => {
+                metrics.store_errors.inc();
+                tracing::warn!(%error, "an event was refused");
+                Refused::StoreClosed {
+                    retry_after_s: REOPENED_AFTER_S,
+                }
             }
             _ => {
                 metrics.store_errors.inc();

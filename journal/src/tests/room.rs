@@ -209,3 +209,21 @@ fn settings_that_cannot_work_are_refused_by_name() {
         Err(SettingsError::Buffer { .. })
     ));
 }
+
+#[test]
+fn positions_that_cannot_be_saved_are_reported() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    journal.prepare_step();
+    commit_many(&journal, 3);
+    storage.fail(Operation::Rename, 0);
+    journal.prepare_step();
+    assert_eq!(journal.stats().cursor_failures, 1);
+    let troubles = journal.troubles();
+    assert!(
+        troubles[0].starts_with("cursor positions cannot be saved"),
+        "{troubles:?}"
+    );
+    journal.prepare_step();
+    assert_eq!(journal.troubles(), Vec::<String>::new());
+}

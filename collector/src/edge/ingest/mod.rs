@@ -32,8 +32,6 @@ pub(super) use rows::Row;
 use rows::Rows;
 use visitor::Visitor;
 
-/// A store that failed is opened again within seconds, where the disk has room.
-const STORE_RETRY_AFTER_S: u32 = 5;
 /// Events, and bytes of them with what their batch lends them, after which other connections have a
 /// turn.
 const EVENTS_PER_TURN: usize = 64;
@@ -202,6 +200,7 @@ const fn outcome_of(refused: Refused) -> Outcome {
         | Refused::CopyPending { .. }
         | Refused::ProfilesFull { .. }
         | Refused::Contended { .. }
+        | Refused::StoreClosed { .. }
         | Refused::Stopped => Outcome::Overloaded,
         Refused::NewProfiles { .. } => Outcome::RateLimited,
         Refused::TooLarge => Outcome::TooLarge,
@@ -216,9 +215,9 @@ const fn retry_after(refused: Refused) -> Option<u32> {
         | Refused::CopyPending { retry_after_s }
         | Refused::NewProfiles { retry_after_s }
         | Refused::ProfilesFull { retry_after_s }
-        | Refused::Contended { retry_after_s } => Some(retry_after_s),
-        Refused::Store => Some(STORE_RETRY_AFTER_S),
-        Refused::Stopped | Refused::TooLarge => None,
+        | Refused::Contended { retry_after_s }
+        | Refused::StoreClosed { retry_after_s } => Some(retry_after_s),
+        Refused::Store | Refused::Stopped | Refused::TooLarge => None,
     }
 }
 
