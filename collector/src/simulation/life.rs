@@ -80,7 +80,7 @@ impl<'r, 'w> Life<'r, 'w> {
             mutant.and_then(Mutant::delivery),
             &mut ledger.callbacks,
         )?;
-        let activation = activation_machine(&delivery, &journal, random, mutant)?;
+        let activation = activation_machine(machine, &delivery, &journal, random, mutant)?;
         if mutant == Some(Mutant::UnacknowledgedSkipped) {
             machine.broker.skip_unacknowledged();
         }
@@ -400,6 +400,7 @@ fn racing(
 }
 
 fn activation_machine(
+    machine: &Machine<'_>,
     delivery: &Delivery,
     journal: &Journal,
     random: &mut SmallRng,

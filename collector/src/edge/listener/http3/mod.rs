@@ -93,7 +93,7 @@ async fn requests<A, G>(
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + Send + Sync + 'static,
+    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let listening = &connection.edge.listening;
     let requests_max = listening.requests_per_connection_max;
