@@ -19,6 +19,7 @@ mod disk_full;
 mod full_journal;
 mod disk_fails;
 mod open_files;
+mod http3_memory;
 mod data_dir_is_private;
 mod kafka_never;
 mod kafka_outage;

@@ -18,7 +18,7 @@ use tidegate_tests::process::run;
 use tidegate_tests::{Config, Gateway, Receiver, eventually, turn};
 
 /// What is moved elsewhere, or not at all, with the reason.
-const NOT_HERE: [(&str, &str); 38] = [
+const NOT_HERE: [(&str, &str); 41] = [
     ("process_start_time_seconds", "fixed for a process"),
     ("tidegate_build_info", "always 1"),
     (
@@ -81,6 +81,18 @@ const NOT_HERE: [(&str, &str); 38] = [
     (
         "tidegate_destination_coalesced_total",
         "only changes that wait unsent; activation::tests",
+    ),
+    (
+        "tidegate_edge_address_limited_events_total",
+        "loopback is not charged; edge::tests::limits",
+    ),
+    (
+        "tidegate_edge_answers_withheld_total",
+        "only clients that do not read; edge::tests::slow_answers",
+    ),
+    (
+        "tidegate_edge_unsent_bytes",
+        "let go once sent; edge::tests::slow_answers",
     ),
     (
         "tidegate_edge_delay_seconds",

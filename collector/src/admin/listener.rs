@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +18,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::control::Control;
-use super::places::{Place, Places};
+use super::places::{Awaited, Place, Places};
 use super::route::Admin;
 
 /// After a failed accept (no file descriptors left), this long until the next.
@@ -114,8 +116,11 @@ async fn answer<C: Control>(
     requests: Requests,
 ) {
     let patience = Duration::from_millis(admin.settings.timeout_ms);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         requests.asked.store(true, Ordering::Relaxed);
+        let request = Request::map(request, |body| {
+            Awaited::new(body, Arc::clone(&requests.place))
+        });
         let (admin, in_work) = (Arc::clone(&admin), requests.place.request());
         async move {
             let reply = admin.answer(request).await;

@@ -1,9 +1,13 @@
 //! Places for connections. Where all are taken, the connection that has waited longest for its client
-//! ends for the next one: probes are answered however many clients ask and never read.
+//! ends for the next one: probes are answered however many clients ask and never read, or send bodies
+//! that do not come.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
@@ -88,6 +92,8 @@ struct State {
     in_work: usize,
     /// When the connection began, or a request ended last.
     since: tokio::time::Instant,
+    /// Since when a request in work waits for its body.
+    body_since: Option<tokio::time::Instant>,
     ends: bool,
 }
 
@@ -96,6 +102,7 @@ impl Place {
         let state = State {
             in_work: 0,
             since: tokio::time::Instant::now(),
+            body_since: None,
             ends: false,
         };
         Self {
@@ -110,10 +117,77 @@ impl Place {
         InWork(Arc::clone(self))
     }
 
-    /// Since when the connection waits for its client; None while a request is in work.
+    /// Notes whether the body of the request in work has still to come. Parts of it that come meanwhile do
+    /// not count: they could go on for as long as `admin.timeout`.
+    fn body_awaited(&self, awaited: bool) {
+        let mut state = self.state.lock();
+        state.body_since = match awaited {
+            true => state
+                .body_since
+                .or_else(|| Some(tokio::time::Instant::now())),
+            false => None,
+        };
+    }
+
+    /// Since when the connection waits for its client, be it for a body; None while it is at work.
     fn waiting_since(&self) -> Option<tokio::time::Instant> {
         let state = self.state.lock();
+        match state.in_work {
+            0 => Some(state.since),
+            _ => state.body_since,
+        }
+    }
+
+    /// Since when it waits without a request: one in work ends by a time of its own.
+    fn idle_since(&self) -> Option<tokio::time::Instant> {
+        let state = self.state.lock();
         (state.in_work == 0).then_some(state.since)
+    }
+}
+
+/// The body of a request in work.
+#[derive(Debug)]
+pub(super) struct Awaited<B> {
+    body: B,
+    place: Arc<Place>,
+}
+
+impl<B> Awaited<B> {
+    pub(super) fn new(body: B, place: Arc<Place>) -> Self {
+        Self { body, place }
+    }
+}
+
+impl<B: Body + Unpin> Body for Awaited<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Pending => self.place.body_awaited(true),
+            // More of it may be awaited next.
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(None | Some(Err(_))) => self.place.body_awaited(false),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Awaited<B> {
+    fn drop(&mut self) {
+        self.place.body_awaited(false);
     }
 }
 
@@ -142,7 +216,7 @@ impl Held {
         let patience = self.places.patience;
         loop {
             let now = tokio::time::Instant::now();
-            let end = self.place.waiting_since().unwrap_or(now) + patience;
+            let end = self.place.idle_since().unwrap_or(now) + patience;
             if end <= now {
                 return;
             }

@@ -503,7 +503,7 @@ async fn listen_with_long_answers(
 
 #[tokio::test]
 async fn probes_are_answered_beside_many_clients_that_never_read() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncWriteExt as _;
     let (address, served) = listen_with_long_answers(30_000).await;
     let request = "GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     let mut clients = Vec::new();
@@ -516,17 +516,50 @@ async fn probes_are_answered_beside_many_clients_that_never_read() {
         clients.push(client);
     }
     for path in ["/healthz", "/readyz"] {
-        let probe = async {
-            let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-            let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
-            client.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).await.unwrap();
-            answer
-        };
-        let answer = tokio::time::timeout(Duration::from_secs(10), probe).await;
-        let answer = answer.expect("a probe is answered within seconds");
+        let answer = probe(address, path).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    served.abort();
+}
+
+/// The answer to a probe that comes on a connection of its own.
+async fn probe(address: std::net::SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let asked = async {
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;
+    answer.expect("a probe is answered within seconds")
+}
+
+#[tokio::test]
+async fn probes_are_answered_beside_many_slow_bodies() {
+    use tokio::io::AsyncWriteExt as _;
+    let (address, served) = listen_with_long_answers(600_000).await;
+    let head = "POST /admin/v1/catalog HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000\r\n\r\n";
+    let places = Settings::default().admin.connections_max;
+    let mut clients = Vec::new();
+    for _ in 0..places + 16 {
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client.write_all(head.as_bytes()).await.unwrap();
+        clients.push(tokio::spawn(async move {
+            // A byte now and then: it goes on, and is no faster for that.
+            while client.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }));
+    }
+    for path in ["/healthz", "/readyz"] {
+        let answer = probe(address, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    for client in clients {
+        client.abort();
     }
     served.abort();
 }

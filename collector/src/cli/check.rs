@@ -19,7 +19,7 @@ use crate::settings::load::{LoadError, document};
 /// Options of `check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings. The files that\nsettings name are read too: certificates with their keys, tokens, GeoIP databases.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning. Exits 1 where there is a mistake."
+    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings. The files that\nsettings name are read too: certificates with their keys, tokens, GeoIP databases.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning, on standard error. Exits 1 where there is a mistake."
 )]
 pub struct Arguments {
     /// Settings and catalog files
@@ -37,6 +37,7 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
     }
     let mut checks = Checks {
         output: process.output,
+        warnings: process.warnings,
         mistakes: 0,
     };
     let (mut catalogs, mut settings) = (Vec::new(), Vec::new());
@@ -82,6 +83,7 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
 
 struct Checks<'o> {
     output: &'o mut Output,
+    warnings: &'o mut Output,
     mistakes: usize,
 }
 
@@ -131,7 +133,7 @@ impl Checks<'_> {
     ) -> Result<(), CliError> {
         let name = document.name();
         Ok(writeln!(
-            self.output,
+            self.warnings,
             "{name}: warning: {key}: {danger}; {remedy}"
         )?)
     }

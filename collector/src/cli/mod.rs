@@ -82,6 +82,8 @@ pub struct Process<'a> {
     pub environment: Environment,
     /// Where the command's answer goes.
     pub output: &'a mut Output,
+    /// Where warnings go, which are no part of the answer.
+    pub warnings: &'a mut Output,
 }
 
 /// Runs the command line; the exit code is 0 where it did what was asked, 1 where it could not, 2
@@ -90,7 +92,8 @@ pub struct Process<'a> {
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     // Visitors' data is for this user only, whatever umask the process was started with.
     umask(Mode::RWXG | Mode::RWXO);
-    match execute(arguments, environment, &mut Output::stdout()) {
+    let (output, warnings) = (&mut Output::stdout(), &mut Output::stderr());
+    match execute(arguments, environment, output, warnings) {
         Ok(()) => ExitCode::SUCCESS,
         // `| head` has seen enough.
         Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
@@ -108,7 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
     }
 }
 
-/// Runs the command line with its answer going to `output`.
+/// Runs the command line with its answer going to `output` and its warnings to `warnings`.
 ///
 /// # Errors
 /// [`CliError`], a request for help among them.
@@ -116,6 +119,7 @@ pub fn execute(
     arguments: impl IntoIterator<Item = OsString>,
     environment: Environment,
     output: &mut Output,
+    warnings: &mut Output,
 ) -> Result<(), CliError> {
     let cli = parse(arguments)?;
     let done = dispatch(
@@ -123,10 +127,11 @@ pub fn execute(
         Process {
             environment,
             output,
+            warnings,
         },
     );
     // What was found stands before the error that sums it up.
-    let flushed = output.flush();
+    let flushed = warnings.flush().and(output.flush());
     done.and(flushed.map_err(CliError::Output))
 }
 

@@ -1,4 +1,5 @@
-//! Standard output as the commands see it: buffered, and a writer like any other in tests.
+//! Standard output and standard error as the commands see them: buffered, and a writer like any other
+//! in tests.
 
 use std::fmt;
 use std::io::{self, BufWriter, Write};
@@ -21,6 +22,12 @@ impl Output {
     #[must_use]
     pub fn stdout() -> Self {
         Self::to(Box::new(io::stdout()))
+    }
+
+    /// The process's standard error.
+    #[must_use]
+    pub fn stderr() -> Self {
+        Self::to(Box::new(io::stderr()))
     }
 
     /// Any writer.

@@ -33,16 +33,24 @@ impl Write for Screen {
 
 /// Runs `tidegate` with these words; returns what it printed and how it ended.
 fn tidegate(words: &[&str]) -> (String, Result<(), CliError>) {
-    let screen = Screen::default();
+    let (printed, _, result) = tidegate_warns(words);
+    (printed, result)
+}
+
+/// As [`tidegate`]; also returns its warnings.
+fn tidegate_warns(words: &[&str]) -> (String, String, Result<(), CliError>) {
+    let (screen, warned) = (Screen::default(), Screen::default());
     let mut output = Output::to(Box::new(screen.clone()));
+    let mut warnings = Output::to(Box::new(warned.clone()));
     let arguments = std::iter::once("tidegate").chain(words.iter().copied());
     let result = execute(
         arguments.map(OsString::from),
         Environment::new(),
         &mut output,
+        &mut warnings,
     );
-    let printed = String::from_utf8(screen.0.lock().clone()).unwrap();
-    (printed, result)
+    let text = |screen: &Screen| String::from_utf8(screen.0.lock().clone()).unwrap();
+    (text(&screen), text(&warned), result)
 }
 
 fn good(words: &[&str]) -> String {
@@ -262,10 +270,15 @@ fn check_and_doctor_warn_of_what_is_published() {
         "destination \"d\": url",
         "destination \"d\": secret",
     ];
-    let checked = good(&["check", path(&settings)]);
+    let (verdict, warnings, checked) = tidegate_warns(&["check", path(&settings)]);
+    checked.unwrap();
+    let lines: Vec<_> = verdict.lines().collect();
+    assert_eq!(lines.len(), 2, "{verdict}");
+    assert!(lines[0].ends_with(": good settings"), "{verdict}");
+    assert!(lines[1].ends_with(": good catalog"), "{verdict}");
     let (examined, _) = tidegate(&["doctor", "--config", path(&settings)]);
     for key in keys {
-        assert!(checked.contains(&format!("warning: {key}:")), "{checked}");
+        assert!(warnings.contains(&format!("warning: {key}:")), "{warnings}");
         assert!(examined.contains(&format!("{key}:")), "{examined}");
     }
 }

@@ -54,9 +54,11 @@ pub(super) enum Cut {
     Framing,
     /// What is no HTTP; answered 400, or by GOAWAY.
     Malformed,
-    /// A head over `edge.header_bytes_max` or `edge.headers_max`; answered 431.
+    /// A head over `edge.header_bytes_max` or `edge.headers_max`; answered 431, over HTTP/3 by
+    /// H3_EXCESSIVE_LOAD.
     HeadTooLarge,
-    /// Frames of HTTP/2 that only cost work: resets, CONTINUATION; answered by GOAWAY.
+    /// Frames that only cost work: resets and CONTINUATION of HTTP/2, answered by GOAWAY; of HTTP/3
+    /// those that carry nothing, answered by H3_EXCESSIVE_LOAD.
     Flood,
     /// `edge.requests_per_connection_max`
     Requests,
@@ -181,7 +183,7 @@ impl EdgeMetrics {
             ),
             buffered_bytes: gauge(
                 "tidegate_edge_buffered_bytes",
-                "Bytes of request bodies in memory",
+                "Bytes of request bodies, and of incomplete HTTP/3 heads, in memory",
             ),
             ack_times: AckTimes::register(registry),
             limits: LimitMetrics::register(registry),

@@ -23,6 +23,7 @@ mod signals;
 mod ingest;
 mod refusal;
 mod reply;
+mod unsent;
 mod cors;
 mod endpoint;
 #[cfg(test)]
@@ -218,6 +219,7 @@ impl<A: Accept, G: GeoLookup + Send + Sync + 'static> Edge<A, G> {
             }
             Some(fault) => Reply::error(fault.status, fault.code, fault.message, fault.detail),
         };
+        let reply = reply.held(&self.metrics.limits.unsent, terms.buffered_bytes_max / 2);
         self.metrics.answered(parts.version, reply.status);
         let takes_events = matches!(
             terms.routes.of(parts.uri.path()),

@@ -16,6 +16,7 @@ use super::ingest::Row;
 use super::limits::Budget;
 use super::refusal::Refusal;
 use super::tag::Script;
+use super::unsent::Unsent;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// draft-ietf-httpapi-ratelimit-headers-03, the form in use.
@@ -155,6 +156,24 @@ impl Reply {
         let mut reply = Self::json(results_json(rows, outcome));
         reply.status = status_of(outcome);
         reply
+    }
+
+    /// The same answer, counted until the client has taken it. Where there is no room for it, 503: its
+    /// events, if it is about events, are copies when they come again.
+    pub(super) fn held(mut self, unsent: &Unsent, bytes_max: usize) -> Self {
+        if self.content != Content::Json {
+            return self;
+        }
+        match unsent.hold(std::mem::take(&mut self.body), bytes_max) {
+            Some(body) => Self { body, ..self },
+            None => Self::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Outcome::Overloaded.as_str(),
+                message(Outcome::Overloaded),
+                "answers that clients have not read fill the memory set aside for them",
+            )
+            .with_retry_after(Some(1)),
+        }
     }
 
     /// A request that was refused as a whole.

@@ -18,6 +18,8 @@ use crate::settings::Settings;
 
 /// New profiles that an address may make at once: what its rate brings in so many seconds.
 const NEW_PROFILES_BURST_S: u32 = 60;
+/// Batches of one address that come at once fit in.
+const ADDRESS_EVENTS_BURST_S: u32 = 2;
 
 /// One state of them. Every field is made of settings that are taken by a reload.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(super) struct Terms {
     pub(super) awaited_max: AwaitedMax,
     pub(super) buffered_bytes_max: usize,
     pub(super) address_rate: Arc<AddressRate>,
+    /// Events a second of one address.
+    pub(super) address_events: Arc<AddressRate>,
     /// New profiles a second of one address.
     pub(super) new_profiles: Arc<AddressRate>,
     /// What answers over TLS say of HTTP/3.
@@ -67,6 +71,10 @@ impl Terms {
             },
             buffered_bytes_max: edge.buffered_bytes_max,
             address_rate: Arc::new(AddressRate::new(edge.address_rate_limit)),
+            address_events: Arc::new(AddressRate::with_burst(
+                NonZeroU32::new(edge.address_event_rate),
+                ADDRESS_EVENTS_BURST_S,
+            )),
             new_profiles: Arc::new(AddressRate::with_burst(
                 NonZeroU32::new(settings.profiles.new_per_address_rate),
                 NEW_PROFILES_BURST_S,
@@ -83,6 +91,9 @@ impl Terms {
     pub(super) fn followed_by(&self, mut next: Self) -> Self {
         if next.address_rate.limit() == self.address_rate.limit() {
             next.address_rate = Arc::clone(&self.address_rate);
+        }
+        if next.address_events.limit() == self.address_events.limit() {
+            next.address_events = Arc::clone(&self.address_events);
         }
         if next.new_profiles.limit() == self.new_profiles.limit() {
             next.new_profiles = Arc::clone(&self.new_profiles);

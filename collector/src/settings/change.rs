@@ -148,6 +148,7 @@ pub const CHANGES: &[Change] = &[
     key!(Restart "edge.connections_max" edge.connections_max),
     key!(Restart "edge.connections_per_address_max" edge.connections_per_address_max),
     key!(Live "edge.address_rate_limit" edge.address_rate_limit),
+    key!(Live "edge.address_event_rate" edge.address_event_rate),
     key!(Live "edge.bodies_per_address_max" edge.bodies_per_address_max),
     key!(Live "edge.in_flight_max" edge.in_flight_max),
     key!(Live "edge.buffered_bytes_max" edge.buffered_bytes_max),

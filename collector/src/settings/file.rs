@@ -200,6 +200,11 @@ fn per_address(section: &Section<'_>, edge: &mut super::Edge) {
     };
     edge.connections_per_address_max = limit("connections_per_address_max");
     edge.address_rate_limit = limit("address_rate_limit");
+    section.number(
+        "address_event_rate",
+        &mut edge.address_event_rate,
+        0..=1_000_000,
+    );
     if let Some(max) = limit("bodies_per_address_max") {
         edge.bodies_per_address_max = max;
     }

@@ -152,7 +152,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.header_bytes_max",
         "\"40KiB\"",
-        "All headers of a request together; at least 8KiB. Beyond it 431. How many CONTINUATION frames HTTP/2 may take for them follows from it.",
+        "All headers of a request together; at least 8KiB. Beyond it 431; an HTTP/3 connection whose client announces more is closed. How many CONTINUATION frames HTTP/2 may take for them follows from it.",
     ),
     set(
         "edge.headers_max",
@@ -190,6 +190,11 @@ pub const KEYS: &[Key] = &[
         "Requests a second of one client address (of IPv6: one /64), with a burst of one second; beyond it 429. A source's own limit is `rate_limit` in the catalog.",
     ),
     set(
+        "edge.address_event_rate",
+        "200",
+        "Events a second of one client address (of IPv6: one /64), with a burst of two seconds; further ones are `rate_limited`, answered 429 with Retry-After, and are not taken off the source's `rate_limit`. A second copy, server sources and loopback are not charged. `0` sets no bound.",
+    ),
+    set(
         "edge.bodies_per_address_max",
         "1024",
         "Requests of one client address (of IPv6: one /64) whose body has not arrived yet; beyond it 503. Those that are complete at once are not limited.",
@@ -202,7 +207,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.buffered_bytes_max",
         "\"256MiB\"",
-        "All request bodies in memory together, as sent and as inflated; beyond it 503. Those that do not come in one go find half of it. At least twice `edge.body_bytes_max`.",
+        "All request bodies in memory together, as sent and as inflated; beyond it 503. Those that do not come in one go find half of it. At least twice `edge.body_bytes_max`. Answers of more than 4 KiB that clients have not taken may be half as much beside; beyond it 503.",
     ),
     set(
         "edge.read_delay_target",
@@ -263,7 +268,7 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.tls.handshake_timeout",
         "\"10s\"",
-        "How long a TLS handshake may take.",
+        "How long a TLS handshake may take, and then an HTTP/3 client to let us open our streams.",
     ),
     set(
         "edge.tls.reload_interval",
@@ -353,7 +358,7 @@ pub const KEYS: &[Key] = &[
     set(
         "admin.connections_max",
         "64",
-        "Open admin connections; a further one takes the place of the one that has waited longest for its client, and waits while all are at work.",
+        "Open admin connections; a further one takes the place of the one that has waited longest for its client, also for a body, and waits while all are at work.",
     ),
     set(
         "admin.timeout",

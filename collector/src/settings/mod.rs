@@ -155,6 +155,8 @@ pub struct Edge {
     pub connections_per_address_max: Option<NonZeroU32>,
     /// Requests a second of one client address; None: no limit.
     pub address_rate_limit: Option<NonZeroU32>,
+    /// Events a second of one client address; 0 sets no bound.
+    pub address_event_rate: u32,
     /// Requests of one client address whose bodies have not arrived; beyond it 503.
     pub bodies_per_address_max: NonZeroU32,
     /// Requests in work at once; beyond it 503.
@@ -548,6 +550,7 @@ impl Default for Settings {
                 requests_per_connection_max: 1_000_000,
                 connections_per_address_max: None,
                 address_rate_limit: None,
+                address_event_rate: 200,
                 bodies_per_address_max: const { NonZeroU32::new(1_024).unwrap() },
                 in_flight_max: 16_384,
                 buffered_bytes_max: 256 << 20,

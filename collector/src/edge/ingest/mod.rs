@@ -13,7 +13,7 @@ use tidegate_event::{Enriched, Outcome};
 
 use super::Edge;
 use super::accept::Accept;
-use super::limits::{Budget, Limited, NewProfiles};
+use super::limits::{Budget, Charge, Limited, NewProfiles, SourceRate};
 use super::request::RawHit;
 use super::signals;
 use super::sources::Sender;
@@ -63,6 +63,7 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     let source = &sender.source;
     let request = Request::new(edge, hit, source, &envelope);
     let mut visitor = Visitor::of(terms, hit, &envelope);
+    let charges = Charges::of(edge, terms, hit, sender);
     let newcomers = NewProfiles::of(&terms.new_profiles, source, hit.client_ip);
     let tracked = Tracked::received(&edge.metrics.outcomes, envelope.events());
     let mut receipt = Receipt::new(&edge.core, tracked);
@@ -70,12 +71,10 @@ pub(super) async fn ingest<'a, A: Accept, G: GeoLookup>(
     let (mut retry_after_s, mut budget) = (None, None);
     let mut turn = Turn::default();
     for (index, mut event) in envelope.decode().enumerate() {
-        if turn.is_over(event.bytes) {
-            tokio::task::yield_now().await;
-        }
+        turn.take(event.bytes).await;
         let message_id = event.message_id.clone();
         drop_placeholder(&mut event, &terms.placeholders);
-        let prepared = match charged(edge, sender, &event) {
+        let prepared = match charges.take(&event) {
             Ok(left) => {
                 budget = left.or(budget);
                 request.prepare(event, index, &mut visitor)
@@ -129,6 +128,13 @@ struct Turn {
 }
 
 impl Turn {
+    /// Lets others have a turn before this event, where it is their turn.
+    async fn take(&mut self, bytes: usize) {
+        if self.is_over(bytes) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Adds one event; whether others have a turn before it.
     fn is_over(&mut self, bytes: usize) -> bool {
         let over = self.events >= EVENTS_PER_TURN || self.bytes >= BYTES_PER_TURN;
@@ -148,17 +154,43 @@ fn drop_placeholder(event: &mut Decoded<'_>, placeholders: &Placeholders) {
     }
 }
 
-/// Takes one event off the source's rate limit. A second copy is free: a client that sends a batch
-/// again, because not all of it fitted into the limit, gets on with each try.
-fn charged<A: Accept, G>(
-    edge: &Edge<A, G>,
-    sender: &Sender,
-    event: &Decoded<'_>,
-) -> Result<Option<Budget>, Limited> {
-    match (&sender.rate, &event.hit) {
-        (None, _) => Ok(None),
-        (Some(_), Ok(hit)) if edge.core.knows(&sender.source, hit) => Ok(None),
-        (Some(rate), _) => rate.take().map(Some),
+/// The rates that a request's events are taken off.
+struct Charges<'e, A, G> {
+    edge: &'e Edge<A, G>,
+    sender: &'e Sender,
+    address: Charge<'e>,
+}
+
+impl<'e, A: Accept, G> Charges<'e, A, G> {
+    fn of(edge: &'e Edge<A, G>, terms: &'e Terms, hit: &RawHit<'_>, sender: &'e Sender) -> Self {
+        let address = Charge::of(&terms.address_events, &sender.source, hit.client_ip);
+        Self {
+            edge,
+            sender,
+            address,
+        }
+    }
+
+    /// Takes one event off its address' rate, then off the source's: one address cannot use up what
+    /// a source may send by events that are refused. Gives what is left of the source's rate.
+    ///
+    /// A second copy is free: a client that sends a batch again, because not all of it fitted into a
+    /// limit, gets on with each try.
+    fn take(&self, event: &Decoded<'_>) -> Result<Option<Budget>, Limited> {
+        let limited = self.sender.rate.is_some() || self.address.is_limited();
+        let is_copy = |hit| self.edge.core.knows(&self.sender.source, hit);
+        if !limited || event.hit.as_ref().is_ok_and(is_copy) {
+            return Ok(None);
+        }
+        if let Err(limited) = self.address.take() {
+            self.edge.metrics.limits.address_limited_events.inc();
+            return Err(limited);
+        }
+        self.sender
+            .rate
+            .as_deref()
+            .map(SourceRate::take)
+            .transpose()
     }
 }
 

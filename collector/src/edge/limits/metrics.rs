@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use super::admission::Measured;
 use crate::edge::metrics::{by_reason, counter, gauge};
 use crate::edge::refusal::Refusal;
+use crate::edge::unsent::Unsent;
 
 /// The limits' metrics.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ pub(in crate::edge) struct LimitMetrics {
     pub(in crate::edge) connections_idle: Counter,
     /// Requests whose body has not arrived.
     pub(in crate::edge) bodies_awaited: Gauge,
+    /// Events over `edge.address_event_rate`.
+    pub(in crate::edge) address_limited_events: Counter,
+    /// Answers that clients have not taken.
+    pub(in crate::edge) unsent: Unsent,
     rate_addresses: Gauge,
     read_delay_seconds: Gauge<f64, AtomicU64>,
     delay_seconds: Gauge<f64, AtomicU64>,
@@ -45,6 +50,12 @@ impl LimitMetrics {
                 "tidegate_edge_connections_idle",
                 "Connections closed because they only waited, for a head or a request",
             ),
+            address_limited_events: counter(
+                registry,
+                "tidegate_edge_address_limited_events",
+                "Events refused because their address sends more than edge.address_event_rate",
+            ),
+            unsent: Unsent::register(registry),
             bodies_awaited: gauge(
                 registry,
                 "tidegate_edge_bodies_awaited",

@@ -5,6 +5,7 @@
 mod metrics;
 mod address;
 mod rate;
+mod charge;
 mod new_profiles;
 mod places;
 mod bodies;
@@ -15,6 +16,7 @@ pub(super) use admission::Admission;
 pub use admission::Progress;
 pub(super) use admission::watch;
 pub(super) use bodies::{AwaitedBodies, AwaitedMax};
+pub(super) use charge::Charge;
 pub(super) use metrics::LimitMetrics;
 pub(super) use new_profiles::NewProfiles;
 pub(super) use places::{PerAddress, Place};

@@ -123,6 +123,94 @@ async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() 
     assert_eq!(served.balance(), (3, 3));
 }
 
+/// So many events of this client in one request, to the source of this key.
+fn batch_of(client: &str, events: usize, key: &str) -> Vec<u8> {
+    let body = format!("{{\"batch\":[{}]}}", vec![EVENT; events].join(","));
+    format!(
+        "POST /v1/events?writeKey={key} HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {client}\r\n\
+         origin: https://shop.example\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn ended(outcomes: &[String], outcome: &str) -> usize {
+    outcomes.iter().filter(|ended| *ended == outcome).count()
+}
+
+#[tokio::test]
+async fn one_request_does_not_use_up_its_sources_rate() {
+    let served = behind_a_proxy(None).await;
+    let mut limited = web_source();
+    limited.rate_limit = NonZeroU32::new(1_000);
+    let catalog = Catalog {
+        sources: vec![limited],
+        ..Catalog::default()
+    };
+    served
+        .catalog
+        .store(Arc::new(RuntimeCatalog::new(&catalog)));
+    let mut client = Client::to(served.address).await;
+    let attack = client
+        .ask(&batch_of("203.0.113.1", 2_500, "shop-key"))
+        .await;
+    assert_eq!(
+        (attack.status, attack.header("retry-after")),
+        (429, Some("1"))
+    );
+    let outcomes = attack.outcomes();
+    let (taken, refused) = (
+        ended(&outcomes, "accepted"),
+        ended(&outcomes, "rate_limited"),
+    );
+    // More than the burst where the bucket filled while they were looked at.
+    assert!((400..700).contains(&taken), "{taken}");
+    assert_eq!(taken + refused, 2_500);
+    let others = client.ask(&batch_of("203.0.113.2", 200, "shop-key")).await;
+    assert_eq!((others.status, others.outcomes().len()), (200, 200));
+    let counted = format!("tidegate_edge_address_limited_events_total {refused}\n");
+    assert!(served.metrics().contains(&counted));
+}
+
+#[tokio::test]
+async fn a_server_source_is_not_charged_for_its_address() {
+    let served = behind_a_proxy(None).await;
+    let mut client = Client::to(served.address).await;
+    let answer = client.ask(&batch_of("203.0.113.1", 2_500, "crm-key")).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_rate_of_nought_sets_no_bound() {
+    let mut served = behind_a_proxy(None).await;
+    served.renew(|settings| settings.edge.address_event_rate = 0);
+    let mut client = Client::to(served.address).await;
+    let answer = client
+        .ask(&batch_of("203.0.113.1", 2_500, "shop-key"))
+        .await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_batch_over_the_address_rate_gets_on_with_each_try() {
+    let mut served = behind_a_proxy(None).await;
+    served.renew(|settings| settings.edge.address_event_rate = 1);
+    let event = |id| format!(r#"{{"type":"page","anonymousId":"a","messageId":"{id}"}}"#);
+    let batch = format!("{{\"batch\":[{},{},{}]}}", event(1), event(2), event(3));
+    let whole = String::from_utf8(events(&batch)).unwrap();
+    let whole = whole.replacen("\r\n", "\r\nx-forwarded-for: 203.0.113.1\r\n", 1);
+    let mut client = Client::to(served.address).await;
+    let first = client.ask(whole.as_bytes()).await;
+    assert_eq!(first.status, 429);
+    assert_eq!(first.outcomes(), ["accepted", "accepted", "rate_limited"]);
+    // Its first two are copies now, and cost nothing.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while client.ask(whole.as_bytes()).await.status != 200 {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(served.outcomes.ended(Outcome::Accepted), 3);
+}
+
 #[tokio::test]
 async fn a_batch_larger_than_the_rate_gets_on_with_each_try() {
     let served = Served::start().await;

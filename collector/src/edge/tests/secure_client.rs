@@ -128,6 +128,23 @@ pub(super) async fn ask_tls(
     Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
 }
 
+/// A QUIC connection on which nothing is said, kept open.
+pub(super) async fn quic_to(
+    served: &Served,
+    mut transport: quinn::TransportConfig,
+) -> Result<(quinn::Endpoint, quinn::Connection), quinn::ConnectionError> {
+    let config = config(served.certificate(), &[b"h3"]);
+    let config = QuicClientConfig::try_from(config).unwrap();
+    let mut config = quinn::ClientConfig::new(Arc::new(config));
+    transport.keep_alive_interval(Some(std::time::Duration::from_millis(20)));
+    config.transport_config(Arc::new(transport));
+    let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    endpoint.set_default_client_config(config);
+    let connecting = endpoint.connect(served.secure.unwrap(), "localhost");
+    let quic = connecting.unwrap().await?;
+    Ok((endpoint, quic))
+}
+
 /// One HTTP/3 connection.
 pub(super) struct Http3 {
     pub(super) endpoint: quinn::Endpoint,
@@ -145,16 +162,7 @@ impl Http3 {
     }
 
     pub(super) async fn try_to(served: &Served) -> Result<Self, quinn::ConnectionError> {
-        let config = config(served.certificate(), &[b"h3"]);
-        let config = QuicClientConfig::try_from(config).unwrap();
-        let mut config = quinn::ClientConfig::new(Arc::new(config));
-        let mut transport = quinn::TransportConfig::default();
-        transport.keep_alive_interval(Some(std::time::Duration::from_millis(20)));
-        config.transport_config(Arc::new(transport));
-        let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        endpoint.set_default_client_config(config);
-        let connecting = endpoint.connect(served.secure.unwrap(), "localhost");
-        let quic = connecting.unwrap().await?;
+        let (endpoint, quic) = quic_to(served, quinn::TransportConfig::default()).await?;
         let (mut connection, requests) = h3::client::new(h3_quinn::Connection::new(quic.clone()))
             .await
             .unwrap();

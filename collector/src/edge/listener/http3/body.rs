@@ -11,6 +11,8 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 
+use super::transport::Receiving;
+
 /// What the headers say of a body's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
@@ -47,17 +49,14 @@ pub(super) enum BrokenOff {
 
 /// The receiving half of a request's stream.
 pub(super) struct StreamBody {
-    stream: RequestStream<h3_quinn::RecvStream, Bytes>,
+    stream: RequestStream<Receiving, Bytes>,
     announced: Length,
     received: u64,
     ended: bool,
 }
 
 impl StreamBody {
-    pub(super) fn new(
-        stream: RequestStream<h3_quinn::RecvStream, Bytes>,
-        announced: Length,
-    ) -> Self {
+    pub(super) fn new(stream: RequestStream<Receiving, Bytes>, announced: Length) -> Self {
         Self {
             stream,
             announced,

@@ -5,6 +5,7 @@
 //! What h3 0.0.8 does not refuse: of a pseudo-header that comes twice it takes the last. The RFC
 //! calls that malformed; nobody stands between us and the client to read it otherwise.
 
+mod transport;
 mod body;
 
 use std::pin::pin;
@@ -30,6 +31,7 @@ use crate::edge::metrics::Cut;
 use crate::edge::request::{Channel, Scheme};
 use crate::pipeline::enrich::GeoLookup;
 use body::{Length, StreamBody};
+use transport::{Guard, Sending, Transport};
 
 /// Before the next look at a connection that is ending and has no work.
 const REJECTED_PAUSE: Duration = Duration::from_millis(10);
@@ -42,8 +44,8 @@ const CONNECTION_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-type Resolver = RequestResolver<h3_quinn::Connection, Bytes>;
-type SendHalf = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
+type Resolver = RequestResolver<Transport, Bytes>;
+type SendHalf = RequestStream<Sending, Bytes>;
 
 /// What its requests share.
 struct Connection<A, G> {
@@ -56,25 +58,46 @@ struct Connection<A, G> {
 pub(super) async fn serve<A, G>(
     quic: quinn::Connection,
     edge: Arc<Edge<A, G>>,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
     G: GeoLookup + Send + Sync + 'static,
 {
     let _open = edge.metrics.open_connection();
-    let headers_max = u64::try_from(edge.listening.header_bytes_max).unwrap_or(u64::MAX);
+    let header_bytes_max = edge.listening.header_bytes_max;
+    let buffered = edge.metrics.buffered_bytes.clone();
+    let guard = Guard::new(quic.clone(), header_bytes_max, buffered);
     let mut builder = h3::server::builder();
-    builder.max_field_section_size(headers_max);
-    let h3 = builder.build(h3_quinn::Connection::new(quic.clone()));
+    builder.max_field_section_size(u64::try_from(header_bytes_max).unwrap_or(u64::MAX));
+    let built = builder.build(Transport::new(quic.clone(), Arc::clone(&guard)));
+    // It waits for the client to let us open streams, and write to them.
+    let patience = Duration::from_millis(edge.listening.handshake_timeout_ms);
     // How a client ended its connection is its own affair, here and below.
-    let Ok(mut h3) = h3.await else { return };
-    let requests_max = edge.listening.requests_per_connection_max;
-    let mut patience = Patience::of(Duration::from_millis(edge.listening.h3.idle_timeout_ms));
-    let connection = Arc::new(Connection {
-        edge,
-        quic,
-        activity: Arc::default(),
-    });
+    if let Ok(Ok(h3)) = tokio::time::timeout(patience, built).await {
+        let connection = Connection {
+            edge: Arc::clone(&edge),
+            quic,
+            activity: Arc::default(),
+        };
+        requests(h3, Arc::new(connection), stopping).await;
+    }
+    if let Some(violation) = guard.violation() {
+        edge.metrics.cut(violation.cut());
+    }
+}
+
+/// Answers requests until the connection ends.
+async fn requests<A, G>(
+    mut h3: h3::server::Connection<Transport, Bytes>,
+    connection: Arc<Connection<A, G>>,
+    mut stopping: watch::Receiver<bool>,
+) where
+    A: Accept,
+    G: GeoLookup + Send + Sync + 'static,
+{
+    let listening = &connection.edge.listening;
+    let requests_max = listening.requests_per_connection_max;
+    let mut patience = Patience::of(Duration::from_millis(listening.h3.idle_timeout_ms));
     let mut look = pin!(tokio::time::sleep(patience.shorter()));
     let (mut stopped, mut told_to_end) = (false, false);
     let mut stop = pin!(async {
@@ -88,7 +111,8 @@ pub(super) async fn serve<A, G>(
                 connection.edge.metrics.cut(Cut::Requests);
             }
             // The first request that will not be answered: the one after the last.
-            if h3.shutdown(1).await.is_err() {
+            let goaway = tokio::time::timeout(GOAWAY_PATIENCE, h3.shutdown(1));
+            if !matches!(goaway.await, Ok(Ok(()))) {
                 return;
             }
             patience = Patience::of(GOAWAY_PATIENCE);
