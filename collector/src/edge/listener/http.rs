@@ -105,12 +105,17 @@ where
     A: Accept,
     G: GeoLookup + Send + Sync + 'static,
 {
-    pub(super) fn new(edge: Arc<Edge<A, G>>, channel: Channel, wait: Arc<Wait>) -> Arc<Self> {
+    pub(super) fn new(
+        edge: Arc<Edge<A, G>>,
+        channel: Channel,
+        wait: Arc<Wait>,
+        activity: Arc<Activity>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             edge,
             channel,
             wait,
-            activity: Arc::default(),
+            activity,
         })
     }
 

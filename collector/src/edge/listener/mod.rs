@@ -5,6 +5,7 @@
 //! HTTP/3 ones send GOAWAY and finish what is in work.
 
 mod sockets;
+mod places;
 mod proxy_protocol;
 mod arrival;
 mod tcp;
@@ -25,6 +26,8 @@ pub(in crate::edge) use proxy_protocol::Refused;
 pub use sockets::{BindError, Given, Sockets};
 
 use super::Edge;
+use places::Places;
+
 use super::accept::Accept;
 use super::limits;
 use super::request::Scheme;
@@ -73,7 +76,8 @@ impl Listeners {
         A: Accept,
         G: GeoLookup + Send + Sync + 'static,
     {
-        let places = Arc::new(Semaphore::new(edge.listening.connections_max));
+        let ended = edge.metrics.limits.connections_idle.clone();
+        let places = Places::new(edge.listening.connections_max, ended);
         let (stopper, stopping) = watch::channel(false);
         let since = edge.clock.wall();
         let plain = tcp::Tcp {

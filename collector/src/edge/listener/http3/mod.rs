@@ -58,6 +58,7 @@ struct Connection<A, G> {
 pub(super) async fn serve<A, G>(
     quic: quinn::Connection,
     edge: Arc<Edge<A, G>>,
+    activity: Arc<Activity>,
     stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
@@ -77,7 +78,7 @@ pub(super) async fn serve<A, G>(
         let connection = Connection {
             edge: Arc::clone(&edge),
             quic,
-            activity: Arc::default(),
+            activity,
         };
         requests(h3, Arc::new(connection), stopping).await;
     }
