@@ -14,6 +14,7 @@ pub mod reload;
 pub mod cursors;
 pub mod destinations;
 pub mod bad_rows;
+mod work;
 pub mod route;
 pub mod tls;
 mod places;

@@ -358,7 +358,7 @@ pub const KEYS: &[Key] = &[
     set(
         "admin.connections_max",
         "64",
-        "Open admin connections; a further one takes the place of the one that has waited longest for its client, also for a body, and waits while all are at work.",
+        "Open admin connections; a further one takes the place of the one that has waited longest for its client, also for a body, and waits while all are at work. At most half of them may be at work, eight of these as tests of destinations and one as a reload: further requests are answered 429 or 409, so that probes find a place.",
     ),
     set(
         "admin.timeout",
