@@ -18,6 +18,7 @@ mod work;
 pub mod route;
 pub mod tls;
 mod places;
+mod spare;
 pub mod listener;
 
 #[cfg(test)]
