@@ -18,7 +18,7 @@ use tidegate_tests::process::run;
 use tidegate_tests::{Config, Gateway, Receiver, eventually, turn};
 
 /// What is moved elsewhere, or not at all, with the reason.
-const NOT_HERE: [(&str, &str); 41] = [
+const NOT_HERE: [(&str, &str); 43] = [
     ("process_start_time_seconds", "fixed for a process"),
     ("tidegate_build_info", "always 1"),
     (
@@ -93,6 +93,14 @@ const NOT_HERE: [(&str, &str); 41] = [
     (
         "tidegate_edge_unsent_bytes",
         "let go once sent; edge::tests::slow_answers",
+    ),
+    (
+        "tidegate_edge_answers_cut_total",
+        "only clients that do not read; edge::tests::untaken_answers",
+    ),
+    (
+        "tidegate_edge_connections_refused_total",
+        "loopback is not limited; edge::tests::limits",
     ),
     (
         "tidegate_edge_delay_seconds",

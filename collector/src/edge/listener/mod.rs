@@ -14,20 +14,21 @@ mod http;
 mod quic;
 mod http3;
 mod activity;
+mod sending;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub(in crate::edge) use proxy_protocol::Refused;
 pub use sockets::{BindError, Given, Sockets};
 
-use super::Edge;
 use places::Places;
 
+use super::Edge;
 use super::accept::Accept;
 use super::limits;
 use super::request::Scheme;

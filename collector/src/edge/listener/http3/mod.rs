@@ -184,6 +184,9 @@ where
         let response = self.completed(response);
         let patience = self.edge.body_timeout();
         let sent = tokio::time::timeout(patience, answer(&mut send, response, head)).await;
+        if sent.is_err() {
+            self.edge.metrics.limits.answers_cut.inc();
+        }
         if !matches!(sent, Ok(Ok(()))) {
             send.stop_stream(Code::H3_REQUEST_CANCELLED);
         }
