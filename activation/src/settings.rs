@@ -28,6 +28,8 @@ pub struct Settings {
     pub attempted_keep_ms: u64,
     /// Bytes of an answer that are read before the connection is given up.
     pub answer_bytes_max: usize,
+    /// Connections to one host that are kept while nothing is sent.
+    pub idle_connections_max: usize,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             dead_letters_max_age_ms: 30 * 86_400_000,
             attempted_keep_ms: 30 * 86_400_000,
             answer_bytes_max: 64 * 1024,
+            idle_connections_max: 64,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Few open files: silent connections must not take the descriptors that the journal needs.
 
+use std::collections::HashSet;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tidegate_tests::load::Load;
 use tidegate_tests::records::{assert_holds, journal, message_ids};
 use tidegate_tests::{Config, Gateway, eventually, turn};
@@ -56,4 +58,57 @@ fn segments(gateway: &Gateway) -> usize {
     let names = files.map(|file| file.unwrap().file_name());
     let begun = names.filter(|name| name.to_string_lossy().ends_with(".seg"));
     begun.count()
+}
+
+#[test]
+fn a_probe_is_answered_when_no_file_is_left() {
+    let _turn = turn();
+    let mut gateway = Gateway::start(&Config::new());
+    let number = gateway.process().pid();
+    let pid = Pid::from_raw(i32::try_from(number).unwrap()).unwrap();
+    let hard = hard_limit(number);
+    let set = |current: Option<u64>| {
+        let limit = Rlimit {
+            current,
+            maximum: hard,
+        };
+        prlimit(Some(pid), Resource::Nofile, limit).unwrap()
+    };
+    let before = set(Some(least_free(number)));
+    // It waits in the queue: there is no file for it.
+    let _client = TcpStream::connect(gateway.addresses().http).unwrap();
+    eventually("no connection accepted", || {
+        gateway
+            .log()
+            .contains("no connection accepted")
+            .then_some(())
+    });
+    assert!(gateway.admin("/healthz").status.is_success());
+    set(before.current);
+    assert!(gateway.terminate().success(), "{}", gateway.log());
+}
+
+/// The number that the next file would get.
+fn least_free(pid: u32) -> u64 {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", pid)).unwrap();
+    let name = |file: std::io::Result<std::fs::DirEntry>| file.unwrap().file_name();
+    let open: HashSet<u64> = files
+        .map(|file| name(file).to_string_lossy().parse().unwrap())
+        .collect();
+    (0..).find(|number| !open.contains(number)).unwrap()
+}
+
+/// None: no limit.
+fn hard_limit(pid: u32) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", pid)).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    files
+        .unwrap()
+        .split_whitespace()
+        .nth(4)
+        .unwrap()
+        .parse()
+        .ok()
 }

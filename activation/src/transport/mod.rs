@@ -26,8 +26,6 @@ use crate::settings::Settings;
 
 pub use address::is_allowed;
 
-/// Idle connections kept per host.
-const IDLE_PER_HOST_MAX: usize = 64;
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -68,7 +66,7 @@ impl HttpTransport {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+            .pool_max_idle_per_host(settings.idle_connections_max)
             .build(connector);
         Ok(Self {
             client,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde_json::json;
 use tidegate_event::Timestamp;
+use tokio::sync::watch;
 
 use super::control::{
     ApplyRefused, CatalogView, Control, ControlError, CursorView, DeadLetterView, DestinationView,
@@ -23,6 +24,8 @@ pub(crate) struct Fake {
     pub(crate) ready: AtomicBool,
     pub(crate) report: Mutex<Report>,
     pub(crate) asked: Mutex<Vec<String>>,
+    /// Tests and reloads do not end while it is true.
+    pub(crate) hangs: watch::Sender<bool>,
     store: Store,
     _directory: tempfile::TempDir,
 }
@@ -34,6 +37,7 @@ impl Fake {
             ready: AtomicBool::new(true),
             report: Mutex::default(),
             asked: Mutex::default(),
+            hangs: watch::Sender::new(false),
             store: Store::open(directory.path()).unwrap(),
             _directory: directory,
         })
@@ -41,6 +45,11 @@ impl Fake {
 
     fn note(&self, asked: String) {
         self.asked.lock().push(asked);
+    }
+
+    async fn ended(&self) {
+        let mut hangs = self.hangs.subscribe();
+        let _ = hangs.wait_for(|hangs| !*hangs).await;
     }
 
     fn known(&self, name: &str) -> Result<(), ControlError> {
@@ -116,6 +125,7 @@ impl Control for Arc<Fake> {
 
     async fn reload(&self) -> Result<ReloadView, ReloadRefused> {
         self.note("reload".to_owned());
+        self.ended().await;
         if self.ready.load(Ordering::Relaxed) {
             let changed = vec!["edge.body_bytes_max".to_owned()];
             let needs_restart = vec!["edge.http".to_owned()];
@@ -215,6 +225,7 @@ impl Control for Arc<Fake> {
 
     async fn test_destination(&self, destination: &str) -> Result<TestView, ControlError> {
         self.known(destination)?;
+        self.ended().await;
         Ok(TestView {
             delivered: false,
             status: Some(500),

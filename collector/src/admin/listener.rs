@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::control::Control;
 use super::places::{Awaited, Place, Places};
 use super::route::Admin;
+use super::spare::Spare;
 
 /// After a failed accept (no file descriptors left), this long until the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,16 +41,21 @@ pub async fn serve<C: Control>(
     let graceful = GracefulShutdown::new();
     let (stopper, stopping) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut spare = Spare::new();
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
+            () = spare.renewed() => continue,
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "admin listener cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                // Where no file is left, the one that is kept for this lets a client in.
+                if !spare.give_up() {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
                 continue;
             }
         };

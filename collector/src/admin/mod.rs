@@ -14,9 +14,11 @@ pub mod reload;
 pub mod cursors;
 pub mod destinations;
 pub mod bad_rows;
+mod work;
 pub mod route;
 pub mod tls;
 mod places;
+mod spare;
 pub mod listener;
 
 #[cfg(test)]

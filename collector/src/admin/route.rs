@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use super::auth::{Token, admit};
 use super::control::Control;
 use super::reply::{self, Reply};
+use super::work::Work;
 use super::{bad_rows, catalog, cursors, destinations, health, metrics, outcomes, reload};
 use crate::settings;
 
@@ -77,6 +78,7 @@ pub struct Admin<C> {
     registry: Arc<Registry>,
     token: Option<Token>,
     listen: IpAddr,
+    work: Work,
     pub(super) settings: settings::Admin,
 }
 
@@ -94,6 +96,7 @@ impl<C: Control> Admin<C> {
             registry,
             token,
             listen: settings.listen.ip(),
+            work: Work::new(settings.connections_max),
             settings,
         }
     }
@@ -142,8 +145,14 @@ impl<C: Control> Admin<C> {
             Method::HEAD => "GET",
             _ => method.as_str(),
         };
+        if (method, found.route) == ("GET", "/metrics") {
+            return metrics::metrics(&self.registry);
+        }
+        let _at_work = match self.work.begin(found.route) {
+            Ok(at_work) => at_work,
+            Err(refused) => return *refused,
+        };
         match (method, found.route) {
-            ("GET", "/metrics") => metrics::metrics(&self.registry),
             ("GET", "/debug/outcomes") => outcomes::list(control, query),
             ("GET", "/admin/v1/catalog") => catalog::show(control).await,
             ("POST", "/admin/v1/catalog") => catalog::apply(control, query, body).await,

@@ -33,6 +33,8 @@ pub(super) struct Catalogs {
     activation: Activation,
     sources: Arc<ArcSwap<RuntimeCatalog>>,
     allow_private: Vec<Cidr>,
+    /// Requests that destinations may have in flight together.
+    in_flight_max: usize,
     clock: Arc<dyn Clock>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
@@ -64,6 +66,7 @@ impl Catalogs {
         activation: Activation,
         sources: Arc<ArcSwap<RuntimeCatalog>>,
         allow_private: Vec<Cidr>,
+        in_flight_max: usize,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -72,6 +75,7 @@ impl Catalogs {
             activation,
             sources,
             allow_private,
+            in_flight_max,
             clock,
             changing: tokio::sync::Mutex::new(()),
         }
@@ -168,12 +172,12 @@ impl Catalogs {
             None
         };
         let (store, now) = (Arc::clone(&self.store), self.clock.now());
-        let activation = self.activation.clone();
+        let (activation, in_flight_max) = (self.activation.clone(), self.in_flight_max);
         let commit = move || {
             store.commit(&prepared, now).map_err(refused)?;
             if changes {
                 // Before the rules: the first change that they decide finds its destination.
-                let configs = check::configs(&prepared.catalog.destinations);
+                let configs = check::configs(&prepared.catalog.destinations, in_flight_max);
                 let set = activation.set_destinations(&configs);
                 set.map_err(|error| failed(&error))?;
             }

@@ -12,6 +12,13 @@ use crate::settings::Settings;
 /// them, the tables of the store, Kafka, destinations.
 const OWN_MAX: u64 = 1_024;
 
+/// Requests to destinations in flight together, at most; each has a connection.
+const IN_FLIGHT_MAX: usize = 16_384;
+/// Hosts of destinations that each keep their share of connections while nothing is sent.
+const IDLE_HOSTS: usize = 32;
+/// Connections that one of them keeps, at most.
+const IDLE_MAX: usize = 64;
+
 /// A limit on open files. By default there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenFiles {
@@ -79,6 +86,24 @@ impl OpenFiles {
         (held > 0).then_some(held)
     }
 
+    /// Requests that destinations may have in flight together: an eighth of the gateway's own files,
+    /// and what its connections leave.
+    #[must_use]
+    pub fn destinations(self, settings: &Settings) -> usize {
+        let Some(limit) = self.limit else {
+            return IN_FLIGHT_MAX;
+        };
+        let left = limit.saturating_sub(Self::wanted(settings));
+        let files = (self.own() / 8).saturating_add(left);
+        usize::try_from(files).map_or(IN_FLIGHT_MAX, |files| files.clamp(1, IN_FLIGHT_MAX))
+    }
+
+    /// Connections to one destination's host that are kept while nothing is sent.
+    #[must_use]
+    pub fn idle(self, settings: &Settings) -> usize {
+        (self.destinations(settings) / IDLE_HOSTS).clamp(1, IDLE_MAX)
+    }
+
     /// Tables that the store may keep open.
     #[must_use]
     pub fn store(self) -> usize {
@@ -120,6 +145,24 @@ mod tests {
             let files = OpenFiles::of(limit);
             assert_eq!(files.connections(&settings), expected, "{limit:?}");
             assert!(files.store() >= 32 || expected.is_none(), "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn destinations_have_what_is_left_and_never_much_of_the_gateways_own() {
+        let settings = Settings::default();
+        let wanted = OpenFiles::wanted(&settings);
+        for (limit, in_flight, idle) in [
+            (None, 16_384, 64),
+            (Some(wanted + 100_000), 16_384, 64),
+            (Some(wanted + 1_000), 1_128, 35),
+            (Some(wanted), 128, 4),
+            (Some(1_024), 64, 2),
+            (Some(256), 16, 1),
+        ] {
+            let files = OpenFiles::of(limit);
+            let found = (files.destinations(&settings), files.idle(&settings));
+            assert_eq!(found, (in_flight, idle), "{limit:?}");
         }
     }
 }

@@ -245,10 +245,16 @@ pub fn networks(ranges: &[Cidr]) -> Vec<Network> {
         .collect()
 }
 
-/// Destinations as the activation crate takes them.
+/// Destinations as the activation crate takes them. Together they have at most so many requests in
+/// flight, each of them an equal part, so that one which does not answer takes none of the others'.
 #[must_use]
-pub fn configs(destinations: &[Destination]) -> Vec<DestinationConfig> {
-    destinations.iter().map(config).collect()
+pub fn configs(destinations: &[Destination], in_flight_max: usize) -> Vec<DestinationConfig> {
+    let part = (in_flight_max / destinations.len().max(1)).max(1);
+    let mut configs: Vec<_> = destinations.iter().map(config).collect();
+    for config in &mut configs {
+        config.limits.concurrency = config.limits.concurrency.min(part);
+    }
+    configs
 }
 
 fn config(destination: &Destination) -> DestinationConfig {

@@ -600,7 +600,7 @@ fn a_secret_is_one_or_a_list() {
         (secret.as_str(), &further_secrets[..]),
         (SECRET, &[OLD.to_owned()][..])
     );
-    let configs = check::configs(&destinations);
+    let configs = check::configs(&destinations, 1_000);
     let tidegate_activation::DestinationKind::Webhook { secrets, .. } = &configs[0].kind else {
         unreachable!("a webhook")
     };
@@ -609,6 +609,12 @@ fn a_secret_is_one_or_a_list() {
         .map(tidegate_activation::Secret::expose)
         .collect();
     assert_eq!(exposed, [SECRET, OLD], "both sign, the current one first");
+    let four = vec![destinations[0].clone(); 4];
+    for (in_flight_max, each) in [(1_000, 64), (100, 25), (3, 1)] {
+        let configs = check::configs(&four, in_flight_max);
+        let concurrency = configs.iter().map(|config| config.limits.concurrency);
+        assert!(concurrency.eq([each; 4]), "{in_flight_max}");
+    }
 
     let second = faults(&with(&format!("[\"{SECRET}\", \"whsec_short\"]"))).join("\n");
     let place = format!("9:{}: destination[0].secret: is not", 10 + SECRET.len() + 5);

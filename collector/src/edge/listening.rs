@@ -31,7 +31,7 @@ impl Listening {
         Self {
             proxy_protocol: settings.proxy_protocol,
             connections_max: settings.connections_max,
-            connections_per_address_max: settings.connections_per_address_max,
+            connections_per_address_max: NonZeroU32::new(settings.connections_per_address_max),
             requests_per_connection_max: settings.requests_per_connection_max,
             header_bytes_max: settings.header_bytes_max,
             headers_max: settings.headers_max,

@@ -468,13 +468,13 @@ pub(crate) fn routes() -> [(&'static str, &'static str); Route::ALL.len()] {
 
 impl<A, G> Edge<A, G> {
     /// A place for a connection of `peer` among those that one address may have; None, counted:
-    /// it has as many. The connections of a trusted proxy are everybody's and not limited.
+    /// it has as many. The connections of a trusted proxy are everybody's and not limited, nor are
+    /// those of this host.
     fn place_for(&self, peer: IpAddr) -> Option<Place> {
         let limit = self.listening.connections_per_address_max;
+        let is_limited = || !peer.is_loopback() && !self.in_force.load().proxies.is_trusted(peer);
         let place = match limit {
-            Some(max) if !self.in_force.load().proxies.is_trusted(peer) => {
-                self.connections.enter(peer, max)
-            }
+            Some(max) if is_limited() => self.connections.enter(peer, max),
             Some(_) | None => Some(Place::default()),
         };
         if place.is_none() {

@@ -17,6 +17,7 @@ use super::limits::Budget;
 use super::refusal::Refusal;
 use super::tag::Script;
 use super::unsent::Unsent;
+use crate::pipeline::decode::MESSAGE_ID_BYTES_MAX;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// draft-ietf-httpapi-ratelimit-headers-03, the form in use.
@@ -31,6 +32,10 @@ const SCRIPT_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300"
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
+
+/// Bytes of one message id in an answer, with its quotes: the longest there is, each character escaped
+/// by one more.
+const MESSAGE_ID_JSON_MAX: usize = 2 * MESSAGE_ID_BYTES_MAX + 2;
 
 /// The 43-byte transparent image that the Snowplow collector answers with.
 pub(super) const PIXEL: [u8; 43] = *b"GIF89a\x01\x00\x01\x00\xf0\x00\x00\xff\xff\xff\x00\x00\x00\
@@ -339,10 +344,7 @@ fn results_json(rows: &[Row<'_>], overall: Outcome) -> Vec<u8> {
 
 fn write_row(out: &mut Vec<u8>, row: &Row<'_>) {
     out.extend_from_slice(b"{\"message_id\":");
-    match &row.message_id {
-        Some(id) => write_str(out, id),
-        None => out.extend_from_slice(b"null"),
-    }
+    write_id(out, row.message_id.as_deref());
     out.extend_from_slice(b",\"outcome\":\"");
     out.extend_from_slice(row.outcome.as_str().as_bytes());
     out.push(b'"');
@@ -351,6 +353,19 @@ fn write_row(out: &mut Vec<u8>, row: &Row<'_>) {
         write_str(out, reason);
     }
     out.push(b'}');
+}
+
+/// An id that is mostly control characters would come back six times as long as it was sent.
+fn write_id(out: &mut Vec<u8>, id: Option<&str>) {
+    let before = out.len();
+    if let Some(id) = id {
+        write_str(out, id);
+        if out.len() - before <= MESSAGE_ID_JSON_MAX {
+            return;
+        }
+        out.truncate(before);
+    }
+    out.extend_from_slice(b"null");
 }
 
 fn write_error(out: &mut Vec<u8>, code: &str, message: &str) {
@@ -437,6 +452,21 @@ mod tests {
         assert_eq!(value["results"][0]["message_id"], "a\"b\\\u{1}\u{2028}");
         assert_eq!(value["results"][1]["message_id"], serde_json::Value::Null);
         assert_eq!(value["results"][1]["reason"], "type must be track");
+    }
+
+    #[test]
+    fn an_id_of_control_characters_is_not_sent_back() {
+        let (quotes, controls) = ("\"".repeat(100), "\u{1}".repeat(100));
+        let rows = [quotes.as_str(), &controls].map(|id| Row {
+            message_id: Some(Cow::Borrowed(id)),
+            ..row(Outcome::Invalid)
+        });
+        let json = results_json(&rows, Outcome::Invalid);
+        assert!(json.len() < 500, "{}", json.len());
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(value["results"][0]["message_id"], quotes);
+        assert_eq!(value["results"][1]["message_id"], serde_json::Value::Null);
+        assert_eq!(value["results"][1]["outcome"], "invalid");
     }
 
     #[test]

@@ -212,7 +212,11 @@ fn per_address(section: &Section<'_>, edge: &mut super::Edge) {
         let found = section.get(key)?;
         found.number(&(1..=100_000_000)).and_then(NonZeroU32::new)
     };
-    edge.connections_per_address_max = limit("connections_per_address_max");
+    section.number(
+        "connections_per_address_max",
+        &mut edge.connections_per_address_max,
+        0..=100_000_000,
+    );
     edge.address_rate_limit = limit("address_rate_limit");
     section.number(
         "address_event_rate",

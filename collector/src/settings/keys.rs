@@ -177,12 +177,12 @@ pub const KEYS: &[Key] = &[
     set(
         "edge.connections_max",
         "65536",
-        "Open connections; further ones wait.",
+        "Open connections. Where all are taken, a client that waits for one gets the place of the one that has rested longest without a request, a quarter of a second at least; while none rests so long, clients wait, and those of HTTP/3 are refused.",
     ),
-    unset(
+    set(
         "edge.connections_per_address_max",
         "1000",
-        "Open connections of one client address (of IPv6: one /64); further ones are closed at once. Trusted proxies are not limited.",
+        "Open connections of one client address (of IPv6: one /64); further ones are closed at once. Trusted proxies and loopback are not limited. `0` sets no bound.",
     ),
     unset(
         "edge.address_rate_limit",
@@ -358,7 +358,7 @@ pub const KEYS: &[Key] = &[
     set(
         "admin.connections_max",
         "64",
-        "Open admin connections; a further one takes the place of the one that has waited longest for its client, also for a body, and waits while all are at work.",
+        "Open admin connections; a further one takes the place of the one that has waited longest for its client, also for a body, and waits while all are at work. At most half of them may be at work, eight of these as tests of destinations and one as a reload: further requests are answered 429 or 409, so that probes find a place.",
     ),
     set(
         "admin.timeout",

@@ -153,8 +153,8 @@ pub struct Edge {
     pub idle_timeout_ms: u64,
     /// Requests after which a connection is closed in order.
     pub requests_per_connection_max: u64,
-    /// Open connections of one client address; None: no limit of its own.
-    pub connections_per_address_max: Option<NonZeroU32>,
+    /// Open connections of one client address; 0 sets no bound.
+    pub connections_per_address_max: u32,
     /// Requests a second of one client address; None: no limit.
     pub address_rate_limit: Option<NonZeroU32>,
     /// Events a second of one client address; 0 sets no bound.
@@ -574,7 +574,7 @@ impl Default for Settings {
                 connections_max: 65_536,
                 idle_timeout_ms: 75_000,
                 requests_per_connection_max: 1_000_000,
-                connections_per_address_max: None,
+                connections_per_address_max: 1_000,
                 address_rate_limit: None,
                 address_event_rate: 200,
                 bodies_per_address_max: const { NonZeroU32::new(1_024).unwrap() },

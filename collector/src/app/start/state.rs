@@ -103,7 +103,8 @@ impl AtRest<'_> {
         if let Some((traces, _)) = &traces {
             activation.observed_by(Arc::new(traces.clone()));
         }
-        let configs = check::configs(&current.catalog.destinations);
+        let in_flight_max = self.open_files.destinations(settings);
+        let configs = check::configs(&current.catalog.destinations, in_flight_max);
         activation.set_destinations(&configs)?;
         let bad_rows = self.bad_rows(registry)?;
         let sources = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&current.catalog)));
@@ -113,6 +114,7 @@ impl AtRest<'_> {
             activation.clone(),
             Arc::clone(&sources),
             settings.activation.allow_private.clone(),
+            in_flight_max,
             self.clock(),
         ));
         let source = |consumer| Source::new(journal.clone(), unreadable.clone(), consumer);
@@ -226,6 +228,7 @@ impl AtRest<'_> {
             destination_rows_max: u64::try_from(settings.destination_rows_max).unwrap_or(u64::MAX),
             dead_letters_max: u64::try_from(settings.dead_letters_max).unwrap_or(u64::MAX),
             dead_letters_max_age_ms: settings.dead_letters_max_age_ms,
+            idle_connections_max: self.open_files.idle(self.settings),
             ..tidegate_activation::Settings::default()
         };
         let clock = Arc::clone(self.clock) as Arc<dyn tidegate_activation::Clock>;

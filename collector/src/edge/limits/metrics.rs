@@ -19,6 +19,8 @@ pub(in crate::edge) struct LimitMetrics {
     pub(in crate::edge) connections_refused: Counter,
     /// Connections closed because they only waited.
     pub(in crate::edge) connections_idle: Counter,
+    /// Answers given up because their client did not take them.
+    pub(in crate::edge) answers_cut: Counter,
     /// Requests whose body has not arrived.
     pub(in crate::edge) bodies_awaited: Gauge,
     /// Events over `edge.address_event_rate`.
@@ -44,6 +46,11 @@ impl LimitMetrics {
                 registry,
                 "tidegate_edge_connections_refused",
                 "Connections closed at edge.connections_per_address_max",
+            ),
+            answers_cut: counter(
+                registry,
+                "tidegate_edge_answers_cut",
+                "Answers ended because their client did not take them within edge.body_timeout",
             ),
             connections_idle: counter(
                 registry,

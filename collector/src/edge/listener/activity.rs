@@ -115,6 +115,13 @@ impl Activity {
         self.rested_us.store(self.now_us(), Ordering::Relaxed);
     }
 
+    /// Since when no request is in work; None where one is.
+    pub(super) fn rests_since(&self) -> Option<tokio::time::Instant> {
+        let rested_us = self.rested_us.load(Ordering::Relaxed);
+        self.is_resting()
+            .then(|| self.began + Duration::from_micros(rested_us))
+    }
+
     /// When to look at the connection again; None where it has waited too long. A look is never
     /// late: nothing that begins after one can last too long before the next one.
     pub(super) fn next_look(&self, patience: Patience) -> Option<tokio::time::Instant> {

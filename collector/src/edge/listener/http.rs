@@ -13,14 +13,16 @@ use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::GOAWAY_PATIENCE;
 use super::activity::{Activity, Busy, Patience};
 use super::arrival::Wait;
+use super::sending::{Answer, Streams, Untaken, Within, answered};
 use super::strict::Strict;
 use crate::edge::accept::Accept;
 use crate::edge::listening::Listening;
@@ -31,6 +33,14 @@ use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// Smallest header buffer that hyper takes.
 const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
+
+/// Bytes of one HTTP/2 answer that the library keeps, where the client has room for them and the
+/// connection has not.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// An answer that is there so much longer than it may be was handed on, and is not read off the
+/// connection; a stream of HTTP/2 has ended by then.
+const UNTAKEN_GRACE: Duration = Duration::from_secs(1);
 
 /// At the end a connection without any request so far is kept for so long: its first one may be
 /// under way, and its client could not tell that nobody read it.
@@ -49,9 +59,9 @@ pub(super) enum Spoken {
 
 /// How each of them is served; made once for a listener.
 pub(super) struct Protocols {
-    either: auto::Builder<TokioExecutor>,
-    http1: auto::Builder<TokioExecutor>,
-    http2: auto::Builder<TokioExecutor>,
+    either: auto::Builder<Streams>,
+    http1: auto::Builder<Streams>,
+    http2: auto::Builder<Streams>,
 }
 
 impl Protocols {
@@ -64,7 +74,7 @@ impl Protocols {
         }
     }
 
-    const fn builder(&self, spoken: Spoken) -> &auto::Builder<TokioExecutor> {
+    const fn builder(&self, spoken: Spoken) -> &auto::Builder<Streams> {
         match spoken {
             Spoken::Either => &self.either,
             Spoken::Http1 => &self.http1,
@@ -73,9 +83,9 @@ impl Protocols {
     }
 }
 
-fn builder(listening: &Listening) -> auto::Builder<TokioExecutor> {
+fn builder(listening: &Listening) -> auto::Builder<Streams> {
     let header_bytes = listening.header_bytes_max.max(HEADER_BUFFER_BYTES_MIN);
-    let mut http = auto::Builder::new(TokioExecutor::new());
+    let mut http = auto::Builder::new(Streams);
     // A client that closes its sending side still gets its answer. Slow headers are cut off by
     // `Activity`, which costs no timer for each request.
     http.http1()
@@ -85,6 +95,7 @@ fn builder(listening: &Listening) -> auto::Builder<TokioExecutor> {
         .max_buf_size(header_bytes);
     http.http2()
         .max_concurrent_streams(listening.h2_streams_max)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(listening.h2_resets_max)
         .max_local_error_reset_streams(listening.h2_resets_max);
@@ -98,6 +109,17 @@ pub(super) struct Connection<A, G> {
     /// Of what was read last.
     wait: Arc<Wait>,
     activity: Arc<Activity>,
+    untaken: Arc<Untaken>,
+}
+
+/// What a look at a connection finds.
+enum Look {
+    /// Nothing is wrong; when to look again.
+    Again(Instant),
+    /// It has waited too long for its client.
+    Waited,
+    /// Its client did not take an answer.
+    Untaken,
 }
 
 impl<A, G> Connection<A, G>
@@ -105,12 +127,18 @@ where
     A: Accept,
     G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
-    pub(super) fn new(edge: Arc<Edge<A, G>>, channel: Channel, wait: Arc<Wait>) -> Arc<Self> {
+    pub(super) fn new(
+        edge: Arc<Edge<A, G>>,
+        channel: Channel,
+        wait: Arc<Wait>,
+        activity: Arc<Activity>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             edge,
             channel,
             wait,
-            activity: Arc::default(),
+            activity,
+            untaken: Arc::default(),
         })
     }
 
@@ -120,7 +148,7 @@ where
         &self,
         request: Request<Incoming>,
         busy: Option<Busy>,
-    ) -> Result<Response<Full<Bytes>>, h2::Error> {
+    ) -> Result<Response<Answer>, h2::Error> {
         let Some(_busy) = busy else {
             // It came before the client heard that there will be no more.
             return Err(h2::Reason::REFUSED_STREAM.into());
@@ -138,7 +166,26 @@ where
                 response.headers_mut().insert(CONNECTION, CLOSE);
             }
         }
-        Ok(response)
+        answered(|| Within {
+            time: self.edge.body_timeout(),
+            cut: self.edge.metrics.limits.answers_cut.clone(),
+        });
+        let (head, body) = response.into_parts();
+        let body = Answer::of(body, &self.untaken).await;
+        Ok(Response::from_parts(head, body))
+    }
+
+    fn look(&self, patience: Patience) -> Look {
+        let limit = self.edge.body_timeout() + UNTAKEN_GRACE;
+        let now = Instant::now();
+        let taken_by = self.untaken.since().unwrap_or(now) + limit;
+        if taken_by <= now {
+            return Look::Untaken;
+        }
+        match self.activity.next_look(patience) {
+            Some(next) => Look::Again(next.min(taken_by)),
+            None => Look::Waited,
+        }
     }
 
     fn requests_max(&self) -> u64 {
@@ -199,13 +246,17 @@ where
                 ended = served.as_mut() => break ended.err(),
                 () = stop.as_mut(), if !told_to_end => {}
                 () = used_up.as_mut(), if !told_to_end => {}
-                () = look.as_mut() => match self.activity.next_look(patience) {
-                    Some(next) => {
+                () = look.as_mut() => match self.look(patience) {
+                    Look::Again(next) => {
                         look.as_mut().reset(next);
                         continue;
                     }
-                    None if told_to_end => break None,
-                    None => {
+                    Look::Untaken => {
+                        self.edge.metrics.limits.answers_cut.inc();
+                        break None;
+                    }
+                    Look::Waited if told_to_end => break None,
+                    Look::Waited => {
                         self.edge.metrics.limits.connections_idle.inc();
                         if self.activity.awaits_head() {
                             break None;
@@ -218,8 +269,7 @@ where
             served.as_mut().graceful_shutdown();
             patience = Patience::of(GOAWAY_PATIENCE);
             self.activity.rest();
-            look.as_mut()
-                .reset(tokio::time::Instant::now() + GOAWAY_PATIENCE);
+            look.as_mut().reset(Instant::now() + GOAWAY_PATIENCE);
         };
         self.ended(error.as_deref().map(|error| error as _));
     }

@@ -5,6 +5,7 @@
 //! HTTP/3 ones send GOAWAY and finish what is in work.
 
 mod sockets;
+mod places;
 mod proxy_protocol;
 mod arrival;
 mod tcp;
@@ -13,16 +14,19 @@ mod http;
 mod quic;
 mod http3;
 mod activity;
+mod sending;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub(in crate::edge) use proxy_protocol::Refused;
 pub use sockets::{BindError, Given, Sockets};
+
+use places::Places;
 
 use super::Edge;
 use super::accept::Accept;
@@ -73,7 +77,8 @@ impl Listeners {
         A: Accept,
         G: GeoLookup + DeviceLookup + Send + Sync + 'static,
     {
-        let places = Arc::new(Semaphore::new(edge.listening.connections_max));
+        let ended = edge.metrics.limits.connections_idle.clone();
+        let places = Places::new(edge.listening.connections_max, ended);
         let (stopper, stopping) = watch::channel(false);
         let since = edge.clock.wall();
         let plain = tcp::Tcp {

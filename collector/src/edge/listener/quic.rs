@@ -13,9 +13,10 @@ use std::time::Duration;
 use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::http3;
+use super::places::Places;
 use super::tcp::stopped;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
@@ -66,7 +67,7 @@ pub(super) fn endpoint(
 pub(super) async fn serve<A, G>(
     endpoint: Endpoint,
     edge: Arc<Edge<A, G>>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
@@ -100,7 +101,7 @@ pub(super) fn cut_off(endpoint: &Endpoint) {
 fn admit<A, G>(
     incoming: Incoming,
     edge: &Arc<Edge<A, G>>,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
     stopping: &watch::Receiver<bool>,
 ) where
     A: Accept,
@@ -108,14 +109,17 @@ fn admit<A, G>(
 {
     let metrics = &edge.metrics;
     let under_way = usize::try_from(metrics.quic_handshakes.get()).unwrap_or(0);
-    let must_prove = under_way >= edge.listening.h3.retry_handshakes;
+    // Where all places are taken, connections end for it.
+    let must_prove = under_way >= edge.listening.h3.retry_handshakes || places.all_taken();
     if must_prove && !incoming.remote_address_validated() && incoming.may_retry() {
         metrics.quic_retries.inc();
         // It fails only where `may_retry` is false.
         let _ = incoming.retry();
         return;
     }
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+    let Some(place) = places.try_take() else {
+        // The next one finds a place, where a connection only rests.
+        places.make_room();
         metrics.quic_refused.inc();
         incoming.refuse();
         return;
@@ -125,7 +129,7 @@ fn admit<A, G>(
         return;
     };
     let (edge, mut stopping) = (Arc::clone(edge), stopping.clone());
-    tokio::spawn(async move {
+    places.spawn(place, |occupant| async move {
         // Who says nothing more must not hold up a stop.
         let shaken = tokio::select! {
             biased;
@@ -133,9 +137,9 @@ fn admit<A, G>(
             () = stopped(&mut stopping) => None,
         };
         if let Some(connection) = shaken {
-            http3::serve(connection, edge, stopping).await;
+            http3::serve(connection, edge, occupant.activity(), stopping).await;
         }
-        drop((place, own_place));
+        drop(own_place);
     });
 }
 

@@ -11,11 +11,13 @@ use std::time::Duration;
 use tidegate_event::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::arrival::Timed;
 use super::http::{Connection, Protocols, Spoken};
+use super::places::{LOOK, Occupant, Places};
 use super::proxy_protocol;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
@@ -38,7 +40,7 @@ pub(super) struct Tcp<A, G> {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) edge: Arc<Edge<A, G>>,
     /// Shared by all listeners.
-    pub(super) places: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
     /// When this process began to serve: before it nothing could be read.
     pub(super) since: Timestamp,
 }
@@ -75,14 +77,14 @@ pub(super) async fn serve<A, G>(
                 let (tcp, protocols) = (Arc::clone(&tcp), Arc::clone(&protocols));
                 let stopping = stopping.clone();
                 let stream = Timed::new(stream, since);
-                tokio::spawn(async move {
-                    tcp.connection(stream, peer, &protocols, stopping).await;
-                    drop(place);
+                Arc::clone(&tcp.places).spawn(place, |occupant| async move {
+                    tcp.connection(stream, peer, &occupant, &protocols, stopping)
+                        .await;
                 });
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -98,14 +100,23 @@ struct Accepted {
 }
 
 /// The next connection, once there is a place for it: beyond the limit all wait in the kernel's
-/// queue, where they cost us nothing and a process that takes over finds them.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
-    let mut place = Box::pin(Arc::clone(places).acquire_owned());
+/// queue, where they cost us nothing and a process that takes over finds them, and connections that
+/// only rest end for them.
+async fn accept(listener: &TcpListener, places: &Arc<Places>) -> io::Result<Accepted> {
+    let mut place = Box::pin(Arc::clone(places).take());
     let mut had_to_wait = false;
+    let mut look = None;
     let (accepted, place) = poll_fn(|context| {
         let Poll::Ready(held) = place.as_mut().poll(context) else {
             // With places left it is only the runtime that lets other tasks have their turn.
-            had_to_wait |= places.available_permits() == 0;
+            if places.all_taken() {
+                had_to_wait = true;
+                let look = look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+                while look.as_mut().poll(context).is_ready() {
+                    places.make_room_at(listener);
+                    look.as_mut().reset(Instant::now() + LOOK);
+                }
+            }
             return Poll::Pending;
         };
         match listener.poll_accept(context) {
@@ -113,7 +124,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<A
             // A listener that nobody comes to must not hold a place that another one needs.
             Poll::Pending => {
                 had_to_wait = false;
-                place.set(Arc::clone(places).acquire_owned());
+                place.set(Arc::clone(places).take());
                 Poll::Pending
             }
         }
@@ -132,7 +143,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<A
 /// Some time after the order to stop: enough for a client that is about to speak.
 pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
-    tokio::time::sleep(STOP_GRACE).await;
+    sleep(STOP_GRACE).await;
 }
 
 impl<A, G> Tcp<A, G>
@@ -144,6 +155,7 @@ where
         &self,
         mut stream: Timed,
         peer: IpAddr,
+        occupant: &Occupant,
         protocols: &Protocols,
         mut stopping: watch::Receiver<bool>,
     ) {
@@ -166,7 +178,8 @@ where
             scheme: self.scheme,
             waited_ms: None,
         };
-        let connection = || Connection::new(Arc::clone(&self.edge), channel, wait);
+        let connection =
+            || Connection::new(Arc::clone(&self.edge), channel, wait, occupant.activity());
         // Each stage is boxed: a task is as large as the largest of all that it may ever wait for,
         // and an idle connection would hold room for its handshake, and for TLS without having any.
         match &self.tls {
@@ -229,6 +242,8 @@ where
 mod tests {
     use std::pin::Pin;
 
+    use prometheus_client::metrics::counter::Counter;
+
     use super::*;
 
     fn listening() -> (std::net::TcpListener, TcpListener) {
@@ -243,7 +258,7 @@ mod tests {
         let (socket, listener) = listening();
         let client = TcpStream::connect(socket.local_addr().unwrap());
         let client = client.await.unwrap();
-        let none = Arc::new(Semaphore::new(0));
+        let none = Places::new(0, Counter::default());
         let patience = Duration::from_millis(50);
         let accepted = tokio::time::timeout(patience, accept(&listener, &none));
         assert!(accepted.await.is_err());
@@ -261,7 +276,7 @@ mod tests {
     async fn who_waited_for_a_place_is_told_from_who_waited_for_his_turn() {
         let (socket, listener) = listening();
         let address = socket.local_addr().unwrap();
-        let places = Arc::new(Semaphore::new(1));
+        let places = Places::new(1, Counter::default());
         let _first = TcpStream::connect(address).await.unwrap();
         let first = accept(&listener, &places).await.unwrap();
         assert!(!first.had_to_wait);
@@ -282,7 +297,7 @@ mod tests {
     #[tokio::test]
     async fn a_listener_that_nobody_comes_to_leaves_the_last_place_to_another() {
         let ((_, quiet), (socket, busy)) = (listening(), listening());
-        let places = Arc::new(Semaphore::new(1));
+        let places = Places::new(1, Counter::default());
         for _ in 0..3 {
             let client = TcpStream::connect(socket.local_addr().unwrap());
             let _client = client.await.unwrap();

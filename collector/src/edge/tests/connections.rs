@@ -227,13 +227,38 @@ async fn more_headers_than_a_request_may_have_are_refused_over_every_version() {
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_a_place() {
     let served = Served::start_with(|settings| settings.edge.connections_max = 1).await;
+    served.core.set_durable(Ok(0));
     let mut first = Client::to(served.address).await;
-    assert_eq!(first.ask(&get("/healthz", &[])).await.status, 200);
+    first.send(&events(EVENT)).await;
+    eventually(|| !served.core.seen().is_empty()).await;
     let mut second = Client::to(served.address).await;
     second.send(&get("/healthz", &[])).await;
-    assert_eq!(first.ask(&get("/healthz", &[])).await.status, 200);
+    served.core.set_durable(Ok(1));
+    assert_eq!(first.answer().await.status, 200);
     drop(first);
     assert_eq!(second.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn resting_connections_make_room_for_a_client() {
+    let served = Served::start_with(|settings| settings.edge.connections_max = 4).await;
+    served.core.set_durable(Ok(0));
+    let mut busy = Client::to(served.address).await;
+    busy.send(&events(EVENT)).await;
+    eventually(|| !served.core.seen().is_empty()).await;
+    let mut resting = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::to(served.address).await;
+        assert_eq!(client.ask(&get("/healthz", &[])).await.status, 200);
+        resting.push(client);
+    }
+    let mut honest = Client::to(served.address).await;
+    assert_eq!(honest.ask(&get("/healthz", &[])).await.status, 200);
+    assert!(resting[0].is_closed_silently().await, "the longest");
+    let counted = "tidegate_edge_connections_idle_total 1\n";
+    assert!(served.metrics().contains(counted), "and no other");
+    served.core.set_durable(Ok(1));
+    assert_eq!(busy.answer().await.status, 200);
 }
 
 #[tokio::test]

@@ -241,15 +241,31 @@ async fn a_batch_larger_than_the_rate_gets_on_with_each_try() {
 
 #[tokio::test]
 async fn one_address_has_so_many_connections_and_no_more() {
-    let served = Served::start_with(|s| s.edge.connections_per_address_max = TWO).await;
+    let served = Served::start_with(|settings| {
+        settings.edge.connections_per_address_max = 2;
+        settings.edge.proxy_protocol.http = true;
+    })
+    .await;
+    let connected = async |header: &str| {
+        let mut client = Client::to(served.address).await;
+        client.send(header.as_bytes()).await;
+        client
+    };
+    let one = "PROXY TCP4 203.0.113.7 10.0.0.1 4096 80\r\n";
     let mut open = Vec::new();
     for _ in 0..2 {
-        let mut client = Client::to(served.address).await;
+        let mut client = connected(one).await;
         assert_eq!(client.ask(&get("/healthz", &[])).await.status, 200);
         open.push(client);
     }
-    let mut third = Client::to(served.address).await;
+    let mut third = connected(one).await;
     assert!(third.is_closed_silently().await);
+    // Those of this host are everybody's that a proxy on it carries.
+    let local = "PROXY TCP4 127.0.0.1 10.0.0.1 4096 80\r\n";
+    for _ in 0..3 {
+        let mut client = connected(local).await;
+        assert_eq!(client.ask(&get("/healthz", &[])).await.status, 200);
+    }
     assert!(
         served
             .metrics()
@@ -257,7 +273,7 @@ async fn one_address_has_so_many_connections_and_no_more() {
     );
     drop(open.pop());
     eventually(|| served.metrics().contains("tidegate_edge_connections 1")).await;
-    let mut fourth = Client::to(served.address).await;
+    let mut fourth = connected(one).await;
     assert_eq!(fourth.ask(&get("/healthz", &[])).await.status, 200);
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod slow_heads;
 mod slow_bodies;
 mod slow_answers;
+mod untaken_answers;
 mod tls;
 mod http3;
 mod http3_frames;

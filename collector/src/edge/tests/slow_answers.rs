@@ -9,7 +9,7 @@ use super::secure_client::Http3;
 use crate::edge::fake::Served;
 
 /// 5 KB that are answered by many times as much: none of it is an event.
-fn many_results() -> Bytes {
+pub(super) fn many_results() -> Bytes {
     format!("{{\"batch\":[{}]}}", vec!["1"; 2_500].join(",")).into()
 }
 
@@ -21,7 +21,7 @@ async fn connected(served: &Served) -> SendRequest<Bytes> {
     sender
 }
 
-async fn post(sender: &SendRequest<Bytes>) -> ResponseFuture {
+pub(super) async fn post(sender: &SendRequest<Bytes>) -> ResponseFuture {
     let mut sender = sender.clone().ready().await.unwrap();
     let request = http::Request::post("http://localhost/v1/events?writeKey=shop-key");
     let request = request.body(()).unwrap();
@@ -30,7 +30,7 @@ async fn post(sender: &SendRequest<Bytes>) -> ResponseFuture {
     answer
 }
 
-fn metric(served: &Served, name: &str) -> usize {
+pub(super) fn metric(served: &Served, name: &str) -> usize {
     let metrics = served.metrics();
     let mut lines = metrics.lines();
     let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -58,6 +58,7 @@ struct Connection<A, G> {
 pub(super) async fn serve<A, G>(
     quic: quinn::Connection,
     edge: Arc<Edge<A, G>>,
+    activity: Arc<Activity>,
     stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
@@ -77,7 +78,7 @@ pub(super) async fn serve<A, G>(
         let connection = Connection {
             edge: Arc::clone(&edge),
             quic,
-            activity: Arc::default(),
+            activity,
         };
         requests(h3, Arc::new(connection), stopping).await;
     }
@@ -183,6 +184,9 @@ where
         let response = self.completed(response);
         let patience = self.edge.body_timeout();
         let sent = tokio::time::timeout(patience, answer(&mut send, response, head)).await;
+        if sent.is_err() {
+            self.edge.metrics.limits.answers_cut.inc();
+        }
         if !matches!(sent, Ok(Ok(()))) {
             send.stop_stream(Code::H3_REQUEST_CANCELLED);
         }
