@@ -120,6 +120,11 @@ async fn the_cookie_is_read_only_with_consent() {
         ("writeKey=shop-key&consent=denied", None, false),
         ("writeKey=strict-key", None, false),
         ("writeKey=strict-key&consent=granted", None, true),
+        (
+            "writeKey=strict-key&consent=%7B%22ads%22:true%7D",
+            None,
+            false,
+        ),
     ] {
         let headers: Vec<_> = [COOKIE, ORIGIN].into_iter().chain(gpc).collect();
         let answer = read(&served, query, &headers).await;
