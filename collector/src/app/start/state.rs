@@ -21,7 +21,7 @@ use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::BadRows;
 use crate::catalog::store::{ConfiguredFile, Current, Store};
-use crate::catalog::{Catalog, check, write};
+use crate::catalog::{Catalog, caution, check, write};
 use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
@@ -90,6 +90,7 @@ impl AtRest<'_> {
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
+        caution::warn(&current.catalog.sources, &current.catalog.destinations);
         let parts = Parts {
             journal: journal.clone(),
             database: database.clone(),
