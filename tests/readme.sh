@@ -52,7 +52,11 @@ run_page() ( # PAGE PACE NUMBER
   name=${page#"$root/"} work=$(mktemp -d)
   # A block that fails ends the shell; what it said is shown here.
   trap 'status=$?; trap - DEBUG; [ "$status" -eq 0 ] || cat "$work/said"; kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
-  edge=127.0.0.1:$(free_port) admin=127.0.0.1:$(free_port) receiver=$(free_port)
+  # Ports are drawn at random: two draws may be the same.
+  edge=$(free_port) admin=$edge receiver=$edge
+  while [ "$admin" = "$edge" ]; do admin=$(free_port); done
+  while [ "$receiver" = "$edge" ] || [ "$receiver" = "$admin" ]; do receiver=$(free_port); done
+  edge=127.0.0.1:$edge admin=127.0.0.1:$admin
   stand_in "$work"
   count=$(blocks "$page" "$work")
   [ "$count" -ge 1 ] || { echo "no marked block in $name" >&2; exit 1; }
