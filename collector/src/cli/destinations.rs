@@ -25,7 +25,7 @@ pub struct Arguments {
 enum Command {
     /// How each destination is doing
     #[command(
-        after_help = "STATE is delivering; paused, after failures or as the receiver asked; probing, with one request after\na pause; disabled, since it answered 410; or removed from the catalog. --json and the metrics name\nthe first three by the circuit breaker: closed, open and half_open."
+        after_help = "STATE is delivering; paused, after failures or as the receiver asked; probing, with one\nrequest after a pause; disabled, since it answered 410; or removed from the catalog.\n--json names the first three by the circuit breaker: closed, open and half_open."
     )]
     List(List),
     /// Send a test callback and print how it went
