@@ -18,7 +18,9 @@ echo "Building for $target with the profile $profile: about a quarter of an hour
 # librdkafka's own configure does not know of cargo's target: it takes CC. Warnings of C are not ours.
 CC=musl-gcc cargo build --locked --profile "$profile" --target "$target" -p tidegate-collector --bin tidegate
 binary=${CARGO_TARGET_DIR:-target}/$target/$profile/tidegate
-! ldd "$binary" >/dev/null 2>&1 || { echo "$binary is not static" >&2; exit 1; }
+# ldd says "statically linked" of a static-pie, and "not a dynamic executable" of any other static one.
+ldd "$binary" 2>&1 | grep -qE 'statically linked|not a dynamic executable' ||
+  { echo "$binary is not static" >&2; exit 1; }
 
 rm -rf "$out"
 version=$("$binary" --version | cut -d ' ' -f 2)

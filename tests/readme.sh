@@ -25,6 +25,12 @@ eventually() {
   done
 }
 
+settled() { # ADMIN: one gateway serves, after a take-over too
+  local running
+  running=$(jobs -r)
+  [ "$(grep -c 'tidegate serve' <<<"$running")" -le 1 ] && curl -sf "http://$1/readyz"
+}
+
 blocks() { # PAGE DIR: a file for each marked block, one for what it must print, and how many there are
   awk -v dir="$2" '
     /^<!-- test(: .*)? -->$/ { marked = 1; wanted = $0; gsub(/^<!-- test(: )?| -->$/, "", wanted); next }
@@ -46,7 +52,11 @@ run_page() ( # PAGE PACE NUMBER
   name=${page#"$root/"} work=$(mktemp -d)
   # A block that fails ends the shell; what it said is shown here.
   trap 'status=$?; trap - DEBUG; [ "$status" -eq 0 ] || cat "$work/said"; kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
-  edge=127.0.0.1:$(free_port) admin=127.0.0.1:$(free_port) receiver=$(free_port)
+  # Ports are drawn at random: two draws may be the same.
+  edge=$(free_port) admin=$edge receiver=$edge
+  while [ "$admin" = "$edge" ]; do admin=$(free_port); done
+  while [ "$receiver" = "$edge" ] || [ "$receiver" = "$admin" ]; do receiver=$(free_port); done
+  edge=127.0.0.1:$edge admin=127.0.0.1:$admin
   stand_in "$work"
   count=$(blocks "$page" "$work")
   [ "$count" -ge 1 ] || { echo "no marked block in $name" >&2; exit 1; }
@@ -57,7 +67,7 @@ run_page() ( # PAGE PACE NUMBER
     export PATH=$work/target/demo:$PATH
     mkdir gateway && cd gateway
     cp "$root/deploy/catalog.example.toml" catalog.toml
-    printf 'catalog = "catalog.toml"\n[activation]\nallow_private = ["127.0.0.1"]\n' >tidegate.toml
+    echo 'catalog = "catalog.toml"' >tidegate.toml
     tidegate serve --config tidegate.toml >"$work/said" 2>&1 &
     eventually curl -sf "http://$admin/readyz"
   fi
@@ -73,7 +83,7 @@ run_page() ( # PAGE PACE NUMBER
     cat "$work/said"
     wanted=$(cat "$work/wanted-$n")
     [ -z "$wanted" ] || grep -qE -- "$wanted" "$work/said" || { echo "this does not say: $wanted" >&2; exit 1; }
-    [ -z "$(jobs -r)" ] || eventually curl -sf "http://$admin/readyz"
+    [ -z "$(jobs -r)" ] || eventually settled "$admin"
   done
 )
 

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 use tidegate_event::{Outcome, Timestamp};
 
 /// Bytes kept of one text.
 const TEXT_BYTES_MAX: usize = 256;
 
 /// How one event ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecentOutcome {
-    /// When it was received.
+    /// When it was received; RFC 3339, as in bad rows.
+    #[serde(serialize_with = "rfc3339")]
     pub at: Timestamp,
     /// The source's name, where it is known.
     pub source: Option<String>,
@@ -118,6 +119,10 @@ impl RecentOutcomes {
     }
 }
 
+fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
 fn bounded(text: &str) -> String {
     let mut end = text.len().min(TEXT_BYTES_MAX);
     while !text.is_char_boundary(end) {
@@ -171,6 +176,14 @@ mod tests {
         recent.keep(&ended("c", Outcome::Duplicate));
         assert_eq!(ids(&recent, 1, None), ["c"]);
         assert_eq!(recent.last(100, None).len(), 11);
+    }
+
+    #[test]
+    fn the_time_is_written_as_a_date() {
+        let recent = RecentOutcomes::new(1, 0);
+        recent.keep(&ended("a", Outcome::Invalid));
+        let written = serde_json::to_value(&recent.last(1, None)[0]).unwrap();
+        assert_eq!(written["at"], "1970-01-01T00:00:00.001Z");
     }
 
     #[test]

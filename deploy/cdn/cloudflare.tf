@@ -18,7 +18,7 @@ resource "cloudflare_ruleset" "tidegate_cache" {
     # Hits and answers about visitors: never cached.
     {
       description = "Tidegate: hits"
-      expression  = "(http.host eq \"${var.host}\" and http.request.uri.path ne \"/tag.js\")"
+      expression  = "(http.host eq \"${var.host}\" and not (starts_with(http.request.uri.path, \"/tag.\") and ends_with(http.request.uri.path, \".js\")))"
       action      = "set_cache_settings"
       action_parameters = {
         cache = false
@@ -27,7 +27,7 @@ resource "cloudflare_ruleset" "tidegate_cache" {
     # The tag: as long as its own Cache-Control says, whatever the query is.
     {
       description = "Tidegate: tag"
-      expression  = "(http.host eq \"${var.host}\" and http.request.uri.path eq \"/tag.js\")"
+      expression  = "(http.host eq \"${var.host}\" and starts_with(http.request.uri.path, \"/tag.\") and ends_with(http.request.uri.path, \".js\"))"
       action      = "set_cache_settings"
       action_parameters = {
         cache       = true

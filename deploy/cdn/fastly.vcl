@@ -9,7 +9,7 @@ sub vcl_recv {
   if (fastly.ff.visits_this_service == 0 && req.restarts == 0) {
     set req.http.X-Forwarded-For = client.ip;
   }
-  if (req.url.path == "/tag.js" && (req.method == "GET" || req.method == "HEAD")) {
+  if (req.url.path ~ "^/tag(\.[0-9a-f]+)?\.js$" && (req.method == "GET" || req.method == "HEAD")) {
     # One file for all visitors: nothing of theirs may part the cache.
     unset req.http.Cookie;
     set req.url = req.url.path;
@@ -21,7 +21,7 @@ sub vcl_recv {
 
 sub vcl_fetch {
 #FASTLY fetch
-  if (req.url.path == "/tag.js" && beresp.status == 200 && !beresp.http.Set-Cookie) {
+  if (req.url.path ~ "^/tag(\.[0-9a-f]+)?\.js$" && beresp.status == 200 && !beresp.http.Set-Cookie) {
     # Its own Cache-Control gives the ttl; a page keeps its tag while the gateway restarts.
     set beresp.stale_if_error = 1d;
     set beresp.stale_while_revalidate = 60s;

@@ -80,7 +80,7 @@ pub struct TransitionRef<'a> {
     pub reason: Option<&'a str>,
     /// The profile that left, where it is not the record's own (a merge's loser).
     pub profile: Option<ProfileId>,
-    /// Decided by a wake-up past its segment's `wake_up_max_delay`: fires no nudge.
+    /// Decided by a wake-up past its segment's `wake_up_max_delay`.
     pub overdue: bool,
 }
 

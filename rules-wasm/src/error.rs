@@ -32,6 +32,18 @@ impl fmt::Display for Hint {
     }
 }
 
+/// The names to choose from; shows as nothing where one of them is hinted at.
+struct Known<'a>(&'a Hint, &'a [&'static str]);
+
+impl fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (Hint(None), [_, ..]) => write!(f, "; known here: {}", self.1.join(", ")),
+            (Hint(Some(_)), _) | (Hint(None), []) => Ok(()),
+        }
+    }
+}
+
 /// What is wrong with an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
@@ -66,6 +78,11 @@ pub enum Mistake {
         "this aggregate has the same 32-bit key as another one, {0}; change its window a little"
     )]
     AggregateCollision(Box<str>),
+    /// The text is empty.
+    #[error(
+        "the expression is empty; write one such as page.path.startsWith(\"/pricing\"), or true"
+    )]
+    Empty,
     /// The text is no CEL.
     #[error("{0}")]
     Syntax(Box<str>),
@@ -79,12 +96,14 @@ pub enum Mistake {
     #[error("null is not supported; a missing value is unknown, ask with has(...)")]
     Null,
     /// No such field.
-    #[error("there is no field {name}{hint}")]
+    #[error("there is no field {name}{hint}{}", Known(.hint, .known))]
     UnknownField {
         /// As written.
         name: Box<str>,
         /// What may have been meant.
         hint: Hint,
+        /// Every name that can stand there.
+        known: Vec<&'static str>,
     },
     /// No such function.
     #[error("there is no function {name}{hint}")]
@@ -108,8 +127,11 @@ pub enum Mistake {
         /// How it is called.
         expected: &'static str,
     },
+    /// The name of an event where a condition is needed.
+    #[error("a condition of an aggregate is a yes or no (bool); write event.name == {0:?}")]
+    NameAsCondition(Box<str>),
     /// An argument or operand of the wrong type.
-    #[error("{what} must be a {expected}, not a {found}")]
+    #[error("{what} must be a {expected}, not {}", found.with_article())]
     WrongType {
         /// Which operand.
         what: &'static str,
@@ -119,7 +141,7 @@ pub enum Mistake {
         found: Type,
     },
     /// Two operands that do not go together.
-    #[error("{operator} cannot take a {left} and a {right}{note}")]
+    #[error("{operator} cannot take {} and {}{note}", left.with_article(), right.with_article())]
     Operands {
         /// The operator.
         operator: &'static str,
@@ -167,7 +189,7 @@ pub enum Mistake {
     )]
     Now,
     /// Not a yes or no.
-    #[error("a segment must be a yes or no (bool), not a {0}")]
+    #[error("a segment must be a yes or no (bool), not {}", .0.with_article())]
     NotBool(Type),
 }
 

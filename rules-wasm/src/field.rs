@@ -23,6 +23,22 @@ pub enum Type {
     Dynamic,
 }
 
+impl Type {
+    /// The name after its article, as in "an int".
+    #[must_use]
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            Self::Bool => "a bool",
+            Self::Int => "an int",
+            Self::Double => "a double",
+            Self::String => "a string",
+            Self::Timestamp => "a timestamp",
+            Self::Duration => "a duration",
+            Self::Dynamic => "a dynamic",
+        }
+    }
+}
+
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

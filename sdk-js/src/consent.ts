@@ -39,7 +39,7 @@ function allows(said: unknown): boolean {
   if (!said || typeof said != 'object') return false;
   const nested = (said as { categoryPreferences?: object }).categoryPreferences;
   const words = [...Object.entries(said), ...Object.entries(nested || {})]
-    .filter(([purpose]) => /^(granted|analytics(_storage)?)$/i.test(purpose))
+    .filter(([purpose]) => /^(granted|analytics(_storage)?|statistics)$/i.test(purpose))
     .map(([, word]) => word);
   return words.length > 0 && words.every(granted);
 }

@@ -125,6 +125,13 @@ fn the_tag_is_cached_hits_are_not_and_the_visitors_address_is_the_real_one() {
     );
     assert!(second.contains("cache-control: public"), "{second}");
 
+    let (_, etag) = first.split_once("etag: \"").unwrap();
+    let versioned = format!("/tag.{}.js", etag.split('"').next().unwrap());
+    let [miss, hit] = [front.ask(&versioned, &[]), front.ask(&versioned, &[])];
+    assert!(miss.contains("x-cache: miss"), "{miss}");
+    assert!(hit.contains("x-cache: hit"), "{hit}");
+    assert!(hit.contains("immutable"), "{hit}");
+
     let minted = front.ask(PIXEL, &[]);
     assert!(minted.contains("cache-control: no-store"), "{minted}");
     assert!(!minted.contains("x-cache"), "{minted}");

@@ -32,6 +32,21 @@ fn outcome_of_big_event(gateway: &Gateway) -> String {
     gateway.post(&event_of(9)).outcomes().concat()
 }
 
+#[test]
+fn a_start_warns_of_published_secrets() {
+    let _turn = turn();
+    let config = told_only()
+        .segment("buyers", "event.name == \"Order Completed\"")
+        .webhook("ads", "https://ads.example.com/hook", &["buyers"]);
+    let mut gateway = Gateway::start(&config);
+    let warnings = |log: &str| log.matches("the secret of a published example").count();
+    assert_eq!(warnings(&gateway.log()), 1, "{}", gateway.log());
+    assert!(gateway.terminate().success());
+    // The catalog is in force already, and nothing is applied.
+    gateway.start_again();
+    assert!(warnings(&gateway.log()) >= 1, "{}", gateway.log());
+}
+
 fn write_pair(dir: &Path) {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(dir.join("cert.pem"), pair.cert.pem()).unwrap();

@@ -418,6 +418,42 @@ fn run(commands: &[String]) {
 }
 
 #[test]
+fn the_documented_restore_replaces_a_newer_directory() {
+    let _turn = turn();
+    let root = tempfile::tempdir().unwrap();
+    for dir in ["lib", "backups"] {
+        fs::create_dir(root.path().join(dir)).unwrap();
+    }
+    let data = root.path().join("lib/tidegate");
+    let config = Config::new()
+        .data_dir(&data)
+        .set("journal", "segment_bytes", "\"4MiB\"");
+    let filler = "x".repeat(20_000);
+    let event = |id: &str| {
+        json!({"type": "track", "event": "Order Completed", "anonymousId": "a-1",
+            "messageId": id, "properties": {"filler": filler}})
+    };
+    let mut gateway = Gateway::start(&config);
+    assert_eq!(gateway.post(&event("before")).outcomes(), ["accepted"]);
+    assert!(gateway.terminate().success());
+    run(&documented("Upgrade and roll back", 1, root.path()));
+    gateway.start_again();
+    // Several segments more than the backup has.
+    for n in 0..600 {
+        let answer = gateway.post(&event(&format!("after-{n}")));
+        assert_eq!(answer.outcomes(), ["accepted"]);
+    }
+    assert!(gateway.terminate().success());
+    run(&documented("Backup and restore", 1, root.path()));
+    gateway.start_again();
+    assert_eq!(gateway.post(&event("before")).outcomes(), ["duplicate"]);
+    assert_eq!(gateway.post(&event("after-0")).outcomes(), ["accepted"]);
+    assert!(gateway.terminate().success());
+    let replaced = root.path().join("lib/tidegate-replaced");
+    assert!(replaced.join("journal").exists(), "it is kept");
+}
+
+#[test]
 fn the_documented_backup_brings_everything_back() {
     let _turn = turn();
     let root = tempfile::tempdir().unwrap();

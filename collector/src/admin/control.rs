@@ -54,7 +54,7 @@ pub trait Control: Send + Sync + 'static {
         &self,
     ) -> impl Future<Output = Result<Vec<DestinationView>, ControlError>> + Send;
 
-    /// Dead letters of a destination, oldest first.
+    /// Dead letters of a destination, newest first.
     fn dead_letters(
         &self,
         destination: &str,

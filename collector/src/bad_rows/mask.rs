@@ -5,18 +5,42 @@ use super::vocabulary::is_known;
 
 const MASK: &str = "***";
 
-/// At most `bytes_max` bytes of `payload`, every string value as `***`, every number as `0`.
-/// Where it is no JSON, keys cannot be told from values and are masked as well.
+/// The longest value of an event's `type` that is kept.
+const TYPE_BYTES_MAX: usize = 20;
+
+/// At most `bytes_max` bytes of `payload`, every string value as `***`, every number as `0`; only the
+/// event's own `type` stays where it is a short word. Where the payload is no JSON, keys cannot be told
+/// from values and are masked as well.
 pub(super) fn masked(payload: &[u8], is_json: bool, bytes_max: usize) -> String {
     let mut out = String::with_capacity(bytes_max.min(payload.len()));
     let mut rest = payload;
+    let mut depth = 0_u32;
+    // The value that comes next is that of the event's own `type`.
+    let mut of_type = false;
     while let Some((&byte, after)) = rest.split_first() {
         if out.len() >= bytes_max {
             break;
         }
         rest = match byte {
-            b'"' => string(after, is_json, &mut out),
+            b'"' => {
+                let (text, after) = string(after);
+                let is_key = is_json && skip(after, |b| b.is_ascii_whitespace()).starts_with(b":");
+                let kept = text.filter(|text| match is_key {
+                    true => is_known(text),
+                    false => of_type && is_short_word(text),
+                });
+                of_type = is_key && depth == 1 && text == Some("type");
+                out.push('"');
+                out.push_str(kept.unwrap_or(MASK));
+                out.push('"');
+                after
+            }
             b'{' | b'}' | b'[' | b']' | b',' | b':' => {
+                match byte {
+                    b'{' | b'[' => (depth, of_type) = (depth.saturating_add(1), false),
+                    b'}' | b']' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
                 out.push(char::from(byte));
                 after
             }
@@ -50,22 +74,21 @@ fn word<'a>(text: &'a [u8], out: &mut String) -> &'a [u8] {
     rest
 }
 
-/// The string after its opening quote; gives what follows it.
-fn string<'a>(text: &'a [u8], is_json: bool, out: &mut String) -> &'a [u8] {
+/// The string after its opening quote, None where it is no UTF-8, and what follows it.
+fn string(text: &[u8]) -> (Option<&str>, &[u8]) {
     let mut end = 0;
     while end < text.len() && text[end] != b'"' {
         end += if text[end] == b'\\' { 2 } else { 1 };
     }
     let end = end.min(text.len());
     let rest = text.get(end + 1..).unwrap_or_default();
-    let is_key = is_json && skip(rest, |b| b.is_ascii_whitespace()).starts_with(b":");
-    out.push('"');
-    match std::str::from_utf8(&text[..end]) {
-        Ok(key) if is_key && is_known(key) => out.push_str(key),
-        Ok(_) | Err(_) => out.push_str(MASK),
-    }
-    out.push('"');
-    rest
+    (std::str::from_utf8(&text[..end]).ok(), rest)
+}
+
+/// A misspelt `trak` says what is wrong, and is nothing about a visitor.
+fn is_short_word(text: &str) -> bool {
+    (1..=TYPE_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
 }
 
 fn skip(text: &[u8], mut while_true: impl FnMut(u8) -> bool) -> &[u8] {
@@ -112,6 +135,38 @@ mod tests {
                 "{payload}"
             );
         }
+    }
+
+    #[test]
+    fn only_a_short_word_of_the_events_own_type_is_kept() {
+        for (payload, expected) in [
+            (
+                r#"{"type":"trak","event":"x"}"#,
+                r#"{"type":"trak","event":"***"}"#,
+            ),
+            (
+                r#"{"type":"","event":"x"}"#,
+                r#"{"type":"***","event":"***"}"#,
+            ),
+            (r#"{"type":"ada@example.com"}"#, r#"{"type":"***"}"#),
+            (r#"{"type":"a_word_that_is_longer"}"#, r#"{"type":"***"}"#),
+            (r#"{"type":["ada"]}"#, r#"{"type":["***"]}"#),
+            (
+                r#"{"type":null,"event":"ada"}"#,
+                r#"{"type":null,"event":"***"}"#,
+            ),
+            (
+                r#"{"traits":{"type":"ada"}}"#,
+                r#"{"traits":{"type":"***"}}"#,
+            ),
+        ] {
+            assert_eq!(
+                masked(payload.as_bytes(), true, 1024),
+                expected,
+                "{payload}"
+            );
+        }
+        assert_eq!(masked(br#"{"type":"trak""#, false, 1024), r#"{"***":"***""#);
     }
 
     #[test]

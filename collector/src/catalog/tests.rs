@@ -200,7 +200,7 @@ fn each_kind_of_mistake_says_where_it_is_and_what_to_write() {
         ),
         (
             segment("when = \"\""),
-            "3:8: segment[0].when: \"\" is not a text",
+            "3:9: segment[0].when: the expression is empty; write one such as",
         ),
         (
             segment("when = 'event.name == \"x\"'\nwake_up_max_delay = \"1s\""),
@@ -276,6 +276,32 @@ fn mistakes_of_every_section_are_told_at_once() {
         ],
         "{told:#?}"
     );
+}
+
+#[test]
+fn a_wrong_kind_does_not_hide_the_rest() {
+    let text = webhook("ads.example.com", SECRET)
+        .replace("webhook", "http")
+        .replace("[\"p\"]", "[\"q\"]");
+    let told = faults(&text);
+    for (fault, key) in told.iter().zip(["kind", "segments", "url"]) {
+        assert!(
+            fault.contains(&format!("destination[0].{key}: ")),
+            "{told:#?}"
+        );
+    }
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
+
+#[test]
+fn a_misspelt_required_key_is_one_mistake() {
+    assert_eq!(
+        faults(&segment("wen = 'true'")),
+        ["catalog.toml:3:1: segment[0].wen: unknown key; did you mean \"when\"?"]
+    );
+    let told = faults(&segment("colour = 'true'"));
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("segment[0].when: is missing"), "{told:#?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::settings::load::{LoadError, document};
 /// Options of `check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings. The files that\nsettings name are read too: certificates with their keys, tokens, GeoIP databases, user agent data.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning, on standard error. Exits 1 where there is a mistake."
+    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings.\nThe files that settings name are read too: certificates with their keys, tokens, GeoIP databases,\nuser agent data.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning, on standard error. Exits 1 where there is a mistake."
 )]
 pub struct Arguments {
     /// Settings and catalog files
@@ -59,7 +59,11 @@ pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<()
         let (found, faults) = read_and_look(document, &process.environment, base, look);
         // Its name may be right where another key is wrong.
         named.extend(found.catalog.clone());
-        let found = checks.note(document, faults.or(found), "settings")?;
+        let what = match document.names().next() {
+            Some(_) => "settings",
+            None => "settings (the file is empty: every setting has its default)",
+        };
+        let found = checks.note(document, faults.or(found), what)?;
         for caution in found.iter().flat_map(cautions) {
             checks.warn(document, caution.key, caution.danger, caution.remedy)?;
         }

@@ -24,19 +24,22 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// How each destination is doing
+    #[command(
+        after_help = "STATE is delivering; paused, after failures or as the receiver asked; probing, with one\nrequest after a pause; disabled, since it answered 410; or removed from the catalog.\n--json names the first three by the circuit breaker: closed, open and half_open."
+    )]
     List(List),
     /// Send a test callback and print how it went
     Test(Test),
     /// Call a destination again that is paused, or switched off since it answered 410
     #[command(
-        after_help = "Mend the receiver first: one that answers 410 again is switched off again. What was queued meanwhile is\ndelivered; what became a dead letter is for `tidegate destinations replay`."
+        after_help = "Mend the receiver first: one that answers 410 again is switched off again. What was queued\nmeanwhile is delivered; what became a dead letter is for `tidegate destinations replay`."
     )]
     Enable(Enable),
     /// Changes that could not be delivered
     DeadLetters(DeadLetters),
     /// Queue dead letters again
     #[command(
-        after_help = "A letter that something newer has overtaken is dropped as superseded: sending it would undo the newer change."
+        after_help = "A letter that something newer has overtaken is dropped as superseded: sending it would\nundo the newer change."
     )]
     Replay(Replay),
 }
@@ -81,7 +84,7 @@ struct DeadLetters {
     /// The destination
     #[arg(value_name = "NAME")]
     name: String,
-    /// At most this many, oldest first
+    /// At most this many, newest first
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: u32,
     #[command(flatten)]
@@ -151,14 +154,11 @@ fn list_all(common: &Common, process: &mut Process<'_>) -> Result<(), CliError> 
     let switched_off = |one: &&DestinationView| one.enabled && one.state == "disabled";
     let off: Vec<String> = all.iter().filter(switched_off).map(hint).collect();
     rows.extend(all.into_iter().map(|one| {
+        let state = state(&one).to_owned();
         vec![
             one.name,
             one.kind,
-            if one.enabled {
-                one.state
-            } else {
-                "removed".to_owned()
-            },
+            state,
             one.queued.to_string(),
             one.in_flight.to_string(),
             one.delivered.to_string(),
@@ -169,6 +169,17 @@ fn list_all(common: &Common, process: &mut Process<'_>) -> Result<(), CliError> 
     process.output.table(&rows)?;
     off.iter()
         .try_for_each(|hint| Ok(writeln!(process.output, "{hint}")?))
+}
+
+/// The API names the states of the circuit breaker; people read what the destination does.
+fn state(one: &DestinationView) -> &str {
+    match one.state.as_str() {
+        _ if !one.enabled => "removed",
+        "closed" => "delivering",
+        "open" => "paused",
+        "half_open" => "probing",
+        other => other,
+    }
 }
 
 fn hint(one: &DestinationView) -> String {

@@ -81,6 +81,12 @@ fn the_commands_are_well_formed_and_each_explains_itself() {
             "{words:?} says nothing of itself"
         );
         assert!(help.contains("Usage:"), "{words:?}");
+        for line in command.get_after_help().into_iter().flat_map(|text| {
+            let lines = text.to_string();
+            lines.lines().map(str::to_owned).collect::<Vec<_>>()
+        }) {
+            assert!(line.chars().count() < 100, "{words:?}: {line}");
+        }
         for argument in command.get_arguments() {
             assert!(
                 argument.get_help().is_some(),
@@ -211,6 +217,18 @@ fn check_reads_the_catalog_that_the_settings_name() {
     )
     .unwrap();
     assert_eq!(good(&["check", path(&settings)]).lines().count(), 2);
+}
+
+#[test]
+fn check_says_that_a_file_is_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("k.toml");
+    for (text, empty) in [("", true), ("# [edge]\n", true), ("[edge]\n", false)] {
+        std::fs::write(&file, text).unwrap();
+        let printed = good(&["check", path(&file)]);
+        assert!(printed.contains("good settings"), "{printed}");
+        assert_eq!(printed.contains("the file is empty"), empty, "{printed}");
+    }
 }
 
 #[test]
@@ -576,9 +594,12 @@ fn destinations_are_listed_tested_and_replayed_through_the_gateway() {
     let at = ["--admin", &admin];
     let run = |words: &[&str]| tidegate(&[words, &at].concat());
     let (listed, _) = run(&["destinations", "list"]);
-    assert!(listed.contains("ads   webhook  closed    3"), "{listed}");
+    assert!(listed.contains("ads   webhook  delivering  3"), "{listed}");
     let (json, _) = run(&["destinations", "list", "--json"]);
     assert!(json.starts_with("{\"name\":\"ads\""), "{json}");
+    assert!(json.contains("\"state\":\"closed\""), "{json}");
+    let (_, help) = bad(&["destinations", "dead-letters", "--help"]);
+    assert!(help.contains("At most this many, newest first"), "{help}");
     let (printed, result) = run(&["destinations", "test", "ads"]);
     assert_eq!(printed, "500 in 3 ms (server error)\n");
     assert!(matches!(result, Err(CliError::NotDelivered)));

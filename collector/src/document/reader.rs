@@ -66,6 +66,13 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// Takes back that this key is missing: it is there, misspelt, and that is said.
+    pub(super) fn not_missing(&self, path: &str) {
+        let missing =
+            |fault: &Fault| fault.key == path && matches!(fault.reason, Reason::Missing { .. });
+        self.faults.borrow_mut().retain(|fault| !missing(fault));
+    }
+
     /// Notes a mistake about the key of this full path, at its value where it has one.
     pub fn fault_at(&self, path: &'static str, reason: Reason) {
         let mut names = path.split('.').peekable();

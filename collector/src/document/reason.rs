@@ -6,12 +6,12 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Reason {
     /// The text is no TOML.
-    #[error("not TOML: {message}{}", Unquoted(unquoted.as_deref()))]
+    #[error("not TOML: {message}{quotes}")]
     Syntax {
         /// What the parser says.
         message: String,
-        /// The bare value of the line, where quotes would make it one.
-        unquoted: Option<String>,
+        /// What quotes would mend.
+        quotes: Quotes,
     },
     /// No such key.
     #[error("unknown key{}", Meant(meant.as_deref(), known))]
@@ -216,17 +216,33 @@ pub enum Reason {
     },
 }
 
-struct Unquoted<'a>(Option<&'a str>);
+/// Which quotes would make the value of a broken line a text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quotes {
+    /// They are not what is wrong, as far as can be told.
+    Fine,
+    /// There are none; holds the value in quotes.
+    Missing(String),
+    /// The text in double quotes holds double quotes; holds it in single ones.
+    Inner(String),
+}
+
 struct Meant<'a>(Option<&'a str>, &'a [String]);
 struct Words<'a>(&'a [&'static str]);
 struct Nearest<'a>(Option<&'a str>);
 struct Instead(Option<&'static str>);
 
-impl fmt::Display for Unquoted<'_> {
+impl fmt::Display for Quotes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(value) => write!(f, "; texts stand in quotes: write \"{value}\""),
-            None => Ok(()),
+        match self {
+            Self::Fine => Ok(()),
+            Self::Missing(quoted) => write!(f, "; texts stand in quotes: write {quoted}"),
+            Self::Inner(quoted) => {
+                write!(
+                    f,
+                    "; a text with \" in it stands in single quotes: write {quoted}"
+                )
+            }
         }
     }
 }

@@ -238,6 +238,9 @@ impl<'r> Section<'r> {
                 continue;
             }
             let meant = nearest(key, known.iter().copied()).map(str::to_owned);
+            if let Some(meant) = &meant {
+                self.reader.not_missing(&join(&self.path, meant));
+            }
             let place = self
                 .table
                 .and_then(|table| table.key(key))

@@ -6,7 +6,7 @@ use toml_edit::TomlError;
 
 use super::fault::{Fault, Place};
 use super::position::line_and_column;
-use super::reason::Reason;
+use super::reason::{Quotes, Reason};
 
 /// Broken lines after which reading gives up.
 const BROKEN_LINES_MAX: usize = 32;
@@ -104,20 +104,39 @@ impl Document {
             key: String::new(),
             reason: Reason::Syntax {
                 message: error.message().replace('\n', ", "),
-                unquoted: unquoted(&self.text[line.clone()]),
+                quotes: quotes(&self.text[line.clone()]),
             },
         });
         line
     }
 }
 
-/// The value of `key = value`, where it is one bare word that quotes would mend.
-fn unquoted(line: &str) -> Option<String> {
-    let (_, value) = line.split_once('=')?;
-    let value = value.split('#').next().unwrap_or("").trim();
-    let bare = !value.is_empty()
-        && value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._:/-".contains(c));
-    bare.then(|| value.to_owned())
+/// Whether quotes would mend the value of `key = value`, and how it is written then.
+fn quotes(line: &str) -> Quotes {
+    let Some((_, value)) = line.split_once('=') else {
+        return Quotes::Fine;
+    };
+    let value = value.trim();
+    let word = value.split('#').next().unwrap_or("").trim();
+    let bare = |c: char| c.is_ascii_alphanumeric() || "._:/-".contains(c);
+    if !word.is_empty() && word.chars().all(bare) {
+        return Quotes::Missing(format!("\"{word}\""));
+    }
+    if value.contains(['\'', '\\']) {
+        return Quotes::Fine;
+    }
+    // As in when = "page.path == "/pricing"".
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(inner) if inner.contains('"') && !inner.contains("\"\"") => {
+            Quotes::Inner(format!("'{inner}'"))
+        }
+        // As in when = page.path == "/pricing".
+        None if value.starts_with(|c: char| c.is_ascii_alphabetic()) && value.contains('"') => {
+            Quotes::Missing(format!("'{value}'"))
+        }
+        Some(_) | None => Quotes::Fine,
+    }
 }

@@ -119,6 +119,31 @@ fn a_broken_line_does_not_hide_the_mistakes_after_it() {
 }
 
 #[test]
+fn quotes_that_would_mend_a_line_are_written_out() {
+    for (line, hint) in [
+        (
+            r#"wait = "count(page.path == "/x") > 2""#,
+            Some(r#"stands in single quotes: write 'count(page.path == "/x") > 2'"#),
+        ),
+        (
+            r#"wait = count(page.path == "/x") > 2"#,
+            Some(r#"texts stand in quotes: write 'count(page.path == "/x") > 2'"#),
+        ),
+        (r#"wait = "never closed"#, None),
+        (r#"wait = ["a" "b"]"#, None),
+        (r#"wait = "it's "odd"""#, None),
+    ] {
+        let told = faults(&format!("[limits]\n{line}\n"), &[]);
+        assert_eq!(told.len(), 1, "{line}: {told:#?}");
+        assert!(told[0].starts_with("t.toml:2:"), "{told:#?}");
+        match hint {
+            Some(hint) => assert!(told[0].ends_with(hint), "{told:#?}"),
+            None => assert!(!told[0].contains("quotes: write"), "{told:#?}"),
+        }
+    }
+}
+
+#[test]
 fn a_broken_header_does_not_blame_the_keys_below_it() {
     let told = faults("[limits\nwait = \"3s\"\n", &[]);
     assert_eq!(told.len(), 1, "{told:#?}");

@@ -285,7 +285,7 @@ impl<A: Accept, G: GeoLookup + DeviceLookup + Send + Sync + 'static> Edge<A, G> 
             return Reply::empty();
         }
         let Some(route) = route else {
-            let detail = "see the documentation for the paths that exist";
+            let detail = route::instead_of(parts.uri.path());
             return Reply::error(StatusCode::NOT_FOUND, "not_found", "no such path", detail);
         };
         if !route.takes(&parts.method) {

@@ -88,6 +88,21 @@ pub(super) fn single_slashes(path: &str) -> Cow<'_, str> {
     Cow::Owned(single)
 }
 
+/// What to call instead of a path that does not exist.
+pub(super) fn instead_of(path: &str) -> &'static str {
+    // One path for each kind of call, as other collectors have them.
+    const CALLS: [&str; 9] = [
+        "batch", "track", "page", "screen", "identify", "group", "alias", "import", "event",
+    ];
+    let path = &*single_slashes(path);
+    let call = path.trim_end_matches('/').rsplit('/').next().unwrap_or("");
+    if CALLS.iter().any(|known| call.eq_ignore_ascii_case(known)) {
+        "POST /v1/events takes one event or {\"batch\": [...]}"
+    } else {
+        "see the documentation for the paths that exist"
+    }
+}
+
 /// The version that `path` names of the tag at `tag`: `HASH` of `/tag.HASH.js`, or of `/a/site.HASH`.
 pub(super) fn tag_version<'p>(path: &'p str, tag: &str) -> Option<&'p str> {
     let name = tag.rfind('/').unwrap_or(0);
@@ -209,6 +224,24 @@ mod tests {
         ] {
             let routes = routes(|edge| edge.path_prefix = prefix.to_owned());
             assert_eq!(routes.of(path), expected, "{path} under {prefix}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_another_collector_is_told_ours() {
+        for (path, is_call) in [
+            ("/v1/track", true),
+            ("/v1/batch/", true),
+            ("//v1//identify", true),
+            ("/t/v1/page", true),
+            ("/v1/nowhere", false),
+            ("/", false),
+        ] {
+            assert_eq!(
+                instead_of(path).contains("POST /v1/events"),
+                is_call,
+                "{path}"
+            );
         }
     }
 

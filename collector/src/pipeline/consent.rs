@@ -1,15 +1,16 @@
 //! Step 2: what may be done with a hit, resolved before any identifier is read (invariant 5).
 //! TCF and GPP strings are not read yet; their place is beside the tag's own signal.
 //!
-//! The strictest wins. The tag's word and its batch's, or without either the source's
-//! `consent_default`, is the base; GPC (and DNT where the source counts it) can only tighten it.
+//! The base is what the tag or its batch grants. Where neither grants analytics, the base is the
+//! source's `consent_default`. Everything else can only tighten it: what they deny, GPC, and DNT where
+//! the source counts it.
 
 use std::borrow::Cow;
 
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::{Consent, ConsentState, Consented, Hit, Json};
 
-use super::tag_consent::TagConsent;
+use super::tag_consent::{Limit, TagConsent};
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
 
 /// The request's own signals.
@@ -47,12 +48,11 @@ pub fn resolve<'a>(
 /// None is a refusal.
 #[must_use]
 pub fn of_request(said: Option<&str>, signals: &Signals, source: &Source) -> Option<Consent> {
-    let said = said
-        .and_then(|word| TagConsent::read(&Json::Str(Cow::Borrowed(word)), &source.consent_map));
-    judged(said, signals, source)
+    let read = |word| TagConsent::read(&Json::Str(Cow::Borrowed(word)), &source.consent_map);
+    judged(said.map(read).unwrap_or_default(), signals, source)
 }
 
-fn judged(said: Option<TagConsent>, signals: &Signals, source: &Source) -> Option<Consent> {
+fn judged(said: TagConsent, signals: &Signals, source: &Source) -> Option<Consent> {
     let base = base(said, source)?;
     let opted_out = if signals.gpc {
         Some(ConsentSignal::Gpc)
@@ -72,27 +72,41 @@ fn judged(said: Option<TagConsent>, signals: &Signals, source: &Source) -> Optio
     })
 }
 
-/// What the event says, or its batch, whichever is stricter.
-fn said(hit: &Hit<'_>, source: &Source) -> Option<TagConsent> {
+/// What the event and its batch say together.
+fn said(hit: &Hit<'_>, source: &Source) -> TagConsent {
     let map = &source.consent_map;
     let lent = hit.lent_consents.iter();
-    let lent = lent.filter_map(|consent| TagConsent::read(consent, map));
-    TagConsent::of_context(&hit.context.value, map).max(lent.max())
+    let lent = lent.map(|consent| TagConsent::read(consent, map));
+    lent.fold(
+        TagConsent::of_context(&hit.context.value, map),
+        TagConsent::and,
+    )
 }
 
-/// What the tag or the source's default says; None is a refusal.
-fn base(said: Option<TagConsent>, source: &Source) -> Option<(ConsentState, ConsentSignal)> {
-    match said {
-        Some(TagConsent::Refused) => None,
-        Some(TagConsent::Anonymous) => Some((ConsentState::Anonymous, ConsentSignal::Tag)),
-        Some(TagConsent::NoShare) => Some((ConsentState::NoShare, ConsentSignal::Tag)),
-        Some(TagConsent::Granted) => Some((ConsentState::Granted, ConsentSignal::Tag)),
-        None => match source.consent_default {
-            ConsentDefault::Granted => Some((ConsentState::Granted, ConsentSignal::Default)),
-            ConsentDefault::Anonymous => Some((ConsentState::Anonymous, ConsentSignal::Default)),
-            ConsentDefault::Denied => None,
-        },
-    }
+/// The grant or the source's default, limited by what is denied; None is a refusal.
+fn base(said: TagConsent, source: &Source) -> Option<(ConsentState, ConsentSignal)> {
+    let base = if said.granted {
+        (ConsentState::Granted, ConsentSignal::Tag)
+    } else {
+        let state = match source.consent_default {
+            ConsentDefault::Granted => ConsentState::Granted,
+            ConsentDefault::Anonymous => ConsentState::Anonymous,
+            ConsentDefault::Denied => return None,
+        };
+        (state, ConsentSignal::Default)
+    };
+    let limit = match said.limit {
+        None => return Some(base),
+        Some(Limit::Refused) => return None,
+        Some(Limit::Anonymous) => ConsentState::Anonymous,
+        Some(Limit::NoShare) => ConsentState::NoShare,
+    };
+    let tightens = strictness(limit) > strictness(base.0);
+    Some(if tightens {
+        (limit, ConsentSignal::Tag)
+    } else {
+        base
+    })
 }
 
 const fn policy(source: &Source) -> ConsentState {

@@ -3,14 +3,15 @@
 //!
 //! Understood, the strictest word winning:
 //! - `true` or `false`; `{"granted": bool}`;
-//! - Google's names (`analytics_storage`, `ad_storage`, ...) and short ones (`analytics`, `ads`);
+//! - Google's names (`analytics_storage`, `ad_storage`, ...), Cookiebot's (`statistics`, `marketing`,
+//!   ...) and short ones (`analytics`, `ads`);
 //! - Segment's `{"categoryPreferences": {"Analytics": bool, ...}}`;
 //! - RudderStack's `{"allowedConsentIds": [...], "deniedConsentIds": [...]}`;
 //! - the ids in the source's `consent_map`, in each of these.
 //!
-//! Analytics denied is a refusal. Only advertising denied keeps the visit and shares nothing. An
-//! object that denies something unknown, or in which nothing is known, is no grant: the event is kept
-//! without identifiers.
+//! Only a known word about analytics grants. Analytics denied is a refusal; advertising denied shares
+//! nothing. An object that denies something unknown, or in which nothing is known, allows no
+//! identifiers. Advertising granted says nothing.
 
 use std::collections::BTreeSet;
 
@@ -21,14 +22,21 @@ use crate::catalog::{ConsentMap, ConsentMeaning};
 /// The members of a context that hold a signal.
 pub(crate) const MEMBERS: [&str; 2] = ["consent", "consentManagement"];
 
-/// What the client said; later ones are stricter.
+/// What the client said: a grant, and what limits it or the source's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TagConsent {
+    /// A known word grants analytics.
+    pub(crate) granted: bool,
+    /// The strictest denial.
+    pub(crate) limit: Option<Limit>,
+}
+
+/// What a denial leaves; later ones are stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum TagConsent {
-    /// Nothing is denied and something granted.
-    Granted,
+pub(crate) enum Limit {
     /// Advertising or sharing is denied.
     NoShare,
-    /// Something is said, and not that analytics are granted.
+    /// Something unknown is denied, or nothing that is said is known.
     Anonymous,
     /// Everything, or analytics, is denied.
     Refused,
@@ -37,38 +45,31 @@ pub(crate) enum TagConsent {
 /// What an object says so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Said {
-    strictest: Option<TagConsent>,
-    /// A name that we know is in it, also one that says nothing of our purposes.
+    consent: TagConsent,
+    /// The object has a known name, which may say nothing about our purposes.
     known: bool,
-    /// So is one that we do not know.
+    /// The object has an unknown name.
     unknown: bool,
     /// A list of allowed ids was read.
     allowed: bool,
 }
 
 impl TagConsent {
-    /// Reads an event's context; None without a signal.
-    pub(crate) fn of_context(context: &Json<'_>, map: &ConsentMap) -> Option<Self> {
+    /// Reads an event's context.
+    pub(crate) fn of_context(context: &Json<'_>, map: &ConsentMap) -> Self {
         MEMBERS
             .into_iter()
-            .filter_map(|name| Self::read(context.get(name)?, map))
-            .max()
+            .filter_map(|name| Some(Self::read(context.get(name)?, map)))
+            .fold(Self::default(), Self::and)
     }
 
-    /// Reads one signal; None where it says nothing.
-    pub(crate) fn read(consent: &Json<'_>, map: &ConsentMap) -> Option<Self> {
+    /// Reads one signal; the default where it says nothing.
+    pub(crate) fn read(consent: &Json<'_>, map: &ConsentMap) -> Self {
         let members = match consent {
             Json::Object(members) => members,
             // PHP's empty object.
-            Json::Array(items) if items.is_empty() => return None,
-            _ => {
-                let granted = verdict(consent)?;
-                return Some(if granted {
-                    Self::Granted
-                } else {
-                    Self::Refused
-                });
-            }
+            Json::Array(items) if items.is_empty() => return Self::default(),
+            _ => return verdict(consent).map(Self::of_analytics).unwrap_or_default(),
         };
         let mut said = Said::default();
         for (name, value) in members {
@@ -83,16 +84,33 @@ impl TagConsent {
         }
         said.result()
     }
+
+    /// Both signals together: a grant of either, limited by the denials of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            granted: self.granted || other.granted,
+            limit: self.limit.max(other.limit),
+        }
+    }
+
+    fn of_analytics(granted: bool) -> Self {
+        Self {
+            granted,
+            limit: (!granted).then_some(Limit::Refused),
+        }
+    }
 }
 
 impl Said {
-    fn result(self) -> Option<TagConsent> {
-        let unclear = (self.unknown && !self.known).then_some(TagConsent::Anonymous);
-        self.strictest.max(unclear)
+    fn result(mut self) -> TagConsent {
+        if self.unknown && !self.known {
+            self.limit(Limit::Anonymous);
+        }
+        self.consent
     }
 
-    fn add(&mut self, said: TagConsent) {
-        self.strictest = self.strictest.max(Some(said));
+    fn limit(&mut self, limit: Limit) {
+        self.consent.limit = self.consent.limit.max(Some(limit));
     }
 
     /// Segment's categories; an empty list denies all of them.
@@ -104,7 +122,7 @@ impl Said {
                     self.purpose(name, value, map);
                 }
             }
-            _ => self.add(TagConsent::Anonymous),
+            _ => self.limit(Limit::Anonymous),
         }
     }
 
@@ -113,7 +131,7 @@ impl Said {
     /// client's choice.
     fn allowed(&mut self, value: &Json<'_>, map: &ConsentMap) {
         if std::mem::replace(&mut self.allowed, true) {
-            self.add(TagConsent::Anonymous);
+            self.limit(Limit::Anonymous);
             return;
         }
         self.ids(value, true, map);
@@ -136,11 +154,11 @@ impl Said {
                 for id in ids {
                     match id {
                         Json::Str(id) => self.purpose(id, &Json::Bool(granted), map),
-                        _ => self.add(TagConsent::Anonymous),
+                        _ => self.limit(Limit::Anonymous),
                     }
                 }
             }
-            _ => self.add(TagConsent::Anonymous),
+            _ => self.limit(Limit::Anonymous),
         }
     }
 
@@ -149,11 +167,17 @@ impl Said {
         let meaning = map.get(name).copied().or_else(|| known(name));
         match (meaning, verdict(value)) {
             (_, None) => {}
+            // More words in a form that is not known, below a name that says nothing.
+            (Some(ConsentMeaning::Ignore), _)
+                if matches!(value, Json::Array(_) | Json::Object(_)) =>
+            {
+                self.unknown = true;
+            }
             (Some(meaning), Some(granted)) => self.meaning(meaning, granted),
             (None, Some(_)) => {
                 self.unknown = true;
                 if denies(value) {
-                    self.add(TagConsent::Anonymous);
+                    self.limit(Limit::Anonymous);
                 }
             }
         }
@@ -162,10 +186,11 @@ impl Said {
     fn meaning(&mut self, meaning: ConsentMeaning, granted: bool) {
         self.known = true;
         match (meaning, granted) {
-            (ConsentMeaning::Ignore, _) => {}
-            (_, true) => self.add(TagConsent::Granted),
-            (ConsentMeaning::Analytics, false) => self.add(TagConsent::Refused),
-            (ConsentMeaning::Advertising, false) => self.add(TagConsent::NoShare),
+            (ConsentMeaning::Analytics, true) => self.consent.granted = true,
+            (ConsentMeaning::Analytics, false) => self.limit(Limit::Refused),
+            (ConsentMeaning::Advertising, false) => self.limit(Limit::NoShare),
+            // It does not widen what the source's default allows.
+            (ConsentMeaning::Advertising, true) | (ConsentMeaning::Ignore, _) => {}
         }
     }
 }
@@ -173,7 +198,7 @@ impl Said {
 /// Names whose meaning is the same for every source.
 fn known(name: &str) -> Option<ConsentMeaning> {
     let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-    if is(&["granted", "analytics", "analytics_storage"]) {
+    if is(&["granted", "analytics", "analytics_storage", "statistics"]) {
         Some(ConsentMeaning::Analytics)
     } else if is(&[
         "ads",
@@ -190,6 +215,9 @@ fn known(name: &str) -> Option<ConsentMeaning> {
         "personalization_storage",
         "security_storage",
         "wait_for_update",
+        // The rest of Cookiebot's.
+        "necessary",
+        "preferences",
     ]) {
         Some(ConsentMeaning::Ignore)
     } else {
@@ -224,121 +252,163 @@ fn denies(value: &Json<'_>) -> bool {
 mod tests {
     use super::*;
 
-    fn read(consent: &str, map: &ConsentMap) -> Option<TagConsent> {
+    const NOTHING: TagConsent = TagConsent {
+        granted: false,
+        limit: None,
+    };
+    const GRANTED: TagConsent = granted(None);
+    const GRANTED_NO_SHARE: TagConsent = granted(Some(Limit::NoShare));
+    const GRANTED_ANONYMOUS: TagConsent = granted(Some(Limit::Anonymous));
+    const NO_SHARE: TagConsent = only(Limit::NoShare);
+    const ANONYMOUS: TagConsent = only(Limit::Anonymous);
+    const REFUSED: TagConsent = only(Limit::Refused);
+
+    const fn granted(limit: Option<Limit>) -> TagConsent {
+        TagConsent {
+            granted: true,
+            limit,
+        }
+    }
+
+    const fn only(limit: Limit) -> TagConsent {
+        TagConsent {
+            granted: false,
+            limit: Some(limit),
+        }
+    }
+
+    fn read(consent: &str, map: &ConsentMap) -> TagConsent {
         TagConsent::read(&serde_json::from_str(consent).unwrap(), map)
     }
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one table")]
     fn the_strictest_word_wins() {
-        use TagConsent::{Anonymous, Granted, NoShare, Refused};
         for (consent, expected) in [
-            ("null", None),
-            ("{}", None),
-            ("[]", None),
-            ("\"yes\"", Some(Refused)),
-            ("1", Some(Refused)),
-            ("[true]", Some(Refused)),
-            (r#"{"granted":1}"#, Some(Refused)),
-            (r#"{"granted":"no"}"#, Some(Refused)),
-            (r#"{"granted":null}"#, None),
-            ("true", Some(Granted)),
-            ("false", Some(Refused)),
-            (r#"{"granted":true}"#, Some(Granted)),
+            ("null", NOTHING),
+            ("{}", NOTHING),
+            ("[]", NOTHING),
+            ("\"yes\"", REFUSED),
+            ("1", REFUSED),
+            ("[true]", REFUSED),
+            (r#"{"granted":1}"#, REFUSED),
+            (r#"{"granted":"no"}"#, REFUSED),
+            (r#"{"granted":null}"#, NOTHING),
+            ("true", GRANTED),
+            ("false", REFUSED),
+            (r#"{"granted":true}"#, GRANTED),
+            (r#"{"granted":true,"version":3,"at":"2026-01-01"}"#, GRANTED),
             (
-                r#"{"granted":true,"version":3,"at":"2026-01-01"}"#,
-                Some(Granted),
+                r#"{"granted":false,"analytics":"granted"}"#,
+                granted(Some(Limit::Refused)),
             ),
-            (r#"{"granted":false,"analytics":"granted"}"#, Some(Refused)),
-            (r#"{"granted":"denied"}"#, Some(Refused)),
+            (r#"{"granted":"denied"}"#, REFUSED),
             (
                 r#"{"analytics_storage":"granted","ad_storage":"denied"}"#,
-                Some(NoShare),
+                GRANTED_NO_SHARE,
             ),
             (
                 r#"{"analytics_storage":"granted","functionality_storage":"denied"}"#,
-                Some(Granted),
+                GRANTED,
             ),
             (
                 r#"{"analytics_storage":"denied","ad_storage":"granted"}"#,
-                Some(Refused),
+                REFUSED,
             ),
             (
                 r#"{"categoryPreferences":{"Advertising":true,"Analytics":false}}"#,
-                Some(Refused),
+                REFUSED,
             ),
             (
                 r#"{"categoryPreferences":{"Advertising":false,"Functional":true}}"#,
-                Some(NoShare),
+                NO_SHARE,
             ),
             // What is denied or said in unknown words is no grant.
-            (r#"{"functional":"denied"}"#, Some(Anonymous)),
-            (r#"{"granted":true,"profiling":false}"#, Some(Anonymous)),
-            (r#"{"granted":true,"profiling":0}"#, Some(Anonymous)),
+            (r#"{"functional":"denied"}"#, ANONYMOUS),
+            (r#"{"granted":true,"profiling":false}"#, GRANTED_ANONYMOUS),
+            (r#"{"granted":true,"profiling":0}"#, GRANTED_ANONYMOUS),
             (
                 r#"{"categoryPreferences":{"C0001":true,"C0002":false,"C0004":false}}"#,
-                Some(Anonymous),
+                ANONYMOUS,
             ),
-            (r#"{"categoryPreferences":{"C0001":true}}"#, Some(Anonymous)),
-            (r#"{"categoryPreferences":{}}"#, Some(Anonymous)),
-            (r#"{"categoryPreferences":[]}"#, Some(Anonymous)),
+            (r#"{"categoryPreferences":{"C0001":true}}"#, ANONYMOUS),
+            (r#"{"categoryPreferences":{}}"#, ANONYMOUS),
+            (r#"{"categoryPreferences":[]}"#, ANONYMOUS),
+            (r#"{"preferences":{"analytics":false}}"#, ANONYMOUS),
+            (r#"{"necessary":["analytics"]}"#, ANONYMOUS),
+            // Advertising only limits, and what is neither says nothing.
+            (r#"{"ads":true}"#, NOTHING),
+            (r#"{"ads":false}"#, NO_SHARE),
+            (r#"{"ads":true,"C0009":true}"#, NOTHING),
+            (r#"{"allowedConsentIds":["marketing"]}"#, NOTHING),
+            (r#"{"functionality_storage":"granted"}"#, NOTHING),
+            (r#"{"analytics":null,"ads":null}"#, NOTHING),
+            // Cookiebot's.
+            (r#"{"necessary":true}"#, NOTHING),
+            (r#"{"necessary":true,"marketing":false}"#, NO_SHARE),
             (
                 r#"{"necessary":true,"preferences":false,"statistics":false,"marketing":true}"#,
-                Some(Anonymous),
+                REFUSED,
+            ),
+            (
+                r#"{"necessary":true,"preferences":true,"statistics":true,"marketing":false}"#,
+                GRANTED_NO_SHARE,
             ),
             (
                 r#"{"allowedConsentIds":["C0001"],"deniedConsentIds":["C0002","C0004"]}"#,
-                Some(Anonymous),
+                ANONYMOUS,
             ),
-            (r#"{"allowedConsentIds":["C0001"]}"#, Some(Anonymous)),
-            (r#"{"purposes":{"1":false}}"#, Some(Anonymous)),
+            (r#"{"allowedConsentIds":["C0001"]}"#, ANONYMOUS),
+            (r#"{"purposes":{"1":false}}"#, ANONYMOUS),
         ] {
             assert_eq!(read(consent, &ConsentMap::new()), expected, "{consent}");
         }
         assert_eq!(
             TagConsent::of_context(&Json::Null, &ConsentMap::new()),
-            None
+            NOTHING
         );
     }
 
     #[test]
     fn a_map_gives_ids_their_meaning() {
-        use TagConsent::{Anonymous, Granted, NoShare, Refused};
         let map = ConsentMap::from([
             ("C0001".to_owned(), ConsentMeaning::Ignore),
             ("C0002".to_owned(), ConsentMeaning::Analytics),
             ("C0004".to_owned(), ConsentMeaning::Advertising),
         ]);
         for (consent, expected) in [
-            (r#"{"categoryPreferences":{"C0001":true}}"#, None),
+            (r#"{"categoryPreferences":{"C0001":true}}"#, NOTHING),
             (
                 r#"{"categoryPreferences":{"C0001":true,"C0002":true,"C0004":true}}"#,
-                Some(Granted),
+                GRANTED,
             ),
             (
                 r#"{"categoryPreferences":{"C0002":true,"C0004":false}}"#,
-                Some(NoShare),
+                GRANTED_NO_SHARE,
             ),
             (
                 r#"{"categoryPreferences":{"C0002":false,"C0004":true}}"#,
-                Some(Refused),
+                REFUSED,
             ),
             (
                 r#"{"categoryPreferences":{"C0002":true,"C0005":false}}"#,
-                Some(Anonymous),
+                GRANTED_ANONYMOUS,
             ),
             (
                 r#"{"allowedConsentIds":["C0001","C0002"],"deniedConsentIds":["C0004"]}"#,
-                Some(NoShare),
+                GRANTED_NO_SHARE,
             ),
             // Not among the allowed ones.
-            (r#"{"allowedConsentIds":["C0001","C0002"]}"#, Some(NoShare)),
-            (r#"{"allowedConsentIds":["C0001"]}"#, Some(Refused)),
-            (r#"{"allowedConsentIds":[]}"#, Some(Refused)),
+            (
+                r#"{"allowedConsentIds":["C0001","C0002"]}"#,
+                GRANTED_NO_SHARE,
+            ),
+            (r#"{"allowedConsentIds":["C0001"]}"#, REFUSED),
+            (r#"{"allowedConsentIds":[]}"#, REFUSED),
             // Said twice is unclear.
             (
                 r#"{"allowedConsentIds":["C0002","C0004"],"allowedConsentIds":["C0002","C0004"]}"#,
-                Some(Anonymous),
+                GRANTED_ANONYMOUS,
             ),
         ] {
             assert_eq!(read(consent, &map), expected, "{consent}");
@@ -351,7 +421,7 @@ mod tests {
         let context: Json<'_> = serde_json::from_str(context).unwrap();
         assert_eq!(
             TagConsent::of_context(&context, &ConsentMap::new()),
-            Some(TagConsent::Anonymous)
+            GRANTED_ANONYMOUS
         );
     }
 }

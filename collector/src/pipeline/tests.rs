@@ -250,7 +250,9 @@ fn a_batch_and_its_event_are_read_as_the_stricter_one() {
         ("false", "{}", None),
         ("false", "true", None),
         ("true", "false", None),
-        (r#"{"ads":false}"#, "[]", Some(ConsentState::NoShare)),
+        (r#"{"ads":false}"#, "[]", Some(ConsentState::Anonymous)),
+        (r#"{"ads":false}"#, "true", Some(ConsentState::NoShare)),
+        (r#"{"ads":true}"#, "null", Some(ConsentState::Anonymous)),
         (
             r#"{"C0002":false}"#,
             r#"{"granted":true}"#,
@@ -273,10 +275,74 @@ fn a_batch_and_its_event_are_read_as_the_stricter_one() {
 }
 
 #[test]
+fn only_analytics_granted_lifts_the_default() {
+    use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
+    use ConsentState::{Anonymous, Granted, NoShare};
+    let (granted, no_share, anonymous) = (Some(Granted), Some(NoShare), Some(Anonymous));
+    let defaults = [ByDefaultGranted, ByDefaultAnonymous, Denied];
+    // What the client says -> the state under each default; None is a refusal.
+    for (consent, expected) in [
+        ("null", [granted, anonymous, None]),
+        ("{}", [granted, anonymous, None]),
+        ("true", [granted; 3]),
+        ("false", [None; 3]),
+        (r#"{"analytics":true}"#, [granted; 3]),
+        (r#"{"analytics":true,"ads":true}"#, [granted; 3]),
+        (r#"{"analytics":true,"ads":false}"#, [no_share; 3]),
+        (r#"{"analytics":false,"ads":true}"#, [None; 3]),
+        (r#"{"statistics":true,"marketing":false}"#, [no_share; 3]),
+        (r#"{"statistics":false,"marketing":true}"#, [None; 3]),
+        (r#"{"ads":true}"#, [granted, anonymous, None]),
+        (r#"{"ads":false}"#, [no_share, anonymous, None]),
+        (r#"{"marketing":true}"#, [granted, anonymous, None]),
+        (r#"{"ad_storage":"denied"}"#, [no_share, anonymous, None]),
+        (
+            r#"{"necessary":true,"marketing":false}"#,
+            [no_share, anonymous, None],
+        ),
+        (
+            r#"{"functionality_storage":"granted"}"#,
+            [granted, anonymous, None],
+        ),
+        (
+            r#"{"allowedConsentIds":["ads"]}"#,
+            [granted, anonymous, None],
+        ),
+        (r#"{"C0001":true}"#, [anonymous, anonymous, None]),
+        (r#"{"C0001":false}"#, [anonymous, anonymous, None]),
+        (r#"{"analytics":true,"C0001":false}"#, [anonymous; 3]),
+    ] {
+        for (consent_default, expected) in defaults.into_iter().zip(expected) {
+            let source = Source {
+                consent_default,
+                ..source()
+            };
+            let state = |body: &str| {
+                let found = resolve(hit(body), &Signals::default(), &source);
+                found.ok().map(|found| found.consent.state)
+            };
+            let own = format!(r#"{{"type":"page","context":{{"consent":{consent}}}}}"#);
+            let lent = format!(
+                r#"{{"batch":[{{"type":"page","context":{{"consent":null}}}}],"context":{{"consent":{consent}}}}}"#
+            );
+            assert_eq!(state(&own), expected, "{consent} {consent_default:?}");
+            assert_eq!(state(&lent), expected, "lent {consent} {consent_default:?}");
+        }
+    }
+}
+
+#[test]
+fn a_default_that_decides_is_the_signal() {
+    let body = r#"{"type":"page","context":{"consent":{"ads":true}}}"#;
+    let found = resolve(hit(body), &Signals::default(), &source()).unwrap();
+    assert_eq!(found.consent.signal, ConsentSignal::Default);
+}
+
+#[test]
 fn a_refusal_in_unknown_words_is_no_grant() {
     for consent in [
         r#"{"categoryPreferences":{"C0001":true,"C0002":false,"C0003":false,"C0004":false}}"#,
-        r#"{"necessary":true,"preferences":false,"statistics":false,"marketing":true}"#,
+        r#"{"essential":true,"comfort":false,"measurement":false,"marketing":true}"#,
         r#"{"allowedConsentIds":["C0001"],"deniedConsentIds":["C0002","C0003","C0004"]}"#,
     ] {
         let body = format!(r#"{{"type":"page","userId":"u","context":{{"consent":{consent}}}}}"#);

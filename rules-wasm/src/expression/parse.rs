@@ -107,6 +107,10 @@ pub(crate) fn parse(text: &str, limits: &Limits, faults: &mut Faults<'_>) -> Opt
         faults.at(0, Mistake::TooLong(limits.expression_bytes_max));
         return None;
     }
+    if text.trim().is_empty() {
+        faults.at(0, Mistake::Empty);
+        return None;
+    }
     match parse_apart(text, limits) {
         Ok(parsed) => Some(parsed),
         Err(errors) => {

@@ -36,6 +36,14 @@ fn unknown_names_come_with_a_guess() {
         &[(1, 10, "there is no field zzzzzzzz.q")],
     );
     told(
+        "page.host == \"x\"",
+        &[(
+            1,
+            6,
+            "no field page.host; known here: url, path, title, search, referrer, referrer_host",
+        )],
+    );
+    told(
         "cout(true, \"1h\") > 1",
         &[(1, 1, "no function cout; did you mean count?")],
     );
@@ -55,9 +63,9 @@ fn every_mistake_is_told_at_once_in_its_place() {
     told(
         "page.path > 3 &&\n  geo.cuntry == \"US\" ||\n    session.events == \"é\" && nope",
         &[
-            (1, 11, "> cannot take a string and a int"),
+            (1, 11, "> cannot take a string and an int"),
             (2, 7, "did you mean country?"),
-            (3, 20, "== cannot take a int and a string"),
+            (3, 20, "== cannot take an int and a string"),
             (3, 30, "there is no field nope"),
         ],
     );
@@ -70,7 +78,7 @@ fn every_mistake_is_told_at_once_in_its_place() {
     assert_eq!(segments, ["s0", "s2"]);
     assert_eq!(
         errors[1].to_string(),
-        "segment \"s2\", line 1, column 5: there is no field geo.x"
+        "segment \"s2\", line 1, column 5: there is no field geo.x; known here: country, city, asn"
     );
 }
 
@@ -78,7 +86,7 @@ fn every_mistake_is_told_at_once_in_its_place() {
 fn types_that_are_known_are_checked() {
     told(
         "session.events",
-        &[(1, 9, "a segment must be a yes or no (bool), not a int")],
+        &[(1, 9, "a segment must be a yes or no (bool), not an int")],
     );
     told(
         "page.path && true",
@@ -91,7 +99,7 @@ fn types_that_are_known_are_checked() {
     );
     told(
         "device.bot > 1",
-        &[(1, 12, "> cannot take a bool and a int")],
+        &[(1, 12, "> cannot take a bool and an int")],
     );
     told(
         "5.5 % 2.0 == 1.5",
@@ -103,11 +111,11 @@ fn types_that_are_known_are_checked() {
     );
     told(
         "session.events.contains(\"1\")",
-        &[(1, 16, "must be a string, not a int")],
+        &[(1, 16, "must be a string, not an int")],
     );
     told(
         "size(session.events) > 1",
-        &[(1, 1, "must be a string, not a int")],
+        &[(1, 1, "must be a string, not an int")],
     );
     told(
         "(true ? 1 : \"a\") == 1",
@@ -205,6 +213,14 @@ fn aggregates_are_checked() {
         &[(1, 13, "a window takes a string literal")],
     );
     told(
+        "count(\"Order Completed\", \"30d\") >= 2",
+        &[(1, 7, "write event.name == \"Order Completed\"")],
+    );
+    told(
+        "absent(\"Order Completed\", event.name == \"A\", \"20m\")",
+        &[(1, 8, "write event.name == \"Order Completed\"")],
+    );
+    told(
         "count(page.path, \"1h\") > 1",
         &[(1, 12, "a condition of an aggregate must be a bool")],
     );
@@ -237,7 +253,8 @@ fn a_comparison_whose_change_cannot_be_timed_is_refused() {
 fn text_that_is_no_cel_says_where_it_ends_to_be() {
     told("page.path ==", &[(1, 13, "mismatched input end of text")]);
     told("(page.path == \"a\"", &[(1, 18, "end of text")]);
-    assert!(!mistakes("").is_empty());
+    told("", &[(1, 1, "the expression is empty; write one")]);
+    told(" \n", &[(1, 1, "the expression is empty")]);
     assert!(!mistakes("page.path == \"a").is_empty());
     assert!(!mistakes("a b c").is_empty());
     assert!(!mistakes("@#$").is_empty());

@@ -156,6 +156,12 @@ test('on a small screen the feed begins on the first screen and nothing covers t
   assert.ok(y + Math.min(height, 80) < 600, `the first line begins at ${y} px of 800`);
   assert.ok(await watch.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'no scrolling sideways');
   const page = await open(context, `${shop}/product/lantern`);
+  const fits = await page.evaluate(() => {
+    const chip = (name) => Object.assign(document.createElement('b'), { textContent: name });
+    document.getElementById('segments').replaceChildren(...['pricing-interested', 'cart-abandoned', 'buyers'].map(chip));
+    return document.documentElement.scrollWidth <= innerWidth;
+  });
+  assert.ok(fits, 'three segments fit beside each other or wrap');
   const button = page.locator('text=Add to cart');
   const box = await button.boundingBox();
   for (let top = Math.max(0, box.y + box.height - 800); top <= box.y; top += 50) {

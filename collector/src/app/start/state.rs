@@ -21,7 +21,7 @@ use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::{self, BadRows};
 use crate::catalog::store::{ConfiguredFile, Current, Store};
-use crate::catalog::{Catalog, check, write};
+use crate::catalog::{Catalog, caution, check, write};
 use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
@@ -92,6 +92,7 @@ impl AtRest<'_> {
         let store = Store::open(&settings.data_dir)?;
         self.apply_first(&store, catalog)?;
         let current = store.current()?;
+        caution::warn(&current.catalog.sources, &current.catalog.destinations);
         let unreadable = Unreadable::new(&settings.data_dir, registry);
         let stored = (journal.clone(), database.clone());
         let parts = self.parts(stored, &current, compiled, unreadable.clone(), registry);

@@ -21,6 +21,17 @@ fn the_api_reference_is_the_route_tables() {
     assert_eq!(documented(), routes);
 }
 
+#[test]
+fn limited_paths_list_429_and_503() {
+    for path in ["/v1/events", "/v1/pixel.gif", "/v1/segments", "/tag.js"] {
+        let (_, section) = PAGE.split_once(&format!("\n  {path}:\n")).unwrap();
+        let section = section.split("\n  /").next().unwrap();
+        for status in ["'429':", "'503':"] {
+            assert!(section.contains(status), "{path} {status}");
+        }
+    }
+}
+
 /// Read by its indentation, which is enough for two levels of keys.
 fn documented() -> Paths {
     let mut paths = Paths::new();

@@ -105,8 +105,8 @@ impl<'a> Named<'a> {
         form_urlencoded::parse(query?.as_bytes())
             .filter(|(_, id)| !id.is_empty())
             .find_map(|(name, id)| match &*name {
-                "anonymous_id" => Some(Self::Anonymous(id)),
-                "user_id" => Some(Self::User(id)),
+                "anonymous_id" | "anonymousId" => Some(Self::Anonymous(id)),
+                "user_id" | "userId" => Some(Self::User(id)),
                 _ => None,
             })
     }

@@ -63,6 +63,7 @@ async fn knowing_an_id_is_no_right_to_read() {
         ),
         ("writeKey=shop-key&anonymous_id=a1", &[COOKIE, ORIGIN], 403),
         ("writeKey=shop-key&user_id=u1", &[ORIGIN], 403),
+        ("writeKey=shop-key&userId=u1", &[COOKIE, ORIGIN], 403),
         ("writeKey=crm-key", &[COOKIE, ORIGIN], 400),
     ] {
         let answer = read(&served, query, headers).await;
@@ -77,6 +78,9 @@ async fn a_server_names_the_visitor() {
     for (query, expected) in [
         ("writeKey=crm-key&anonymous_id=a%201", "anonymous a 1"),
         ("writeKey=crm-key&user_id=u1", "user u1"),
+        // As events spell them.
+        ("writeKey=crm-key&anonymousId=a%201", "anonymous a 1"),
+        ("writeKey=crm-key&userId=u1", "user u1"),
     ] {
         let answer = read(&served, query, &[COOKIE]).await;
         assert_eq!(
@@ -120,6 +124,11 @@ async fn the_cookie_is_read_only_with_consent() {
         ("writeKey=shop-key&consent=denied", None, false),
         ("writeKey=strict-key", None, false),
         ("writeKey=strict-key&consent=granted", None, true),
+        (
+            "writeKey=strict-key&consent=%7B%22ads%22:true%7D",
+            None,
+            false,
+        ),
     ] {
         let headers: Vec<_> = [COOKIE, ORIGIN].into_iter().chain(gpc).collect();
         let answer = read(&served, query, &headers).await;

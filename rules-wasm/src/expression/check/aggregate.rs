@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use cel::common::ast::{Expr, LiteralValue};
 use cel::parser::Expression;
 use tidegate_event::id::fnv1a_32;
 use tidegate_event::{AggregateId, AggregateKind, AggregateSpec};
@@ -155,6 +156,11 @@ impl Checker<'_, '_> {
     }
 
     fn part(&mut self, node: &Expression) -> Option<Cond> {
+        // As in count("Order Completed", "30d").
+        if let Expr::Literal(LiteralValue::String(name)) = &node.expr {
+            self.mistake(node.id, Mistake::NameAsCondition(name.inner().into()));
+            return None;
+        }
         self.cond(node, "a condition of an aggregate")
     }
 }

@@ -181,10 +181,13 @@ fn unknown(keys: &[&str]) -> Mistake {
             _ => Vec::new(),
         }
     };
-    let hint = match *keys {
-        [group, member, ..] if GROUPS.contains(&group) => nearest(member, &words(group)),
-        [group, ..] => nearest(group, &GROUPS),
-        [] => nearest("", &GROUPS),
+    let (hint, known) = match *keys {
+        [group, member, ..] if GROUPS.contains(&group) => {
+            let known = words(group);
+            (nearest(member, &known), known)
+        }
+        [group, ..] => (nearest(group, &GROUPS), GROUPS.to_vec()),
+        [] => (nearest("", &GROUPS), GROUPS.to_vec()),
     };
-    Mistake::UnknownField { name, hint }
+    Mistake::UnknownField { name, hint, known }
 }
