@@ -25,7 +25,7 @@ gzip -9n <"$root/CHANGELOG.md" >"$docs/changelog.gz"
 
 # What a dynamic binary needs; a static one needs nothing.
 depends=adduser
-if ldd "$binary" >/dev/null 2>&1; then
+if ! ldd "$binary" 2>&1 | grep -qE 'statically linked|not a dynamic executable'; then
   mkdir "$tree/debian"
   echo "Source: tidegate" >"$tree/debian/control"
   needed=$(cd "$tree" && dpkg-shlibdeps -O usr/bin/tidegate 2>/dev/null | sed -n 's/^shlibs:Depends=//p')

@@ -35,6 +35,6 @@ impl Spare {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -234,7 +234,7 @@ mod tests {
             async move {
                 sleep(3 * time).await;
                 answered(|| Within { time, cut });
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         WITHIN.scope(OnceCell::new(), in_time(stream)).await;
