@@ -146,7 +146,7 @@ pub const KEYS: &[Key] = &[
     ),
     set(
         "edge.lent_bytes_max",
-        "\"16MiB\"",
+        "\"2MiB\"",
         "A batch's `context`, counted once for each of its events; beyond it events are `too_large`.",
     ),
     set(
