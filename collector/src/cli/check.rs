@@ -19,7 +19,7 @@ use crate::settings::load::{LoadError, document};
 /// Options of `check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings.\nThe files that settings name are read too: certificates with their keys, tokens, GeoIP databases,\nuser agent data.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning, on standard error. Exits 1 where there is a mistake."
+    after_help = "Examples:\n  tidegate check tidegate.toml                    also checks the catalog that it names\n  tidegate check catalog.toml\n  tidegate check tidegate.toml catalog.toml       destinations against activation.allow_private too\n\nA file with [[source]], [[segment]] or [[destination]] is a catalog, any other is settings.\nThe files that settings name are read too: certificates with their keys, tokens, GeoIP databases,\nuser agent data.\nEvery mistake is printed as FILE:LINE:COLUMN: KEY: what is wrong; what to write.\nWhat is allowed and yet open to abuse is a warning, on standard error.\nExits 1 where there is a mistake."
 )]
 pub struct Arguments {
     /// Settings and catalog files
