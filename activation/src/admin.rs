@@ -57,12 +57,14 @@ impl Activation {
         let inner = self.inner();
         let destination = inner.find(name)?;
         let outbox = inner.shared.outbox()?;
-        let readable = outbox.dead(destination.id).filter_map(|letter| {
+        let newest: Vec<_> = destination.letters.lock().numbers().rev().collect();
+        let readable = newest.into_iter().filter_map(|number| {
+            let letter = outbox.dead_one(destination.id, number);
             let unreadable = |error: StoreError| {
                 let what = format!("a dead letter cannot be read: {error}");
                 inner.shared.unreadable(&destination, &what);
             };
-            letter.map_err(unreadable).ok()
+            Some((number, letter.map_err(unreadable).ok()??))
         });
         Ok(readable
             .take(limit)

@@ -1,9 +1,6 @@
 //! Changes that will not be delivered by themselves any more, kept for people to look at and to
 //! replay.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tidegate_event::{Change, Timestamp};
 
@@ -34,43 +31,6 @@ impl DeadReason {
             Self::TooLarge => "too_large",
             Self::OutboxFull => "outbox_full",
         }
-    }
-}
-
-/// How many dead letters a destination has, and where they begin.
-#[derive(Debug, Default)]
-pub(crate) struct DeadCount {
-    count: AtomicU64,
-    /// No live letter has a lower number.
-    first: Mutex<u64>,
-}
-
-impl DeadCount {
-    pub(crate) fn starting_with(count: u64) -> Self {
-        Self {
-            count: AtomicU64::new(count),
-            first: Mutex::new(0),
-        }
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// A letter is stored. Another thread may have dropped later ones in the meantime.
-    pub(crate) fn added(&self, number: u64) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let mut first = self.first.lock();
-        *first = number.min(*first);
-    }
-
-    pub(crate) fn removed(&self, count: u64) {
-        self.count.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    /// Held by a thread that drops the oldest ones.
-    pub(crate) fn first(&self) -> MutexGuard<'_, u64> {
-        self.first.lock()
     }
 }
 

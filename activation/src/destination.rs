@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 use tidegate_event::Timestamp;
 
 use crate::breaker::{Breaker, BreakerState};
-use crate::dead_letter::{DeadCount, DeadReason, DeadRow};
+use crate::dead_letter::{DeadReason, DeadRow};
 use crate::destinations::{Plan, Target};
 use crate::intent::Row;
 use crate::limiter::{Rate, Width};
-use crate::outbox::{DestinationId, Kept};
+use crate::outbox::{DestinationId, Kept, Letters};
 use crate::queue::Queue;
 use crate::retry::FailureKind;
 use crate::room::Wall;
@@ -27,8 +27,8 @@ pub(crate) struct Destination {
     pub(crate) stats: Stats,
     /// Rows in the outbox.
     pub(crate) rows: AtomicU64,
-    /// Dead letters kept.
-    pub(crate) dead: DeadCount,
+    /// Dead letters kept. Changed only under [`crate::shared::Shared::letters`].
+    pub(crate) letters: Mutex<Letters>,
     pub(crate) in_flight: AtomicUsize,
     /// Stands while it is full.
     pub(crate) wall: Mutex<Option<Wall>>,
@@ -51,7 +51,7 @@ impl Destination {
     pub(crate) fn new(id: DestinationId, plan: Plan, resident_max: usize, kept: Kept) -> Self {
         Self {
             id,
-            queue: Mutex::new(Queue::new(resident_max)),
+            queue: Mutex::new(Queue::new(resident_max, kept.waiting)),
             control: Mutex::new(Control {
                 breaker: Breaker::new(),
                 width: Width::new(&plan.limits),
@@ -60,7 +60,7 @@ impl Destination {
             }),
             stats: Stats::default(),
             rows: AtomicU64::new(kept.rows),
-            dead: DeadCount::starting_with(kept.dead),
+            letters: Mutex::new(kept.letters),
             in_flight: AtomicUsize::new(0),
             wall: Mutex::new(None),
             wake: Wake::default(),
@@ -118,6 +118,7 @@ impl Destination {
             let queue = self.queue.lock();
             (queue.parked(), queue.oldest())
         };
+        let dead_letters = self.letters.lock().count();
         let control = self.control.lock();
         DestinationStatus {
             name: plan.name.clone(),
@@ -129,7 +130,7 @@ impl Destination {
             in_flight: self.in_flight.load(Ordering::Relaxed) as u64,
             parked: parked as u64,
             delivered: self.stats.delivered.load(Ordering::Relaxed),
-            dead_letters: self.dead.count(),
+            dead_letters,
             breaker: control.breaker.state(),
             last_error: control.last_error,
             oldest_queued_ms: oldest.and_then(|at| u64::try_from(now.since(at)).ok()),

@@ -18,6 +18,10 @@ pub enum Mutant {
     HandInUnheard,
     /// A closed outbox without destinations claims to want nothing.
     ClosedWantsNothing,
-    /// A replay leaves the row that it replaced in the store.
+    /// A row that gave way to a newer one stays in the store.
     ReplacedRowStays,
+    /// A key keeps all its rows.
+    KeyUnbounded,
+    /// Every dead letter is kept, and the oldest goes where there are too many.
+    OldestLetterOut,
 }

@@ -8,8 +8,8 @@ use crate::intent::Row;
 use crate::mutant::Mutant;
 use crate::outbox::storage::Durability;
 use crate::outbox::{Outbox, Write};
-use crate::queue::{DueChange, Staged};
-use crate::room::Room;
+use crate::queue::{DueChange, KEY_ROWS_MAX};
+use crate::room::{Room, Share};
 use crate::shared::Shared;
 use crate::stats::count;
 
@@ -46,10 +46,7 @@ pub(crate) fn replay(
     which: ReplayWhich,
 ) -> Result<ReplayReport, StoreError> {
     let ids = match which {
-        ReplayWhich::All => shared
-            .outbox()?
-            .dead_numbers(destination.id, *destination.dead.first())
-            .collect::<Result<Vec<_>, _>>()?,
+        ReplayWhich::All => destination.letters.lock().numbers().collect(),
         ReplayWhich::Ids(mut ids) => {
             // Oldest first, each once: a later letter of a key must find the earlier one queued.
             ids.sort_unstable();
@@ -72,11 +69,12 @@ fn replay_chunk(
     report: &mut ReplayReport,
 ) -> Result<(), StoreError> {
     let _writes = shared.writes.lock();
+    let _letters = shared.letters.lock();
     let outbox = shared.outbox()?;
     let now = shared.clock.now();
     let mut write = outbox.write();
     let mut staged = Vec::new();
-    let (mut removed, mut replaced) = (0, 0);
+    let (mut removed, mut added) = (Vec::new(), 0);
     for &id in ids {
         let dead = match readable(shared, destination, outbox.dead_one(destination.id, id)) {
             Ok(Some(dead)) => dead,
@@ -94,9 +92,9 @@ fn replay_chunk(
         if against == Against::Newer {
             report.superseded += 1;
             count(&destination.stats.superseded);
-        } else if is_free && room.has_place(destination, staged.len() as u64) {
+        } else if is_free && has_place(room, destination, &dead, added) {
             let row = Row::new(&dead.row.intent, now);
-            replaced += u64::from(stage(shared, destination, &mut write, &row));
+            added += u64::from(stage(shared, destination, &mut write, &row));
             staged.push((row.key(), row.intent.offset));
             report.replayed += 1;
         } else {
@@ -104,13 +102,16 @@ fn replay_chunk(
             continue;
         }
         write.remove_dead(destination.id, id);
-        removed += 1;
+        removed.push(id);
     }
     write.note_clock(now);
     shared.commit(write, Durability::Synced)?;
-    destination.dead.removed(removed);
-    shared.rows_added(destination, staged.len() as u64);
-    shared.rows_removed(destination, replaced);
+    let mut letters = destination.letters.lock();
+    for id in removed {
+        letters.remove(id);
+    }
+    drop(letters);
+    shared.rows_added(destination, added);
     let mut queue = destination.queue.lock();
     for (key, offset) in staged {
         queue.commit(&key, offset);
@@ -165,31 +166,36 @@ fn against(
     })
 }
 
-/// True where the row replaces one that waits: behind a parked change only the newest is kept.
-fn stage(shared: &Shared, destination: &Destination, write: &mut Write<'_>, row: &Row) -> bool {
-    let (id, key, due) = (destination.id, row.key(), row.queued_at);
-    let mut queue = destination.queue.lock();
-    let staged = if queue.takes_only_known() && !queue.knows(&key) {
-        queue.note_outside(due);
-        Staged {
-            due_put: Some((due, row.intent.offset)),
-            replaced: None,
-        }
+/// May a letter be queued, with `ahead` rows that are not counted yet?
+fn has_place(room: &Room, destination: &Destination, dead: &DeadRow, ahead: u64) -> bool {
+    let profile = dead.row.intent.profile;
+    let share = if destination.queue.lock().has_profile(profile) {
+        Share::ThreeQuarters
     } else {
-        queue.stage(row.clone(), due, false).unwrap_or_default()
+        Share::Whole
+    };
+    room.has_place(destination, share, ahead)
+}
+
+/// False where the row takes the place of one that waits: a key keeps a few only.
+fn stage(shared: &Shared, destination: &Destination, write: &mut Write<'_>, row: &Row) -> bool {
+    let (id, key, offset) = (destination.id, row.key(), row.intent.offset);
+    let mut queue = destination.queue.lock();
+    let in_memory = !queue.takes_only_known() || queue.knows(&key);
+    let replaced = queue.coalesce(row, KEY_ROWS_MAX);
+    let put = match replaced {
+        Some(_) => None,
+        None if in_memory => queue.stage(row.clone(), row.queued_at),
+        None => queue.stage_outside(key, (row.queued_at, offset)),
     };
     drop(queue);
-    let due = DueChange {
-        remove: None,
-        put: staged.due_put,
-    };
-    write.change_due(id, &key, due);
-    let forgotten = shared.is_mutant(Mutant::ReplacedRowStays);
-    let replaced = staged.replaced.filter(|_| !forgotten);
-    if let Some(offset) = replaced {
-        write.remove_row(id, &key, offset);
+    write.change_due(id, &key, DueChange { remove: None, put });
+    if let Some(replaced) = replaced {
+        if !shared.is_mutant(Mutant::ReplacedRowStays) {
+            write.remove_row(id, &key, replaced);
+        }
         count(&destination.stats.coalesced);
     }
     write.put_row(id, row);
-    replaced.is_some()
+    replaced.is_none()
 }

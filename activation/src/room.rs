@@ -43,6 +43,27 @@ pub(crate) struct Room {
     reserve: u64,
 }
 
+/// How much of a destination's part is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Beyond it a key with a row that waits gets no further one: the newest change replaces it.
+    Half,
+    /// Beyond it a profile with rows gets no further one.
+    ThreeQuarters,
+    /// For profiles without rows.
+    Whole,
+}
+
+impl Share {
+    const fn of(self, rows: u64) -> u64 {
+        match self {
+            Self::Half => rows - rows / 2,
+            Self::ThreeQuarters => rows - rows / 4,
+            Self::Whole => rows,
+        }
+    }
+}
+
 impl Room {
     /// Half of the places is kept in equal parts; the other half goes to whoever needs it first.
     pub(crate) fn new(members: Vec<Arc<Destination>>, settings: &Settings) -> Self {
@@ -56,25 +77,27 @@ impl Room {
         }
     }
 
-    /// May `destination` have one more row, with `ahead` that are not counted yet?
-    pub(crate) fn has_place(&self, destination: &Destination, ahead: u64) -> bool {
+    /// Has `destination` less than a share of its part, with `ahead` rows that are not counted yet?
+    pub(crate) fn has_place(&self, destination: &Destination, share: Share, ahead: u64) -> bool {
         let rows = destination.rows() + ahead;
-        if rows >= self.destination_rows_max {
+        if rows >= share.of(self.destination_rows_max) {
             return false;
         }
+        let reserved = self.reserve.saturating_mul(self.members.len() as u64);
+        let common = share.of(self.rows_max.saturating_sub(reserved));
         let taken = || -> u64 {
-            let of = |member: &Arc<Destination>| member.rows().max(self.reserve);
+            let of = |member: &Arc<Destination>| member.rows().saturating_sub(self.reserve);
             self.members.iter().map(of).sum::<u64>() + ahead
         };
-        rows < self.reserve || taken() < self.rows_max
+        rows < share.of(self.reserve) || taken() < common
     }
 
     /// As [`Room::has_place`], and whether it is worth waiting where not.
-    pub(crate) fn place(&self, destination: &Destination, now: Timestamp) -> Place {
+    pub(crate) fn place(&self, destination: &Destination, share: Share, now: Timestamp) -> Place {
         let rows = destination.rows();
         let mut wall = destination.wall.lock();
         wall.take_if(|wall| rows <= wall.rows / 2);
-        if self.has_place(destination, 0) {
+        if self.has_place(destination, share, 0) {
             return Place::Free;
         }
         let wall = wall.get_or_insert(Wall {

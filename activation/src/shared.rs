@@ -27,6 +27,9 @@ pub(crate) struct Shared {
     pub(crate) transport: Arc<dyn Transport>,
     /// Held while rows are added to the outbox or loaded from it. Never by a worker.
     pub(crate) writes: Mutex<()>,
+    /// Held from the choice of dead letters to add or drop until that is written. Taken after
+    /// `writes` where both are.
+    pub(crate) letters: Mutex<()>,
     pub(crate) cursor: AtomicU64,
     /// Signalled when rows leave the outbox, and when a destination fails: it is not waited for.
     pub(crate) room: Notify,
@@ -61,6 +64,7 @@ impl Shared {
             settings,
             transport,
             writes: Mutex::new(()),
+            letters: Mutex::new(()),
             room: Notify::new(),
             observer: OnceLock::new(),
             failed: AtomicBool::new(false),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::prune::{Pruning, drop_aged, trim_dead};
+use super::prune::{Pruning, drop_aged};
 use super::refill::refill;
 use super::settle::{after, settle};
 use super::storage::Durability;
@@ -127,14 +127,11 @@ fn apply(shared: &Shared, group: Vec<Command>) {
     let Ok(outbox) = shared.outbox() else {
         return;
     };
+    let letters = shared.letters.lock();
     let mut write = outbox.write();
-    let mut dead = Vec::new();
     for command in &group {
         match command {
-            Command::Settle(settlement) => {
-                let number = settle(shared, &mut write, settlement);
-                dead.extend(number.map(|one| (Arc::clone(&settlement.destination), one)));
-            }
+            Command::Settle(settlement) => settle(shared, &letters, &mut write, settlement),
             // Unless somebody enabled it in the meantime.
             Command::Disable(destination) if destination.is_switched_off() => {
                 let fingerprint = destination.plan().fingerprint();
@@ -149,9 +146,7 @@ fn apply(shared: &Shared, group: Vec<Command>) {
     if shared.commit(write, Durability::Buffered).is_err() {
         return;
     }
-    for (destination, number) in &dead {
-        destination.dead.added(*number);
-    }
+    drop(letters);
     for command in group {
         match command {
             Command::Settle(settlement) => after(shared, &settlement),
@@ -159,10 +154,5 @@ fn apply(shared: &Shared, group: Vec<Command>) {
             Command::DropAged(destination) => drop_aged(shared, &destination),
             Command::Disable(_) => {}
         }
-    }
-    dead.sort_unstable_by_key(|(destination, _)| destination.id);
-    dead.dedup_by_key(|(destination, _)| destination.id);
-    for (destination, _) in dead {
-        trim_dead(shared, &destination);
     }
 }

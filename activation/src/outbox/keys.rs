@@ -39,6 +39,21 @@ pub(super) fn job(id: DestinationId, row_key: &Key, offset: u64) -> Vec<u8> {
     out
 }
 
+/// The key of a row, of its key in the store.
+pub(super) fn job_key(bytes: &[u8]) -> Option<Key> {
+    read_key(bytes.get(8..)?).map(|(key, _)| key)
+}
+
+fn read_key(bytes: &[u8]) -> Option<(Key, &[u8])> {
+    let (profile, rest) = bytes.split_first_chunk::<16>()?;
+    let (segment, rest) = rest.split_first_chunk::<4>()?;
+    let key = Key {
+        profile: ProfileId(u128::from_be_bytes(*profile)),
+        segment: SegmentId(u32::from_be_bytes(*segment)),
+    };
+    Some((key, rest))
+}
+
 pub(super) fn due(id: DestinationId, key: &Key, (at, created_by): Due) -> Vec<u8> {
     let mut out = due_prefix(id, at);
     out.extend_from_slice(&key.profile.0.to_be_bytes());
@@ -57,12 +72,7 @@ pub(super) fn due_prefix(id: DestinationId, at: Timestamp) -> Vec<u8> {
 pub(super) fn read_due(bytes: &[u8]) -> Option<(Key, Due)> {
     let (_, rest) = bytes.split_first_chunk::<8>()?;
     let (at, rest) = rest.split_first_chunk::<8>()?;
-    let (profile, rest) = rest.split_first_chunk::<16>()?;
-    let (segment, rest) = rest.split_first_chunk::<4>()?;
-    let key = Key {
-        profile: ProfileId(u128::from_be_bytes(*profile)),
-        segment: SegmentId(u32::from_be_bytes(*segment)),
-    };
+    let (key, rest) = read_key(rest)?;
     let at = i64::try_from(u64::from_be_bytes(*at)).ok()?;
     Some((key, (Timestamp(at), number(rest)?)))
 }
@@ -127,5 +137,6 @@ mod tests {
         assert_eq!((key.profile, key.segment), (ProfileId(7), SegmentId(3)));
         assert_eq!(due, (Timestamp(256), 9));
         assert_eq!(read_due(&[0; 43]), None);
+        assert_eq!(job_key(&job(id, &key, 9)), Some(key));
     }
 }

@@ -6,9 +6,10 @@ mod keys;
 mod row;
 mod write;
 mod keeper;
+mod letters;
+mod prune;
 mod settle;
 mod refill;
-mod prune;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use tidegate_event::Timestamp;
 pub use keeper::Step;
 pub(crate) use keeper::{Command, Ending, Keeper, Settlement};
 pub(crate) use keys::DestinationId;
-pub(crate) use prune::trim_dead;
+pub(crate) use letters::{Letter, Letters};
+pub(crate) use prune::keep_dead;
 pub use row::FORMAT;
 pub(crate) use write::Write;
 
@@ -27,7 +29,7 @@ use self::storage::{Durability, Op, Space, Storage, from, prefix};
 use crate::dead_letter::DeadRow;
 use crate::error::StoreError;
 use crate::intent::{Attempted, Key, Row};
-use crate::queue::Due;
+use crate::queue::{Due, Waiting};
 use row::read;
 
 const META: &str = "outbox_meta";
@@ -97,15 +99,24 @@ impl Outbox {
         marks.map(|key| id_of(&key?)).collect()
     }
 
-    /// Counts what each destination has stored.
+    /// What each destination has stored: the keys of its rows, and its dead letters.
     pub(crate) fn kept(&self) -> Result<BTreeMap<DestinationId, Kept>, StoreError> {
         let mut kept: BTreeMap<DestinationId, Kept> = BTreeMap::new();
         let id_of = |key: &[u8]| keys::destination_of(key).ok_or(StoreError::Malformed);
         for key in self.keys(Space::Jobs, &[]) {
-            kept.entry(id_of(&key?)?).or_default().rows += 1;
+            let key = key?;
+            let of = kept.entry(id_of(&key)?).or_default();
+            of.rows += 1;
+            if let Some(key) = keys::job_key(&key) {
+                of.waiting.add(key);
+            }
         }
-        for key in self.keys(Space::Dead, &[]) {
-            kept.entry(id_of(&key?)?).or_default().dead += 1;
+        for entry in self.storage.range(Space::Dead, prefix(&[])) {
+            let (key, value) = entry?;
+            let number = keys::dead_number(&key).ok_or(StoreError::Malformed)?;
+            let letter = read(&value).ok().map(|dead| Letter::of(&dead));
+            let of = kept.entry(id_of(&key)?).or_default();
+            of.letters.add(number, letter);
         }
         Ok(kept)
     }
@@ -193,33 +204,6 @@ impl Outbox {
         Ok(stale)
     }
 
-    /// Dead letters of a destination, newest first. A letter that does not parse is an error of its
-    /// own; the others follow.
-    pub(crate) fn dead(
-        &self,
-        id: DestinationId,
-    ) -> impl Iterator<Item = Result<(u64, DeadRow), StoreError>> {
-        let within = prefix(&id.bytes());
-        self.storage
-            .range(Space::Dead, within)
-            .rev()
-            .map(|entry| dead_entry(&entry?))
-    }
-
-    /// Dead letters from number `first` on, oldest first.
-    pub(crate) fn dead_from(
-        &self,
-        id: DestinationId,
-        first: u64,
-    ) -> impl Iterator<Item = Result<(u64, Result<DeadRow, StoreError>), StoreError>> {
-        let range = from(keys::dead(id, first), &id.bytes());
-        self.storage.range(Space::Dead, range).map(|entry| {
-            let (key, value) = entry?;
-            let number = keys::dead_number(&key).ok_or(StoreError::Malformed)?;
-            Ok((number, read(&value)))
-        })
-    }
-
     pub(crate) fn dead_one(
         &self,
         id: DestinationId,
@@ -227,18 +211,6 @@ impl Outbox {
     ) -> Result<Option<DeadRow>, StoreError> {
         let value = self.storage.get(Space::Dead, &keys::dead(id, number))?;
         value.map(|value| read(&value)).transpose()
-    }
-
-    /// Numbers of a destination's dead letters from `first` on, oldest first.
-    pub(crate) fn dead_numbers(
-        &self,
-        id: DestinationId,
-        first: u64,
-    ) -> impl Iterator<Item = Result<u64, StoreError>> {
-        let range = from(keys::dead(id, first), &id.bytes());
-        self.storage
-            .range(Space::Dead, range)
-            .map(|entry| keys::dead_number(&entry?.0).ok_or(StoreError::Malformed))
     }
 
     /// One past the highest number of any dead letter.
@@ -261,10 +233,11 @@ impl Outbox {
 }
 
 /// What one destination has stored.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) rows: u64,
-    pub(crate) dead: u64,
+    pub(crate) waiting: Waiting,
+    pub(crate) letters: Letters,
 }
 
 /// The rows of one key.
@@ -281,11 +254,6 @@ pub(crate) struct StaleAttempts {
     pub(crate) keys: Vec<Vec<u8>>,
     pub(crate) malformed: u64,
     pub(crate) next: Vec<u8>,
-}
-
-fn dead_entry((key, value): &(Slice, Slice)) -> Result<(u64, DeadRow), StoreError> {
-    let number = keys::dead_number(key).ok_or(StoreError::Malformed)?;
-    Ok((number, read(value)?))
 }
 
 /// Checks that this build reads the outbox in `database`; writes nothing.

@@ -1,13 +1,19 @@
-//! Keeps what is not delivered any more within its bounds: dead letters by number and age, attempts
-//! by age. Looks at the oldest first and remembers where they begin, so that a round costs what it
-//! removes.
+//! Keeps what is not delivered any more within its bounds: dead letters by key, number and age,
+//! attempts by age.
 
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
+
+use super::letters::Letter;
 use super::storage::Durability;
+use super::{Outbox, Write};
+use crate::dead_letter::DeadRow;
 use crate::destination::Destination;
 use crate::error::StoreError;
+use crate::mutant::Mutant;
 use crate::shared::Shared;
+use crate::stats::count;
 
 /// Attempts looked at in one round of pruning.
 const ATTEMPTS_MAX: usize = 1_000;
@@ -16,90 +22,97 @@ const EVERY: u32 = 64;
 /// Dead letters removed in one batch at most.
 const DEAD_MAX: usize = 4_096;
 
-/// Drops the oldest dead letters beyond the cap.
-pub(crate) fn trim_dead(shared: &Shared, destination: &Destination) {
-    let most = shared.settings.dead_letters_max;
-    let surplus = destination.dead.count().saturating_sub(most);
-    let surplus = usize::try_from(surplus).unwrap_or(usize::MAX).min(DEAD_MAX);
-    if surplus == 0 {
+/// Stores a dead letter. A key keeps its newest one. Beyond the cap the profile that has the most
+/// letters loses its oldest. The lock is [`Shared::letters`], held until `write` is written.
+pub(crate) fn keep_dead(
+    shared: &Shared,
+    _held: &MutexGuard<'_, ()>,
+    write: &mut Write<'_>,
+    destination: &Destination,
+    dead: &DeadRow,
+) {
+    let (id, letter) = (destination.id, Letter::of(dead));
+    let by_age = shared.is_mutant(Mutant::OldestLetterOut);
+    let mut letters = destination.letters.lock();
+    let earlier = if by_age {
+        Vec::new()
+    } else {
+        letters.of_key(&letter.key)
+    };
+    if earlier.iter().any(|(_, offset)| *offset > letter.offset) {
+        count(&destination.stats.coalesced);
         return;
     }
-    let dropped = drop_oldest(shared, destination, |first| {
-        let outbox = shared.outbox()?;
-        let numbers = outbox.dead_numbers(destination.id, first).take(surplus);
-        Ok(Chosen {
-            numbers: numbers.collect::<Result<_, _>>()?,
-            kept: None,
-        })
-    });
-    let counter = &destination.stats.dead_dropped;
-    counter.fetch_add(dropped, Ordering::Relaxed);
+    let number = shared.dead_number();
+    write.put_dead(id, number, dead);
+    letters.add(number, Some(letter));
+    for (number, _) in earlier {
+        letters.remove(number);
+        write.remove_dead(id, number);
+        count(&destination.stats.coalesced);
+    }
+    for _ in 0..DEAD_MAX {
+        if letters.count() <= shared.settings.dead_letters_max {
+            return;
+        }
+        let oldest = letters.numbers().next();
+        let surplus = if by_age { oldest } else { letters.surplus() };
+        let Some(number) = surplus else { return };
+        letters.remove(number);
+        write.remove_dead(id, number);
+        count(&destination.stats.dead_dropped);
+    }
 }
 
 /// Drops dead letters beyond the age limit. One that does not parse has no age and stays.
 pub(super) fn drop_aged(shared: &Shared, destination: &Destination) {
-    let most = i64::try_from(shared.settings.dead_letters_max_age_ms).unwrap_or(i64::MAX);
-    let before = shared.clock.now().plus_ms(most.saturating_neg());
-    let dropped = drop_oldest(shared, destination, |first| {
-        let outbox = shared.outbox()?;
-        let mut chosen = Chosen::default();
-        for letter in outbox.dead_from(destination.id, first).take(DEAD_MAX) {
-            match letter? {
-                (number, Ok(row)) if row.at < before => chosen.numbers.push(number),
-                (_, Ok(_)) => break,
-                (number, Err(_)) => {
-                    chosen.kept.get_or_insert(number);
-                }
-            }
-        }
-        Ok(chosen)
-    });
-    let counter = &destination.stats.dead_aged;
-    counter.fetch_add(dropped, Ordering::Relaxed);
-}
-
-/// Letters to drop.
-#[derive(Debug, Default)]
-struct Chosen {
-    numbers: Vec<u64>,
-    /// The first one between them that stays.
-    kept: Option<u64>,
-}
-
-/// Removes the letters that `choose` finds from the first live one on; returns how many.
-fn drop_oldest(
-    shared: &Shared,
-    destination: &Destination,
-    choose: impl FnOnce(u64) -> Result<Chosen, StoreError>,
-) -> u64 {
-    let mut first = destination.dead.first();
-    let Chosen { numbers, kept } = match choose(*first) {
-        Ok(chosen) => chosen,
-        Err(error) => {
-            shared.unreadable(
-                destination,
-                &format!("dead letters cannot be read: {error}"),
-            );
-            return 0;
-        }
-    };
     let Ok(outbox) = shared.outbox() else {
-        return 0;
+        return;
+    };
+    let _held = shared.letters.lock();
+    let aged = match aged(shared, &outbox, destination) {
+        Ok(aged) => aged,
+        Err(error) => {
+            let what = format!("dead letters cannot be read: {error}");
+            shared.unreadable(destination, &what);
+            return;
+        }
     };
     let mut write = outbox.write();
-    for number in &numbers {
+    for number in &aged {
         write.remove_dead(destination.id, *number);
     }
     if shared.commit(write, Durability::Buffered).is_err() {
-        return 0;
+        return;
     }
-    if let Some(last) = numbers.last() {
-        *first = kept.unwrap_or(last + 1);
+    let mut letters = destination.letters.lock();
+    let dropped = aged.iter().filter(|number| letters.remove(**number));
+    let counter = &destination.stats.dead_aged;
+    counter.fetch_add(dropped.count() as u64, Ordering::Relaxed);
+}
+
+/// Numbers of letters beyond the age limit: later ones are younger.
+fn aged(
+    shared: &Shared,
+    outbox: &Outbox,
+    destination: &Destination,
+) -> Result<Vec<u64>, StoreError> {
+    let most = i64::try_from(shared.settings.dead_letters_max_age_ms).unwrap_or(i64::MAX);
+    let before = shared.clock.now().plus_ms(most.saturating_neg());
+    let oldest: Vec<_> = {
+        let letters = destination.letters.lock();
+        letters.numbers().take(DEAD_MAX).collect()
+    };
+    let mut aged = Vec::new();
+    for number in oldest {
+        match outbox.dead_one(destination.id, number) {
+            Ok(Some(dead)) if dead.at < before => aged.push(number),
+            Ok(Some(_)) => break,
+            Ok(None) | Err(StoreError::Malformed | StoreError::NewerRow { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
-    drop(first);
-    let dropped = numbers.len() as u64;
-    destination.dead.removed(dropped);
-    dropped
+    Ok(aged)
 }
 
 /// Forgets old attempts a few at a time.

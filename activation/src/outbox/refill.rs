@@ -5,9 +5,10 @@ use tidegate_event::Timestamp;
 use super::storage::Durability;
 use super::{Outbox, Rows, Write};
 use crate::destination::Destination;
-use crate::intent::Key;
-use crate::queue::{Due, DueChange};
+use crate::intent::{Key, Row};
+use crate::queue::{Due, DueChange, KEY_ROWS_MAX};
 use crate::shared::Shared;
+use crate::stats::count;
 
 /// How long keys that could not be read are left alone, milliseconds.
 const UNREADABLE_MS: i64 = 10_000;
@@ -27,8 +28,8 @@ struct Refill<'a> {
     outside: Option<Timestamp>,
     loaded: usize,
     unreadable: usize,
-    /// Rows set aside.
-    set_aside: u64,
+    /// Rows set aside or replaced.
+    removed: u64,
 }
 
 pub(super) fn refill(shared: &Shared, destination: &Destination) {
@@ -50,7 +51,7 @@ pub(super) fn refill(shared: &Shared, destination: &Destination) {
         outside: None,
         loaded: 0,
         unreadable: 0,
-        set_aside: 0,
+        removed: 0,
     };
     refill.scan(&outbox, first);
     refill.finish(now);
@@ -85,7 +86,7 @@ impl Refill<'_> {
             return false;
         }
         let Rows {
-            readable,
+            mut readable,
             malformed,
         } = match outbox.rows(self.destination.id, key) {
             Ok(rows) => rows,
@@ -100,8 +101,9 @@ impl Refill<'_> {
                 "a callback does not parse and is set aside",
             );
             self.write.set_aside(raw_key, value);
-            self.set_aside += 1;
+            self.remove(key);
         }
+        self.coalesce(key, &mut readable);
         if readable.is_empty() {
             let change = DueChange {
                 remove: Some(due),
@@ -117,6 +119,25 @@ impl Refill<'_> {
             self.stays_outside(due.0);
         }
         taken
+    }
+
+    /// An earlier build kept every row of a key.
+    fn coalesce(&mut self, key: &Key, rows: &mut Vec<Row>) {
+        if rows.len() <= KEY_ROWS_MAX {
+            return;
+        }
+        for row in rows.drain(KEY_ROWS_MAX - 1..rows.len() - 1) {
+            let offset = row.intent.offset;
+            self.write.remove_row(self.destination.id, key, offset);
+            count(&self.destination.stats.coalesced);
+            self.remove(key);
+        }
+    }
+
+    /// A row leaves the outbox.
+    fn remove(&mut self, key: &Key) {
+        self.removed += 1;
+        self.destination.queue.lock().removed(key, 1);
     }
 
     /// The key stays in the store and is read again later.
@@ -141,8 +162,8 @@ impl Refill<'_> {
         {
             return;
         }
-        if self.set_aside > 0 {
-            self.shared.rows_removed(self.destination, self.set_aside);
+        if self.removed > 0 {
+            self.shared.rows_removed(self.destination, self.removed);
         }
         let again = if self.unreadable > 0 {
             now.plus_ms(UNREADABLE_MS)

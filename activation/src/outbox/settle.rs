@@ -1,11 +1,19 @@
 //! Writes how the delivery of a row ended, and counts it once it is written.
 
+use parking_lot::MutexGuard;
+
 use super::Write;
 use super::keeper::{Ending, Settlement};
+use super::prune::keep_dead;
 use crate::shared::Shared;
 
-/// Returns the number of the dead letter that it became, if it did.
-pub(super) fn settle(shared: &Shared, write: &mut Write<'_>, done: &Settlement) -> Option<u64> {
+/// The lock is [`Shared::letters`], held until `write` is written.
+pub(super) fn settle(
+    shared: &Shared,
+    letters: &MutexGuard<'_, ()>,
+    write: &mut Write<'_>,
+    done: &Settlement,
+) {
     let id = done.destination.id;
     write.change_due(id, &done.key, done.due);
     if let Some(attempted) = &done.attempted {
@@ -14,21 +22,21 @@ pub(super) fn settle(shared: &Shared, write: &mut Write<'_>, done: &Settlement) 
     match &done.ending {
         Ending::Delivered => write.remove_row(id, &done.key, done.offset),
         Ending::Parked(row) => write.put_row(id, row),
-        Ending::Dead(row) => {
+        Ending::Dead(dead) => {
             write.remove_row(id, &done.key, done.offset);
-            let number = shared.dead_number();
-            write.put_dead(id, number, row);
-            return Some(number);
+            keep_dead(shared, letters, write, &done.destination, dead);
         }
     }
-    None
 }
 
 pub(super) fn after(shared: &Shared, done: &Settlement) {
     let destination = &done.destination;
-    destination.queue.lock().settled(&done.key);
-    match done.ending {
-        Ending::Parked(_) => {}
-        Ending::Delivered | Ending::Dead(_) => shared.rows_removed(destination, 1),
+    let gone = match done.ending {
+        Ending::Parked(_) => false,
+        Ending::Delivered | Ending::Dead(_) => true,
+    };
+    destination.queue.lock().settled(&done.key, gone);
+    if gone {
+        shared.rows_removed(destination, 1);
     }
 }

@@ -37,8 +37,20 @@ impl<'a> Write<'a> {
     }
 
     pub(crate) fn put_row(&mut self, id: DestinationId, row: &Row) {
-        let key = keys::job(id, &row.key(), row.intent.offset);
-        self.put(Space::Jobs, key, row::write(row));
+        self.ops.push(row_op(id, row));
+    }
+
+    /// As [`Write::put_row`]; returns where it stands in this write.
+    pub(crate) fn put_row_at(&mut self, id: DestinationId, row: &Row) -> usize {
+        self.put_row(id, row);
+        self.ops.len() - 1
+    }
+
+    /// Puts a row in the place of one of this write.
+    pub(crate) fn put_row_instead(&mut self, at: usize, id: DestinationId, row: &Row) {
+        if let Some(op) = self.ops.get_mut(at) {
+            *op = row_op(id, row);
+        }
     }
 
     pub(crate) fn remove_row(&mut self, id: DestinationId, key: &Key, offset: u64) {
@@ -112,4 +124,9 @@ impl<'a> Write<'a> {
         self.storage.commit(vec![cursor], Durability::Synced)?;
         Ok(self.storage.commit(self.ops, Durability::Synced)?)
     }
+}
+
+fn row_op(id: DestinationId, row: &Row) -> Op {
+    let key = keys::job(id, &row.key(), row.intent.offset);
+    Op::Put(Space::Jobs, key, row::write(row))
 }

@@ -1,13 +1,24 @@
 //! The part of one destination's queue that is in memory. Order holds per key (profile, segment):
 //! one change of a key is in flight at most, and a key that waits for a retry parks only itself.
 //!
+//! A key keeps a few rows at most: a further one takes the place of the newest. Rows of a key are in
+//! order of their offsets, because hand-in goes on from the cursor and a replay never goes behind a
+//! newer row.
+//!
 //! Pure: no store, no clock. The caller writes down what the returned values say.
+
+mod waiting;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use tidegate_event::Timestamp;
+use tidegate_event::{ProfileId, Timestamp};
 
 use crate::intent::{Key, Row};
+
+pub(crate) use waiting::Waiting;
+
+/// Rows of one key, at most: the one that is sent or waits for its retry, and those behind it.
+pub(crate) const KEY_ROWS_MAX: usize = 4;
 
 /// A key's entry in the store's due index: when, and the offset that created it. The offset makes
 /// the entry unique, so a late removal of an old one never removes a newer one.
@@ -20,14 +31,6 @@ pub(crate) struct DueChange {
     pub(crate) put: Option<Due>,
 }
 
-/// What staging a row asks the store to write beside the row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Staged {
-    pub(crate) due_put: Option<Due>,
-    /// Offset of an unattempted row that the new one replaces.
-    pub(crate) replaced: Option<u64>,
-}
-
 #[derive(Debug)]
 struct Slot {
     row: Row,
@@ -37,7 +40,9 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Entry {
+    /// In order of their offsets.
     rows: VecDeque<Slot>,
+    uncommitted: usize,
     due: Due,
     /// Its place in `ready`.
     place: Option<(Timestamp, u64)>,
@@ -53,6 +58,7 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Queue {
     entries: HashMap<Key, Entry>,
+    waiting: Waiting,
     ready: BTreeSet<(Timestamp, u64, Key)>,
     next_seq: u64,
     resident_max: usize,
@@ -67,9 +73,10 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Starts with everything still in the store.
-    pub(crate) fn new(resident_max: usize) -> Self {
+    pub(crate) fn new(resident_max: usize, waiting: Waiting) -> Self {
         Self {
             entries: HashMap::new(),
+            waiting,
             ready: BTreeSet::new(),
             next_seq: 0,
             resident_max: resident_max.max(1),
@@ -90,55 +97,67 @@ impl Queue {
         self.entries.contains_key(key)
     }
 
-    /// Puts a row in line, not yet sendable. `coalesce` lets it replace a newest row that was not
-    /// attempted: the destination would not get it in time anyway. None where a row of its offset
-    /// is there; one that is not written yet is replaced by it.
-    pub(crate) fn stage(&mut self, row: Row, due: Timestamp, coalesce: bool) -> Option<Staged> {
+    /// True where no key is in memory.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Rows of a key, in memory or not.
+    pub(crate) fn rows_of(&self, key: &Key) -> u64 {
+        self.waiting.rows_of(key)
+    }
+
+    /// True where the profile has rows, in memory or not.
+    pub(crate) fn has_profile(&self, profile: ProfileId) -> bool {
+        self.waiting.has_profile(profile)
+    }
+
+    /// Puts a row of a key in memory in the place of the key's newest one, not yet sendable, and
+    /// returns the offset of that: where the key has `rows_max` rows, and behind a row that waits
+    /// for its retry. A row that was attempted is never replaced. A row of the same offset always
+    /// is, unless it is stored already.
+    pub(crate) fn coalesce(&mut self, row: &Row, rows_max: usize) -> Option<u64> {
+        let key = row.key();
+        let entry = self.entries.get_mut(&key)?;
+        let replaced = entry.coalesce(row, rows_max)?;
+        self.place(&key);
+        Some(replaced)
+    }
+
+    /// Puts a further row in line, not yet sendable. Returns the due entry of a key's first row.
+    pub(crate) fn stage(&mut self, row: Row, due: Timestamp) -> Option<Due> {
         let key = row.key();
         let offset = row.intent.offset;
+        self.waiting.add(key);
         let entry = self.entries.entry(key).or_default();
-        let mut staged = Staged::default();
-        let mut rows = entry.rows.iter_mut();
-        if let Some(same) = rows.find(|slot| slot.row.intent.offset == offset) {
-            if !same.committed {
-                same.row = row;
-            }
-            return None;
-        }
-        if entry.rows.is_empty() {
+        let first = entry.rows.is_empty();
+        if first {
             entry.due = (due, offset);
-            staged.due_put = Some(entry.due);
-        } else if coalesce || entry.parked {
-            staged.replaced = entry.replace_newest(offset);
         }
-        let from = usize::from(entry.in_flight);
-        let behind = entry
-            .rows
-            .iter()
-            .skip(from)
-            .filter(|slot| slot.row.intent.offset > offset);
-        let at = entry.rows.len() - behind.count();
-        entry.rows.insert(
-            at,
-            Slot {
-                row,
-                committed: false,
-            },
-        );
+        let due = entry.due;
+        entry.insert(row);
         self.place(&key);
-        Some(staged)
+        first.then_some(due)
+    }
+
+    /// Notes a further row that goes to the store only. Returns the due entry of a key's first row.
+    pub(crate) fn stage_outside(&mut self, key: Key, due: Due) -> Option<Due> {
+        let first = self.waiting.rows_of(&key) == 0;
+        self.waiting.add(key);
+        self.note_outside(due.0);
+        first.then_some(due)
+    }
+
+    /// Rows of a key left the outbox without being sent.
+    pub(crate) fn removed(&mut self, key: &Key, rows: u64) {
+        self.waiting.remove(key, rows);
     }
 
     /// The row is durable: it may be sent.
     pub(crate) fn commit(&mut self, key: &Key, offset: u64) {
         if let Some(entry) = self.entries.get_mut(key) {
-            for slot in entry
-                .rows
-                .iter_mut()
-                .filter(|slot| slot.row.intent.offset == offset)
-            {
-                slot.committed = true;
-            }
+            entry.commit(offset);
         }
         self.place(key);
     }
@@ -209,8 +228,10 @@ impl Queue {
         change
     }
 
-    /// A result of this key is written.
-    pub(crate) fn settled(&mut self, key: &Key) {
+    /// A result of this key is written; `gone` where the row left the outbox.
+    pub(crate) fn settled(&mut self, key: &Key, gone: bool) {
+        // Before the key may be forgotten: of a key that is not in memory, rows are in the store.
+        self.waiting.remove(key, u64::from(gone));
         if let Some(entry) = self.entries.get_mut(key) {
             entry.settling = entry.settling.saturating_sub(1);
             if entry.settling == 0 && entry.rows.is_empty() && !entry.in_flight {
@@ -252,17 +273,56 @@ impl Queue {
 }
 
 impl Entry {
-    /// Drops the newest row where it is older than `offset` and was neither attempted nor is on
-    /// its way to the store.
-    fn replace_newest(&mut self, offset: u64) -> Option<u64> {
+    /// See [`Queue::coalesce`].
+    fn coalesce(&mut self, row: &Row, rows_max: usize) -> Option<u64> {
+        let offset = row.intent.offset;
+        let full = self.parked || self.rows.len() >= rows_max;
         let alone_in_flight = self.in_flight && self.rows.len() == 1;
-        let newest = self.rows.back()?;
+        let newest = self.rows.back_mut()?;
         let old = newest.row.intent.offset;
-        if alone_in_flight || !newest.committed || newest.row.attempts > 0 || old > offset {
+        if old == offset {
+            if !newest.committed {
+                newest.row = row.clone();
+            }
+            return Some(old);
+        }
+        if !full || alone_in_flight || newest.row.attempts > 0 || old > offset {
             return None;
         }
-        self.rows.pop_back();
+        newest.row = row.clone();
+        if std::mem::take(&mut newest.committed) {
+            self.uncommitted += 1;
+        }
         Some(old)
+    }
+
+    fn insert(&mut self, row: Row) {
+        let at = self.position(row.intent.offset);
+        let at = at.max(usize::from(self.in_flight)).min(self.rows.len());
+        self.uncommitted += 1;
+        self.rows.insert(
+            at,
+            Slot {
+                row,
+                committed: false,
+            },
+        );
+    }
+
+    fn commit(&mut self, offset: u64) {
+        let at = self.position(offset);
+        let slot = self.rows.get_mut(at);
+        let slot = slot.filter(|slot| slot.row.intent.offset == offset && !slot.committed);
+        if let Some(slot) = slot {
+            slot.committed = true;
+            self.uncommitted -= 1;
+        }
+    }
+
+    /// Where the row of an offset is, or belongs.
+    fn position(&self, offset: u64) -> usize {
+        let before = |slot: &Slot| slot.row.intent.offset < offset;
+        self.rows.partition_point(before)
     }
 }
 
@@ -291,7 +351,7 @@ impl Queue {
     }
 
     /// Notes a key that went to the store only.
-    pub(crate) fn note_outside(&mut self, due: Timestamp) {
+    fn note_outside(&mut self, due: Timestamp) {
         self.overflow = true;
         self.outside_due = self.outside_due.min(due);
     }
@@ -346,8 +406,7 @@ impl Queue {
 
 impl Entry {
     fn is_idle(&self) -> bool {
-        let committed = self.rows.iter().all(|slot| slot.committed);
-        !self.in_flight && self.settling == 0 && committed
+        !self.in_flight && self.settling == 0 && self.uncommitted == 0
     }
 }
 

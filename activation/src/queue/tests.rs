@@ -13,16 +13,32 @@ fn key(profile: u128) -> Key {
 
 /// A queue whose store is empty.
 fn queue(resident_max: usize) -> Queue {
-    let mut queue = Queue::new(resident_max);
+    let mut queue = Queue::new(resident_max, Waiting::default());
     queue.refilled(None, Timestamp(0));
     queue
 }
 
-fn put(queue: &mut Queue, row: Row, due: i64) -> Staged {
+/// What putting a row in line asks the store to write beside it.
+#[derive(Debug)]
+struct Put {
+    replaced: Option<u64>,
+    due: Option<Due>,
+}
+
+fn stage(queue: &mut Queue, row: Row, due: i64, rows_max: usize) -> Put {
+    let replaced = queue.coalesce(&row, rows_max);
+    let due = match replaced {
+        Some(_) => None,
+        None => queue.stage(row, Timestamp(due)),
+    };
+    Put { replaced, due }
+}
+
+fn put(queue: &mut Queue, row: Row, due: i64) -> Put {
     let (key, offset) = (row.key(), row.intent.offset);
-    let staged = queue.stage(row, Timestamp(due), false).unwrap();
+    let put = stage(queue, row, due, KEY_ROWS_MAX);
     queue.commit(&key, offset);
-    staged
+    put
 }
 
 fn take(queue: &mut Queue, now: i64) -> Option<(u128, u32)> {
@@ -33,7 +49,7 @@ fn take(queue: &mut Queue, now: i64) -> Option<(u128, u32)> {
 #[test]
 fn a_row_is_not_sent_before_it_is_durable() {
     let mut queue = queue(10);
-    queue.stage(row(1, 1, 5), Timestamp(0), false).unwrap();
+    stage(&mut queue, row(1, 1, 5), 0, KEY_ROWS_MAX);
     assert_eq!(take(&mut queue, 100), None);
     queue.commit(&key(1), 5);
     assert_eq!(take(&mut queue, 100), Some((1, 1)));
@@ -101,11 +117,8 @@ fn behind_a_parked_change_the_latest_state_wins() {
 fn within_the_linger_a_newer_change_replaces_the_older() {
     let mut queue = queue(10);
     put(&mut queue, row(1, 1, 5), 100);
-    let staged = queue.stage(row(1, 2, 6), Timestamp(100), true).unwrap();
-    assert_eq!(
-        (staged.replaced, staged.due_put.is_some()),
-        (Some(5), false)
-    );
+    let staged = stage(&mut queue, row(1, 2, 6), 100, 1);
+    assert_eq!((staged.replaced, staged.due), (Some(5), None));
     assert_eq!(
         take(&mut queue, 100),
         None,
@@ -121,7 +134,7 @@ fn the_one_in_flight_is_never_replaced() {
     let mut queue = queue(10);
     put(&mut queue, row(1, 1, 5), 0);
     take(&mut queue, 0).unwrap();
-    let staged = queue.stage(row(1, 2, 6), Timestamp(0), true).unwrap();
+    let staged = stage(&mut queue, row(1, 2, 6), 0, 1);
     assert_eq!(staged.replaced, None);
 }
 
@@ -129,7 +142,9 @@ fn the_one_in_flight_is_never_replaced() {
 fn the_same_offset_is_queued_once() {
     let mut queue = queue(10);
     put(&mut queue, row(1, 1, 5), 0);
-    assert_eq!(queue.stage(row(1, 1, 5), Timestamp(0), false), None);
+    let staged = stage(&mut queue, row(1, 1, 5), 0, KEY_ROWS_MAX);
+    assert_eq!((staged.replaced, staged.due), (Some(5), None));
+    assert_eq!(queue.rows_of(&key(1)), 1);
 }
 
 #[test]
@@ -140,15 +155,15 @@ fn a_change_that_arrives_while_the_last_result_is_written_gets_its_own_due_entry
     let removed = queue.finish_removed(&key(1)).remove.unwrap();
     let staged = put(&mut queue, row(1, 2, 6), 0);
     assert_ne!(
-        staged.due_put,
+        staged.due,
         Some(removed),
         "the late removal must not hit it"
     );
-    queue.settled(&key(1));
+    queue.settled(&key(1), true);
     assert!(queue.knows(&key(1)));
     assert_eq!(take(&mut queue, 0), Some((1, 2)));
     queue.finish_removed(&key(1));
-    queue.settled(&key(1));
+    queue.settled(&key(1), true);
     assert!(!queue.knows(&key(1)), "nothing is kept of a finished key");
 }
 
@@ -168,7 +183,7 @@ fn a_full_memory_sends_new_keys_to_the_store_and_asks_for_them_later() {
     for profile in 1..=2 {
         take(&mut queue, 1).unwrap();
         queue.finish_removed(&key(profile));
-        queue.settled(&key(profile));
+        queue.settled(&key(profile), true);
     }
     assert!(queue.wants_refill(Timestamp(1)));
     assert!(!queue.wants_refill(Timestamp(1)), "asked once");
@@ -185,7 +200,7 @@ fn keys_that_wait_make_room_for_keys_that_are_due() {
         put(&mut queue, row(profile, 1, 5), 0);
         let (k, failed) = queue.take(Timestamp(0)).unwrap();
         queue.finish_parked(&k, failed, Timestamp(60_000));
-        queue.settled(&k);
+        queue.settled(&k, false);
     }
     assert!(queue.takes_only_known());
     queue.note_outside(Timestamp(10));
@@ -193,4 +208,55 @@ fn keys_that_wait_make_room_for_keys_that_are_due() {
     queue.evict_waiting(Timestamp(10));
     assert!(queue.load(key(9), (Timestamp(10), 9), vec![row(9, 1, 9)]));
     assert_eq!(take(&mut queue, 10), Some((9, 1)));
+}
+
+#[test]
+fn a_key_keeps_its_first_rows_and_the_newest() {
+    let mut queue = queue(10);
+    put(&mut queue, row(1, 1, 1), 0);
+    take(&mut queue, 0).unwrap();
+    let mut replaced = Vec::new();
+    for epoch in 2..=2_000 {
+        replaced.extend(put(&mut queue, row(1, epoch, epoch.into()), 0).replaced);
+    }
+    assert_eq!(replaced, (4..2_000).collect::<Vec<_>>());
+    assert_eq!(queue.rows_of(&key(1)), 4);
+    let mut sent = Vec::new();
+    loop {
+        queue.finish_removed(&key(1));
+        queue.settled(&key(1), true);
+        let Some((_, epoch)) = take(&mut queue, 0) else {
+            break;
+        };
+        sent.push(epoch);
+    }
+    assert_eq!(sent, [2, 3, 2_000]);
+    assert!(!queue.knows(&key(1)) && queue.rows_of(&key(1)) == 0);
+}
+
+#[test]
+fn a_batch_of_one_key_is_replaced_before_it_is_written() {
+    let mut queue = queue(10);
+    for epoch in 1..=6 {
+        stage(&mut queue, row(1, epoch, epoch.into()), 0, KEY_ROWS_MAX);
+    }
+    for offset in [1, 2, 3, 6] {
+        assert_eq!(take(&mut queue, 0), None, "not durable");
+        queue.commit(&key(1), offset);
+        assert_eq!(
+            take(&mut queue, 0),
+            Some((1, u32::try_from(offset).unwrap()))
+        );
+        queue.finish_removed(&key(1));
+    }
+}
+
+#[test]
+fn a_key_outside_memory_is_due_once() {
+    let mut queue = queue(1);
+    let due = (Timestamp(5), 7);
+    assert_eq!(queue.stage_outside(key(1), due), Some(due));
+    assert_eq!(queue.stage_outside(key(1), (Timestamp(6), 8)), None);
+    queue.removed(&key(1), 2);
+    assert_eq!(queue.stage_outside(key(1), due), Some(due));
 }

@@ -329,7 +329,7 @@ impl Figures {
             ),
             (
                 "tidegate_destination_coalesced",
-                "Changes replaced by a newer one",
+                "Changes replaced by a newer one of the same visitor and segment, waiting or as dead letters",
                 |d| d.coalesced,
             ),
         ];

@@ -444,17 +444,17 @@ pub const KEYS: &[Key] = &[
     set(
         "activation.outbox_rows_max",
         "1000000",
-        "Callbacks waiting, all destinations together. Half of them is kept for the destinations in equal parts, the rest is for whoever needs it first.",
+        "Callbacks waiting, all destinations together. Half of them is kept for the destinations in equal parts, the rest goes to the first that needs it. A visitor and segment with callbacks takes about 60 bytes of memory.",
     ),
     unset(
         "activation.destination_rows_max",
         "250000",
-        "Callbacks waiting for one destination; unset, half of `activation.outbox_rows_max`, which it may not exceed. At one of these two bounds a destination that delivers is waited for, a second at most; beyond, its changes become dead letters (`outbox_full`). The others go on.",
+        "Callbacks waiting for one destination; unset, half of `activation.outbox_rows_max`, which it may not exceed. A visitor has at most four for each segment: a further change replaces the newest that was not sent yet. With a `linger`, while the destination is held back, and past half of this bound only the latest waits. The last quarter is for visitors without any. At one of these two bounds a destination that delivers is waited for, a second at most; beyond, its changes become dead letters (`outbox_full`). The others go on.",
     ),
     set(
         "activation.dead_letters_max",
         "10000",
-        "Dead letters kept for each destination; oldest out.",
+        "Dead letters kept for each destination, the newest of each visitor and segment. Beyond it the visitor with the most loses the oldest. A letter takes about 300 bytes of memory.",
     ),
     set(
         "activation.dead_letters_max_age",

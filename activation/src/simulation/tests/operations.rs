@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::world::{Hand, config};
 use crate::clock::Clock;
 use crate::intent::tests::intent;
-use crate::replay::ReplayWhich;
 use crate::retry::Answer;
 use crate::settings::Settings;
 use crate::simulation::{Engine, MemoryStorage, Space, Step};
@@ -14,17 +13,26 @@ use crate::{Activation, BreakerState, DestinationConfig, Intent};
 const OK: u16 = 200;
 const REFUSED: u16 = 400;
 
-struct Bench {
-    storage: MemoryStorage,
-    clock: Arc<Hand>,
-    activation: Activation,
-    engine: Engine,
+pub(super) struct Bench {
+    pub(super) storage: MemoryStorage,
+    pub(super) clock: Arc<Hand>,
+    pub(super) activation: Activation,
+    pub(super) engine: Engine,
     next: u64,
 }
 
 impl Bench {
-    fn new(settings: Settings, configs: &[DestinationConfig]) -> Self {
-        let (storage, clock) = (MemoryStorage::default(), Hand::new());
+    pub(super) fn new(settings: Settings, configs: &[DestinationConfig]) -> Self {
+        Self::over(MemoryStorage::default(), settings, configs)
+    }
+
+    /// Opens what is stored already.
+    pub(super) fn over(
+        storage: MemoryStorage,
+        settings: Settings,
+        configs: &[DestinationConfig],
+    ) -> Self {
+        let clock = Hand::new();
         let given = Arc::clone(&clock) as Arc<dyn Clock>;
         let opened = Activation::stepped(Arc::new(storage.clone()), given, settings, 1);
         let (activation, engine) = opened.unwrap();
@@ -58,7 +66,7 @@ impl Bench {
     }
 
     /// Delivers until nothing moves; `status` answers for a destination.
-    fn run(&mut self, status: impl Fn(&str) -> u16) {
+    pub(super) fn run(&mut self, status: impl Fn(&str) -> u16) {
         loop {
             let mut moved = self.engine.store_has_work();
             while self.engine.store_has_work() {
@@ -85,7 +93,7 @@ impl Bench {
     }
 }
 
-fn named(name: &str, segment: &str) -> DestinationConfig {
+pub(super) fn named(name: &str, segment: &str) -> DestinationConfig {
     let mut config = config(name);
     config.segments = vec![segment.to_owned()];
     config
@@ -173,79 +181,6 @@ fn a_row_that_does_not_parse_is_set_aside() {
     let meta = bench.storage.entries(Space::Meta);
     assert!(meta.iter().any(|(_, value)| value == &[0xff]), "kept");
     assert!(!bench.activation.has_failed());
-}
-
-/// A parked change, perhaps one behind it, and a record whose last change became a dead letter
-/// that finds room again.
-fn with_a_letter(behind: Option<Intent>, record: &[Intent]) -> Bench {
-    let settings = Settings {
-        destination_rows_max: 3,
-        ..Settings::default()
-    };
-    let mut bench = Bench::new(settings, &[named("good", "buyers")]);
-    let take = |bench: &Bench, batch: &[Intent]| {
-        let next = batch[0].offset + 1;
-        assert_eq!(bench.activation.hand_in(batch, next).unwrap(), next);
-    };
-    take(&bench, &[intent(1, 1, 1)]);
-    take(&bench, &[intent(2, 1, 2)]);
-    while bench.engine.flights().len() < 2 {
-        bench.engine.look("good");
-        bench.engine.store_step();
-    }
-    if let Some(behind) = behind {
-        take(&bench, &[behind]);
-    }
-    let flights = bench.engine.flights();
-    assert_eq!((flights[0].change.offset, flights[1].change.offset), (1, 2));
-    for (sent, code, record) in [(&flights[0], 503, Some(record)), (&flights[1], OK, None)] {
-        let answer = Answer::Status {
-            code,
-            retry_after_ms: record.map(|_| 2_000),
-        };
-        assert!(bench.engine.answer("good", sent.flight, answer));
-        assert_eq!(bench.engine.store_step(), Step::Again);
-        // Held back now: what finds no place is a dead letter at once.
-        if let Some(record) = record {
-            take(&bench, record);
-        }
-    }
-    assert_eq!(bench.activation.list()[0].dead_letters, 1);
-    bench
-}
-
-#[test]
-fn a_replay_removes_the_row_it_replaces() {
-    let mut bench = with_a_letter(Some(intent(1, 2, 3)), &[intent(1, 3, 4)]);
-    let report = bench.activation.replay("good", ReplayWhich::All).unwrap();
-    assert_eq!(report.replayed, 1);
-    let stored = bench.storage.entries(Space::Jobs).len();
-    assert_eq!(stored, 2, "the change behind the parked one gave way");
-    let metrics = bench.activation.metrics();
-    assert_eq!(metrics.outbox_rows, 2);
-    assert_eq!(metrics.destinations[0].coalesced, 1);
-    bench.clock.pass(5_000);
-    bench.run(|_| OK);
-    assert_eq!(bench.activation.list()[0].delivered, 3);
-    assert_eq!(bench.storage.entries(Space::Jobs), []);
-    assert_eq!(bench.storage.entries(Space::Due), []);
-}
-
-#[test]
-fn a_letter_waits_for_the_rest_of_its_record() {
-    let mut bench = with_a_letter(None, &[intent(3, 1, 3), intent(3, 2, 3)]);
-    let report = bench.activation.replay("good", ReplayWhich::All).unwrap();
-    assert_eq!((report.replayed, report.no_room), (0, 1));
-    let stored = bench.storage.entries(Space::Jobs).len();
-    assert_eq!(bench.activation.metrics().outbox_rows, stored as u64);
-    bench.clock.pass(5_000);
-    bench.run(|_| OK);
-    assert_eq!(bench.activation.list()[0].delivered, 3);
-    let report = bench.activation.replay("good", ReplayWhich::All).unwrap();
-    assert_eq!(report.replayed, 1);
-    bench.run(|_| OK);
-    assert_eq!(bench.activation.list()[0].delivered, 4);
-    assert_eq!(bench.storage.entries(Space::Jobs), []);
 }
 
 #[test]

@@ -472,6 +472,12 @@ impl World {
     pub(super) fn check(&mut self) {
         self.count_drops();
         assert_eq!(self.storage.entries(Space::Jobs), [], "nothing is left");
+        for destination in self.activation.inner().destinations() {
+            assert!(
+                destination.queue.lock().is_empty(),
+                "no key stays in memory"
+            );
+        }
         let mut dead = BTreeSet::new();
         let mut counted = 0;
         for status in self.activation.list() {
