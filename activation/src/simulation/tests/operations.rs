@@ -8,7 +8,7 @@ use crate::intent::tests::intent;
 use crate::retry::Answer;
 use crate::settings::Settings;
 use crate::simulation::{Engine, MemoryStorage, Space, Step};
-use crate::{Activation, BreakerState, DestinationConfig, Intent};
+use crate::{Activation, BreakerState, DestinationConfig};
 
 const OK: u16 = 200;
 const REFUSED: u16 = 400;
