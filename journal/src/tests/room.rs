@@ -214,8 +214,9 @@ fn settings_that_cannot_work_are_refused_by_name() {
 fn positions_that_cannot_be_saved_are_reported() {
     let storage = SimulatedStorage::new(1);
     let journal = stepped(&storage, small());
-    journal.prepare_step();
     commit_many(&journal, 3);
+    fill(&journal, NOW, &record(journal.next_offset()));
+    assert_eq!(journal.commit_step(), Step::Committed);
     storage.fail(Operation::Rename, 0);
     journal.prepare_step();
     assert_eq!(journal.stats().cursor_failures, 1);

@@ -90,9 +90,7 @@ impl AtRest<'_> {
         // All of it can be read. From here on it is written in this build's formats.
         formats::raise(&settings.data_dir)?;
         let store = Store::open(&settings.data_dir)?;
-        self.apply_first(&store, catalog)?;
-        let current = store.current()?;
-        caution::warn(&current.catalog.sources, &current.catalog.destinations);
+        let current = self.in_force(&store, catalog)?;
         let unreadable = Unreadable::new(&settings.data_dir, registry);
         let stored = (journal.clone(), database.clone());
         let parts = self.parts(stored, &current, compiled, unreadable.clone(), registry);
@@ -186,6 +184,14 @@ impl AtRest<'_> {
             Arc::new(RealStorage),
             journal,
         )?)
+    }
+
+    /// The catalog to start with, after a warning of what is published in it.
+    fn in_force(&self, store: &Store, given: Option<&Catalog>) -> Result<Current, StartError> {
+        self.apply_first(store, given)?;
+        let current = store.current()?;
+        caution::warn(&current.catalog.sources, &current.catalog.destinations);
+        Ok(current)
     }
 
     /// Applies the given, else the configured, else the built-in catalog, where it changed since it
