@@ -6,7 +6,7 @@ use tidegate_event::{AggregateHit, AggregateKind, AggregateSpec, HitValue, Times
 
 use crate::list::List;
 
-/// Distinct values are exact up to here; a further one then takes the oldest one's place.
+/// Distinct values are exact up to here; a further one then replaces the oldest, unless it is older.
 const DISTINCT_MAX: usize = 64;
 /// `Then` and `Absent`: the newest A.
 const SLOT_A: u32 = 0;
@@ -250,6 +250,7 @@ impl Cells {
         } else if let Some(oldest) = self.0[range]
             .iter_mut()
             .reduce(|a, b| if later(a.bucket, b.bucket) { b } else { a })
+            .filter(|oldest| later(cell.bucket, oldest.bucket))
         {
             *oldest = cell;
         }
@@ -621,6 +622,56 @@ mod tests {
             let later = T + 60_000;
             assert_eq!(read(&cells, &absent, later).value, Value::Bool(!ends));
             assert_eq!(read(&cells, &then, later).value, Value::Bool(follows));
+        }
+    }
+
+    #[test]
+    fn old_values_do_not_replace_newer_distinct_ones() {
+        let distinct = spec(AggregateKind::Distinct, HOUR);
+        let add = |cells: &mut Cells, values: std::ops::Range<u64>, at: i64| {
+            for value in values {
+                let hit = hit(distinct, HitValue::Value(value));
+                cells.add(&hit, Timestamp(at), Timestamp(T));
+            }
+        };
+        let half = 1_800_000;
+        let full = DISTINCT_MAX as u64;
+        let (mut live, mut merged, mut older) = Default::default();
+        add(&mut live, 0..full, T);
+        add(&mut merged, 0..full, T);
+        add(&mut live, 1_000..1_005, T - half);
+        add(&mut older, 1_000..1_005, T - half);
+        merged.merge(&older);
+        for cells in [&live, &merged] {
+            // The late ones have left the window, the others have not.
+            assert_eq!(
+                read(cells, &distinct, T + half + 60_000).value,
+                Value::Int(64)
+            );
+        }
+        // The other way round the newer ones stay as well.
+        older.merge(&merged);
+        assert_eq!(
+            read(&older, &distinct, T + half + 60_000).value,
+            Value::Int(64)
+        );
+    }
+
+    #[test]
+    fn a_window_ends_up_to_a_bucket_and_59_ms_early() {
+        for window_ms in [1_000_u64, 2_000, 10_000, 59_000, 60_000, 100_000] {
+            let count = spec(AggregateKind::Count, window_ms);
+            let counted = |at: i64, now: i64| {
+                let mut cells = Cells::default();
+                cells.add(&hit(count, HitValue::Matched), Timestamp(at), Timestamp(at));
+                read(&cells, &count, now).value == Value::Int(1)
+            };
+            let window = i64::try_from(window_ms).unwrap();
+            let least = window - window / 60 - window % 60;
+            for at in T..T + 200 {
+                assert!(counted(at, at + least - 1), "{window_ms}: {at}");
+                assert!(!counted(at, at + window), "{window_ms}: {at}");
+            }
         }
     }
 

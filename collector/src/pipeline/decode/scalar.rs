@@ -7,6 +7,9 @@ use tidegate_event::{Json, Timestamp};
 use super::error::DecodeError;
 use super::timestamp;
 
+/// What a time that was never set reads as, at the latest.
+const UNSET: Timestamp = Timestamp(0);
+
 /// An identifier: a string, or a number as its text. Null and `""` are absent.
 pub(super) fn id<'a>(
     value: Json<'a>,
@@ -44,7 +47,8 @@ pub(super) fn text<'a>(
     }
 }
 
-/// A time; null and `""` are absent.
+/// A time; null and `""` are absent. So is zero, and whatever lies before it: a clock or a field that
+/// was never set says so (0, or Go's year 1), and no event is that old.
 pub(super) fn time(value: &Json<'_>, path: &'static str) -> Result<Option<Timestamp>, DecodeError> {
     match value {
         Json::Null => Ok(None),
@@ -55,7 +59,7 @@ pub(super) fn time(value: &Json<'_>, path: &'static str) -> Result<Option<Timest
         | Json::Float(_)
         | Json::Array(_)
         | Json::Object(_) => timestamp::read(value)
-            .map(Some)
+            .map(|at| (at > UNSET).then_some(at))
             .ok_or(DecodeError::BadTimestamp { path }),
     }
 }

@@ -642,6 +642,36 @@ fn a_bad_time_of_sending_costs_nothing() {
 }
 
 #[test]
+fn a_time_of_zero_counts_as_absent() {
+    fn hits<'a>(body: &'a str, header: Option<&'a str>) -> Vec<Hit<'a>> {
+        let envelope = read(body).unwrap().or_sent_at(header);
+        envelope.decode().map(|event| event.hit.unwrap()).collect()
+    }
+    let known = Some(Timestamp(1_795_348_800_000));
+    let header = Some("2026-11-22T12:00:00Z");
+    let never = r#""0001-01-01T00:00:00Z""#;
+    for zero in ["0", "0.0", r#""0""#, r#""1970-01-01T00:00:00Z""#, never] {
+        let own = format!(r#"{{"type":"page","timestamp":1795348800,"sentAt":{zero}}}"#);
+        let hit = hits(&own, None).remove(0);
+        assert_eq!((hit.occurred_at, hit.sent_at), (known, None), "{zero}");
+        assert_eq!(hits(&own, header)[0].sent_at, known, "{zero}: the header's");
+        let batch = format!(
+            r#"{{"batch":[{{"type":"page"}},{{"type":"page","sentAt":1795348800}}],"sentAt":{zero}}}"#
+        );
+        let sent: Vec<_> = hits(&batch, None).iter().map(|hit| hit.sent_at).collect();
+        assert_eq!(sent, [None, known], "{zero}: the batch's");
+        let text = Some(zero.trim_matches('"'));
+        assert_eq!(hits(r#"{"type":"page"}"#, text)[0].sent_at, None);
+        let original =
+            format!(r#"{{"type":"page","originalTimestamp":{zero},"timestamp":1795348800}}"#);
+        assert_eq!(hits(&original, None)[0].occurred_at, known, "{zero}");
+        let unset = format!(r#"{{"type":"page","timestamp":{zero}}}"#);
+        let hit = hits(&unset, None).remove(0);
+        assert_eq!((hit.occurred_at, hit.timestamp_as_sent), (None, None));
+    }
+}
+
+#[test]
 fn a_header_says_when_it_was_sent_where_the_body_does_not() {
     let at = |body: &str, header| {
         let envelope = read(body).unwrap().or_sent_at(header);
