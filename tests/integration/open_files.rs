@@ -1,6 +1,5 @@
 //! Few open files: silent connections must not take the descriptors that the journal needs.
 
-use std::collections::HashSet;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -74,9 +73,13 @@ fn a_probe_is_answered_when_no_file_is_left() {
         };
         prlimit(Some(pid), Resource::Nofile, limit).unwrap()
     };
-    let before = set(Some(least_free(number)));
-    // It waits in the queue: there is no file for it.
-    let _client = TcpStream::connect(gateway.addresses().http).unwrap();
+    let (files, highest) = open_files(number);
+    let before = set(Some(highest + 1));
+    // They take the numbers that are left below it; the others wait in the queue.
+    let http = gateway.addresses().http;
+    let _clients: Vec<_> = (files..highest + 10)
+        .map(|_| TcpStream::connect(http).unwrap())
+        .collect();
     eventually("no connection accepted", || {
         gateway
             .log()
@@ -88,14 +91,14 @@ fn a_probe_is_answered_when_no_file_is_left() {
     assert!(gateway.terminate().success(), "{}", gateway.log());
 }
 
-/// The number that the next file would get.
-fn least_free(pid: u32) -> u64 {
-    let files = std::fs::read_dir(format!("/proc/{}/fd", pid)).unwrap();
-    let name = |file: std::io::Result<std::fs::DirEntry>| file.unwrap().file_name();
-    let open: HashSet<u64> = files
-        .map(|file| name(file).to_string_lossy().parse().unwrap())
+/// How many there are, and the highest of their numbers.
+fn open_files(pid: u32) -> (u64, u64) {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let numbers: Vec<u64> = files
+        .map(|file| file.unwrap().file_name())
+        .map(|name| name.to_string_lossy().parse().unwrap())
         .collect();
-    (0..).find(|number| !open.contains(number)).unwrap()
+    (numbers.len() as u64, numbers.iter().copied().max().unwrap())
 }
 
 /// None: no limit.
