@@ -25,8 +25,11 @@ use crate::profile::traits;
 use crate::session::{self, Assignment, Caps, assign};
 
 /// Records that one hit can bring at most: the event, up to three merges, a session's start or
-/// merge, the end of one that makes room, and that another profile's session goes on.
-const RECORDS_MAX: usize = 7;
+/// merge, the end of one that is overdue and of one that makes room, and that another profile's
+/// session goes on.
+const RECORDS_MAX: usize = 8;
+/// Merges among them.
+const MERGES_MAX: usize = 3;
 /// Bytes of a record beside what the client sent and the transitions.
 const RECORD_BASE_BYTES: usize = 4_096;
 /// What a page view may need in the journal: the most of its JSON beside what the client sent, and
@@ -49,7 +52,8 @@ pub struct Accepted {
 fn record_bytes(rules: &Rules, sent: usize) -> (usize, usize) {
     let transitions = rules.transition_bytes_max();
     let record = RECORD_BASE_BYTES + sent + transitions;
-    let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions);
+    let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions)
+        + MERGES_MAX * 2 * rules.disabled_bytes_max();
     (record, system)
 }
 

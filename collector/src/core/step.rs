@@ -317,22 +317,31 @@ impl<'a> Step<'a> {
         loser: &Live,
     ) -> (Vec<TransitionRef<'a>>, Vec<TransitionRef<'a>>) {
         let (mut inherited, mut exits) = (Vec::new(), Vec::new());
-        for (position, segment) in self.rules.segments.iter().enumerate() {
-            let theirs = loser.profile.memberships.get(segment.id);
+        let rules = self.rules;
+        let mut take = |segment, transition: &dyn Fn(Change, u32) -> TransitionRef<'a>| {
+            let theirs = loser.profile.memberships.get(segment);
             if !theirs.member {
-                continue;
+                return;
             }
-            let mut exit =
-                self.rules
-                    .transition(position, Change::Exit, theirs.epoch.saturating_add(1));
+            let mut exit = transition(Change::Exit, theirs.epoch.saturating_add(1));
             exit.reason = Some("merged");
             exit.profile = Some(loser.profile.id);
             exits.push(exit);
-            let own = winner.profile.memberships.get(segment.id);
+            let own = winner.profile.memberships.get(segment);
             if !own.member {
                 let epoch = own.epoch.max(theirs.epoch).saturating_add(1);
-                inherited.push(self.rules.transition(position, Change::Enter, epoch));
+                inherited.push(transition(Change::Enter, epoch));
             }
+        };
+        for (position, segment) in rules.segments.iter().enumerate() {
+            let transition = |change, epoch| rules.transition(position, change, epoch);
+            take(segment.id, &transition);
+        }
+        // Disabled segments keep their members, but a profile that is merged away keeps nothing.
+        for segment in &rules.disabled {
+            take(segment.id, &|change, epoch| {
+                segment.transition(change, epoch)
+            });
         }
         (inherited, exits)
     }

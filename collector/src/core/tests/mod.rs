@@ -6,6 +6,7 @@ mod clock_steps;
 mod stored_timers;
 mod expiry;
 mod shared_devices;
+mod disabled_segments;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,9 +20,10 @@ use rand::{Rng, SeedableRng};
 use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
-use tidegate_event::record::{Fold, RecordView};
+use tidegate_event::record::{Fold, RecordView, TransitionRef};
 use tidegate_event::{
-    Campaign, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, ProfileId, Timestamp,
+    Campaign, Change, Device, Enriched, EventType, Geo, Hit, Identity, Json, Page, ProfileId,
+    Timestamp,
 };
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
@@ -65,6 +67,7 @@ struct World {
     random: Arc<Mutex<SmallRng>>,
     generation: u32,
     segments: Vec<(&'static str, &'static str)>,
+    disabled: Vec<&'static str>,
     core: Option<Core>,
     lag_records: u64,
     live_max: usize,
@@ -98,6 +101,7 @@ impl World {
             random: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
             generation: 1,
             segments: SEGMENTS.to_vec(),
+            disabled: Vec::new(),
             core: None,
             lag_records: 50,
             live_max: 1_000,
@@ -120,6 +124,7 @@ impl World {
         };
         Catalog {
             segments: self.segments.iter().map(segment).collect(),
+            disabled_segments: self.disabled.iter().map(|name| (*name).into()).collect(),
             ..Catalog::default()
         }
     }
@@ -326,10 +331,16 @@ impl TestHit {
         }
     }
 
+    fn of_user(self, user_id: &str) -> Self {
+        let user_id = Some(user_id.to_owned());
+        Self { user_id, ..self }
+    }
+
     fn kind(&self) -> EventType {
         match self.name {
             "" => EventType::Page,
             "identify" => EventType::Identify,
+            "group" => EventType::Group,
             _ => EventType::Track,
         }
     }
@@ -511,6 +522,16 @@ async fn live_state_recovered_state_and_a_plain_fold_are_the_same() {
     for seed in 0..seeds.min(64) {
         random_life(seed, 300).await;
     }
+}
+
+/// Lets all that is due by now happen.
+async fn fire_all(world: &World) {
+    while world.core().fire_due(10).await.unwrap() > 0 {}
+}
+
+async fn segments_of_user(world: &World, user_id: &str) -> Vec<String> {
+    let found = world.core().segments(Lookup::User(user_id)).await.unwrap();
+    found.segments.iter().map(|name| name.to_string()).collect()
 }
 
 async fn segments(world: &World, anonymous_id: &str) -> Vec<String> {
