@@ -8,7 +8,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::consent::ConsentState;
-use tidegate_event::record::{EventFold, SessionContinued, SessionRef};
+use tidegate_event::record::{DeviceStart, EventFold, SessionContinued, SessionRef};
 use tidegate_event::{Enriched, EventType, Hit, Identity, Json, VisitorId};
 use tidegate_journal::{Full, Reservation};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use crate::catalog::{Source, SourceKind};
 use crate::pipeline::record_json;
 use crate::profile::live::Live;
 use crate::profile::traits;
-use crate::session::{self, Assignment, Caps, assign};
+use crate::session::{self, Assignment, Caps, LATENESS_MAX_MS, Session, assign};
 
 /// Records that one hit can bring at most: the event, up to three merges, a session's start or
 /// merge, the end of one that is overdue and of one that makes room, and that another profile's
@@ -118,7 +118,7 @@ impl Core {
         let offset = match &hit.identity {
             Identity::Anonymous => arrival.anonymous(reservation),
             Identity::Known(ids) => {
-                let wanted = Wanted::of(self, ids);
+                let wanted = Wanted::of(self, ids, arrival.may_have_session());
                 let candidates =
                     Candidates::load(self, &wanted).map_err(|error| self.refuse(&error))?;
                 arrival.known(reservation, &wanted, candidates)?
@@ -237,7 +237,8 @@ impl Arrival<'_> {
         }
         let device = person.device.as_deref_mut();
         step.names_user(device.is_none());
-        let session = self.session(step, device.unwrap_or(&mut *person.live));
+        let owner = device.unwrap_or(&mut *person.live);
+        let session = self.session(step, owner, person.new_device);
         let traits = self.traits(&person);
         self.continue_session(step, &mut person, session.assigned);
         let message_id = self.message_id();
@@ -283,8 +284,29 @@ impl Arrival<'_> {
         }
     }
 
-    /// Among the sessions of `owner`, the profile that the device is tied to.
-    fn session(&self, step: &mut Step<'_>, owner: &mut Live) -> SessionOf {
+    /// Ends what the session that opens leaves no place for, and first what is overdue: where timers
+    /// are late, the end of the session before must not end what is decided in this one.
+    fn make_room(&self, step: &mut Step<'_>, owner: &mut Live, opening: SessionRef) {
+        let now = self.core.0.clock.now();
+        let newest = owner.profile.open_session();
+        let overdue = newest
+            .filter(|newest| newest.due <= now)
+            .map(Session::reference);
+        let sessions = &owner.profile.sessions;
+        if let Some(overdue) = overdue.and_then(|at| session::fold::position(sessions, at)) {
+            step.session_end(owner, overdue);
+        }
+        let sessions = &owner.profile.sessions;
+        if let Some(surplus) = session::fold::surplus(sessions, opening)
+            && !sessions[surplus].ended
+        {
+            step.session_end(owner, surplus);
+        }
+    }
+
+    /// Among the sessions of `owner`, the profile that the device is tied to. `device_id`: the
+    /// profile is new, and the device's own.
+    fn session(&self, step: &mut Step<'_>, owner: &mut Live, device_id: Option<&str>) -> SessionOf {
         let none = SessionOf {
             assigned: None,
             late: false,
@@ -317,12 +339,18 @@ impl Arrival<'_> {
                     index: owner.profile.session_index(visitor).saturating_add(1),
                     gap_ms: self.source.session_gap_ms,
                 };
-                if let Some(surplus) = session::fold::surplus(sessions, opening)
-                    && !sessions[surplus].ended
-                {
-                    step.session_end(owner, surplus);
+                self.make_room(step, owner, opening);
+                match device_id {
+                    Some(anonymous_id) => {
+                        let session = opening;
+                        let start = DeviceStart {
+                            session,
+                            anonymous_id,
+                        };
+                        step.device_start(owner, start, at);
+                    }
+                    None => step.session_start(owner, opening, at),
                 }
-                step.session_start(owner, opening, at);
                 opening
             }
         };
@@ -345,6 +373,12 @@ impl Arrival<'_> {
 
     fn is_server_side(&self) -> bool {
         self.source.kind == SourceKind::Server || self.hit.hit.server_channel
+    }
+
+    /// Unless its identifiers say otherwise.
+    fn may_have_session(&self) -> bool {
+        let late_ms = self.hit.received_at.since(self.hit.event_time);
+        !self.is_server_side() && late_ms <= LATENESS_MAX_MS
     }
 
     fn page_view(&self) -> bool {

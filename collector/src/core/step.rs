@@ -9,8 +9,8 @@ use parking_lot::MutexGuard;
 use tidegate_event::consent::ConsentState;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{
-    EventFold, Fold, Namespace, ProfileMerged, Record, SessionContinued, SessionEnd, SessionMerged,
-    SessionRef, TransitionRef, WakeUpFold,
+    DeviceStart, EventFold, Fold, Namespace, ProfileMerged, Record, SessionContinued, SessionEnd,
+    SessionMerged, SessionRef, TransitionRef, WakeUpFold,
 };
 use tidegate_event::{Change, Enriched, Identity, Timestamp, VisitorId};
 use tidegate_journal::{Reservation, Ticket};
@@ -162,6 +162,18 @@ impl<'a> Step<'a> {
             ticket,
             "session_start",
             at,
+    /// `session_start` of a device that gets its profile with it.
+    pub(super) fn device_start(&mut self, live: &mut Live, start: DeviceStart<'_>, at: Timestamp) {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        let decided_at = ticket.decided_at();
+        fold::begin(&mut live.profile, decided_at);
+        fold::device_start(&mut live.profile, &start, at, decided_at);
+        self.core.0.metrics.sessions_started.inc();
+        let fold = Fold::DeviceStart(start);
+        self.fill_system(live, ticket, "session_start", at, Vec::new(), fold);
+    }
+
             Vec::new(),
             Fold::SessionStart(session),
         );
@@ -434,6 +446,7 @@ impl<'a> Step<'a> {
     }
 
     fn fill_system(
+            Fold::DeviceStart(start) => Some(start.session.visitor),
         &self,
         live: &mut Live,
         ticket: Ticket,

@@ -6,7 +6,7 @@
 
 use tidegate_event::Timestamp;
 use tidegate_event::record::{
-    EventFold, Fold, Record, SessionContinued, SessionRef, TransitionRef,
+    DeviceStart, EventFold, Fold, Namespace, Record, SessionContinued, SessionRef, TransitionRef,
 };
 
 use super::{Profile, merge, traits};
@@ -26,6 +26,9 @@ pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_
             profile.wake_up = fold.wake_up.into();
         }
         Fold::SessionStart(session) => session_start(profile, *session, record.event_time),
+        Fold::DeviceStart(start) => {
+            device_start(profile, start, record.event_time, record.decided_at)
+        }
         Fold::SessionEnd(end) => {
             session::fold::end(&mut profile.sessions, end);
             profile.wake_up = end.wake_up.into();
@@ -65,6 +68,25 @@ pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) 
 /// `session_continued`
 pub fn session_continued(profile: &mut Profile, continued: &SessionContinued, at: Timestamp) {
     let event = SessionEvent {
+/// `session_start` of a device's own profile, which begins with it.
+pub fn device_start(
+    profile: &mut Profile,
+    start: &DeviceStart<'_>,
+    at: Timestamp,
+    decided_at: Timestamp,
+) {
+    let id = start.anonymous_id;
+    profile
+        .identifiers
+        .push(Namespace::AnonymousId, decided_at, id);
+    session_start(profile, start.session, at);
+}
+
+/// A wake-up at `now` ends the part in another profile's session that is over by then.
+pub fn guest_over(profile: &mut Profile, now: Timestamp) {
+    profile.guest.take_if(|guest| guest.due <= now);
+}
+
         at,
         received_at: continued.received_at,
         page_view: continued.page_view,

@@ -6,6 +6,7 @@ mod clock_steps;
 mod stored_timers;
 mod expiry;
 mod shared_devices;
+mod device_limit;
 mod disabled_segments;
 
 use std::borrow::Cow;

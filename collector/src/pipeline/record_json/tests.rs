@@ -1,5 +1,6 @@
 use tidegate_event::record::{
-    CatalogFold, EventFold, ProfileMerged, SessionContinued, SessionEnd, SessionMerged, WakeUpFold,
+    CatalogFold, DeviceStart, EventFold, ProfileMerged, SessionContinued, SessionEnd,
+    SessionMerged, WakeUpFold,
 };
 use tidegate_event::{Change, Json, SegmentId, VisitorId};
 
@@ -166,6 +167,10 @@ fn system_examples() -> Vec<String> {
         conversion: false,
         visible_ms: 0,
     };
+    let device = DeviceStart {
+        session: SESSION,
+        anonymous_id: "a-1",
+    };
     let profiles = ProfileMerged {
         winner: PROFILE,
         loser: ProfileId(9),
@@ -184,6 +189,7 @@ fn system_examples() -> Vec<String> {
         system_json("catalog", Fold::Catalog(CatalogFold { digest: "ab\"" })),
         system_json("erased", Fold::Erased),
         system_json("session_continued", Fold::SessionContinued(continued)),
+        system_json("session_start", Fold::DeviceStart(device)),
     ]
 }
 
