@@ -394,21 +394,29 @@ impl Arrival<'_> {
                 .any(|name| *name == self.hit.hit.name)
     }
 
-    /// The traits to lay over the profile's: all of them, or what of them fits.
+    /// The traits to lay over the profile's: all of them, or what of them fits. Of an event that is
+    /// older than what is set only the members that are missing. A group call's are the group's, not
+    /// the person's.
     fn traits(&self, person: &Person<'_, '_>) -> Option<Cow<'_, str>> {
         let traits = &self.hit.hit.traits;
         let Json::Object(members) = &traits.value else {
             return None;
         };
-        if members.is_empty() || self.hit.consent.state == ConsentState::Anonymous {
+        if members.is_empty()
+            || self.hit.hit.kind == EventType::Group
+            || self.hit.consent.state == ConsentState::Anonymous
+        {
             return None;
         }
         let own = person.live.profile.traits.as_deref();
+        let older = own.filter(|own| self.hit.event_time < own.set_at);
+        let own = own.map(|own| &*own.text);
         let max = self.core.0.settings.traits_bytes_max;
-        if own.map_or(0, str::len) + traits.raw.len() <= max {
+        if older.is_none() && own.map_or(0, str::len) + traits.raw.len() <= max {
             return Some(Cow::Borrowed(&traits.raw));
         }
-        let fitted = traits::fit(own, members, max);
+        let missing = older.map(|own| own.missing(members));
+        let fitted = traits::fit(own, missing.as_deref().unwrap_or(members), max);
         let left_out = u64::try_from(fitted.left_out).unwrap_or(u64::MAX);
         self.core.0.metrics.traits_dropped.inc_by(left_out);
         (&*fitted.text != "{}").then(|| Cow::Owned(fitted.text.into()))

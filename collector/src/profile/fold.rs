@@ -9,7 +9,7 @@ use tidegate_event::record::{
     DeviceStart, EventFold, Fold, Namespace, Record, SessionContinued, SessionRef, TransitionRef,
 };
 
-use super::{Profile, merge, traits};
+use super::{Guest, Profile, Traits, merge};
 use crate::session::{self, SessionEvent};
 
 /// Visitors whose session index is kept; beyond it the one that came first goes.
@@ -43,7 +43,10 @@ pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_
             }
             profile.wake_up = merged.wake_up.into();
         }
-        Fold::WakeUp(wake_up) => profile.wake_up = wake_up.wake_up.into(),
+        Fold::WakeUp(wake_up) => {
+            profile.wake_up = wake_up.wake_up.into();
+            guest_over(profile, record.decided_at);
+        }
         Fold::Catalog(_) => {}
         Fold::Erased => *profile = Profile::new(profile.id),
     }
@@ -65,9 +68,6 @@ pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) 
     visited(profile, session);
 }
 
-/// `session_continued`
-pub fn session_continued(profile: &mut Profile, continued: &SessionContinued, at: Timestamp) {
-    let event = SessionEvent {
 /// `session_start` of a device's own profile, which begins with it.
 pub fn device_start(
     profile: &mut Profile,
@@ -87,6 +87,9 @@ pub fn guest_over(profile: &mut Profile, now: Timestamp) {
     profile.guest.take_if(|guest| guest.due <= now);
 }
 
+/// `session_continued`
+pub fn session_continued(profile: &mut Profile, continued: &SessionContinued, at: Timestamp) {
+    let event = SessionEvent {
         at,
         received_at: continued.received_at,
         page_view: continued.page_view,
@@ -125,6 +128,11 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
             conversion: fold.conversion,
             visible_ms: fold.visible_ms,
         };
+        if session::fold::position(&profile.sessions, session).is_none() {
+            let guest = Guest::of(session, at, fold.received_at);
+            let guest = guest.and(profile.guest.as_deref().copied());
+            profile.guest = Some(Box::new(guest));
+        }
         session::fold::event(&mut profile.sessions, session, &event);
         // Where it is another profile's session, this one knows the visitor all the same.
         visited(profile, session);
@@ -133,7 +141,7 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
         profile.cells.add(hit, at, now);
     }
     if let Some(over) = fold.traits {
-        profile.traits = Some(traits::overlay(profile.traits.as_deref(), over));
+        Traits::lay_over(&mut profile.traits, over, at);
     }
 }
 

@@ -6,8 +6,10 @@ mod clock_steps;
 mod stored_timers;
 mod expiry;
 mod shared_devices;
+mod open_sessions;
 mod device_limit;
 mod disabled_segments;
+mod traits;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use super::Profile;
 use super::store::StoreError;
 
 /// The newest form of keys and rows in the store, and the version that rows are written in.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// A profile as it was written.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub fn write(profile: &Profile, due_indexed: Option<Timestamp>) -> Result<Vec<u8
 /// [`StoreError::NewerRow`], [`StoreError::Row`]
 pub fn read(row: &[u8]) -> Result<Stored, StoreError> {
     match row_version::split(row) {
-        (UNMARKED, fields) => v1::read(fields),
+        (UNMARKED | 2, fields) => v1::read(fields),
         (FORMAT, fields) => {
             let (due_indexed, profile) =
                 postcard::from_bytes(fields).map_err(|_| StoreError::Row)?;
@@ -62,7 +62,7 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::profile::fold;
+    use crate::profile::{Guest, Traits, fold};
 
     pub(super) const AT: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -86,7 +86,11 @@ pub(super) mod tests {
         profile.cells.add(&AggregateHit { spec, value }, AT, AT);
         profile.memberships.set(SegmentId(4), 1, true);
         profile.identifiers.push(Namespace::UserId, AT, "ada");
-        profile.traits = Some("{}".into());
+        Traits::lay_over(&mut profile.traits, "{}", AT);
+        profile.guest = Some(Box::new(Guest {
+            last_at: AT,
+            due: AT,
+        }));
         profile.wake_up = Some(AT).into();
         profile.alias_of = Some(Box::new(ProfileId(5)));
         profile
@@ -109,8 +113,8 @@ pub(super) mod tests {
         assert_eq!(
             (FORMAT, &*hex(&row)),
             (
-                2,
-                "8000020180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7dfeffffffffffffffff01ffffffffffffffffff01000001000000"
+                3,
+                "8000030180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7d80c0e285e3680180c0e285e36880c0e285e368feffffffffffffffff01ffffffffffffffffff01000001000000"
             )
         );
         let read = read(&row).unwrap();
@@ -121,7 +125,7 @@ pub(super) mod tests {
     fn a_row_of_a_newer_version_is_named() {
         let error = read(&row_version::begin(FORMAT + 1)).unwrap_err();
         assert!(
-            error.to_string().contains("row of format 3"),
+            error.to_string().contains("row of format 4"),
             "says its version: {error}"
         );
     }
