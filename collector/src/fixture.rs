@@ -65,10 +65,16 @@ impl TestHit {
         }
     }
 
+    pub(crate) fn of_user(self, user_id: &str) -> Self {
+        let user_id = Some(user_id.to_owned());
+        Self { user_id, ..self }
+    }
+
     fn kind(&self) -> EventType {
         match self.name {
             "" => EventType::Page,
             "identify" => EventType::Identify,
+            "group" => EventType::Group,
             _ => EventType::Track,
         }
     }

@@ -105,6 +105,8 @@ pub enum Fold<'a> {
     Erased,
     /// An event of another person on the same device belongs to a session of this profile.
     SessionContinued(SessionContinued),
+    /// A session opened on a device that no profile took: the device gets a profile of its own.
+    DeviceStart(#[serde(borrow)] DeviceStart<'a>),
 }
 
 /// State changes of a received event.
@@ -184,6 +186,15 @@ pub struct SessionContinued {
     pub conversion: bool,
     /// Milliseconds the page was visible.
     pub visible_ms: u32,
+}
+
+/// The first session of a device's own profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceStart<'a> {
+    /// The session that opened.
+    pub session: SessionRef,
+    /// The device's id, which from now on leads to this profile.
+    pub anonymous_id: &'a str,
 }
 
 /// A profile merge.

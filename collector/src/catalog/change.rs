@@ -118,8 +118,22 @@ pub(super) fn merge(
             disabled,
             &mut changes,
         ),
+        disabled_segments: disabled_segments(current, declared),
     };
     (catalog, changes)
+}
+
+/// Those disabled before and those that `declared` leaves out.
+fn disabled_segments(current: &Catalog, declared: &Declared) -> Vec<String> {
+    let known = current.segments.iter().map(|segment| &segment.name);
+    let known = known.chain(&current.disabled_segments);
+    let stays = declared.segments.as_deref().unwrap_or(&current.segments);
+    let mut names: Vec<String> = known
+        .filter(|name| stays.iter().all(|segment| segment.name != **name))
+        .cloned()
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 fn one_kind<T: Clone + PartialEq>(

@@ -28,6 +28,10 @@ pub struct Catalog {
     pub segments: Vec<Segment>,
     /// Who is told.
     pub destinations: Vec<Destination>,
+    /// Names of the segments that left the catalog, in their order. A merge needs them to end the
+    /// loser's memberships. No part of the catalog's text or digest.
+    #[serde(skip)]
+    pub disabled_segments: Vec<String>,
 }
 
 /// Where a source's events come from.

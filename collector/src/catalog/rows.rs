@@ -22,6 +22,7 @@ pub(super) fn current(connection: &Connection) -> Result<Current, StoreError> {
         sources: enabled(connection, EntryKind::Source)?,
         segments: enabled(connection, EntryKind::Segment)?,
         destinations: enabled(connection, EntryKind::Destination)?,
+        disabled_segments: disabled_segments(connection)?,
     };
     Ok(Current {
         generation: generation(connection)?,
@@ -43,6 +44,14 @@ fn enabled<T: DeserializeOwned>(
         entries.push(serde_json::from_str(&body)?);
     }
     Ok(entries)
+}
+
+fn disabled_segments(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let segments = disabled(connection)?.into_iter();
+    let segments = segments.filter(|(kind, _)| *kind == EntryKind::Segment);
+    let mut names: Vec<_> = segments.map(|(_, name)| name).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 pub(super) fn disabled(connection: &Connection) -> Result<Vec<(EntryKind, String)>, StoreError> {

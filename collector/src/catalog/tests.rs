@@ -518,6 +518,10 @@ fn a_refused_or_only_prepared_catalog_changes_nothing() {
     assert_eq!(store.store.current().unwrap(), before);
     store.store.commit(&prepared, AT).unwrap();
     assert_eq!(store.store.current().unwrap().catalog, prepared.catalog);
+    assert_eq!(prepared.catalog.disabled_segments.len(), 1);
+    assert!(before.catalog.disabled_segments.is_empty());
+    store.apply(TWO_SEGMENTS).unwrap();
+    assert_eq!(store.store.current().unwrap().catalog, before.catalog);
 }
 
 #[test]

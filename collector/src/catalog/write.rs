@@ -165,6 +165,7 @@ mod tests {
                     timeout_ms: 5_000,
                 },
             }],
+            ..Catalog::default()
         };
         let declared = read(
             &Document::parse("made", &toml(&catalog)),

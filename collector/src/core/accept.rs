@@ -8,7 +8,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::consent::ConsentState;
-use tidegate_event::record::{EventFold, SessionContinued, SessionRef};
+use tidegate_event::record::{DeviceStart, EventFold, SessionContinued, SessionRef};
 use tidegate_event::{Enriched, EventType, Hit, Identity, Json, VisitorId};
 use tidegate_journal::{Full, Reservation};
 use uuid::Uuid;
@@ -22,11 +22,14 @@ use crate::catalog::{Source, SourceKind};
 use crate::pipeline::record_json;
 use crate::profile::live::Live;
 use crate::profile::traits;
-use crate::session::{self, Assignment, Caps, assign};
+use crate::session::{self, Assignment, Caps, LATENESS_MAX_MS, Session, assign};
 
 /// Records that one hit can bring at most: the event, up to three merges, a session's start or
-/// merge, the end of one that makes room, and that another profile's session goes on.
-const RECORDS_MAX: usize = 7;
+/// merge, the end of one that is overdue and of one that makes room, and that another profile's
+/// session goes on.
+const RECORDS_MAX: usize = 8;
+/// Merges among them.
+const MERGES_MAX: usize = 3;
 /// Bytes of a record beside what the client sent and the transitions.
 const RECORD_BASE_BYTES: usize = 4_096;
 /// What a page view may need in the journal: the most of its JSON beside what the client sent, and
@@ -49,7 +52,8 @@ pub struct Accepted {
 fn record_bytes(rules: &Rules, sent: usize) -> (usize, usize) {
     let transitions = rules.transition_bytes_max();
     let record = RECORD_BASE_BYTES + sent + transitions;
-    let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions);
+    let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions)
+        + MERGES_MAX * 2 * rules.disabled_bytes_max();
     (record, system)
 }
 
@@ -114,7 +118,7 @@ impl Core {
         let offset = match &hit.identity {
             Identity::Anonymous => arrival.anonymous(reservation),
             Identity::Known(ids) => {
-                let wanted = Wanted::of(self, ids);
+                let wanted = Wanted::of(self, ids, arrival.may_have_session());
                 let candidates =
                     Candidates::load(self, &wanted).map_err(|error| self.refuse(&error))?;
                 arrival.known(reservation, &wanted, candidates)?
@@ -233,7 +237,8 @@ impl Arrival<'_> {
         }
         let device = person.device.as_deref_mut();
         step.names_user(device.is_none());
-        let session = self.session(step, device.unwrap_or(&mut *person.live));
+        let owner = device.unwrap_or(&mut *person.live);
+        let session = self.session(step, owner, person.new_device);
         let traits = self.traits(&person);
         self.continue_session(step, &mut person, session.assigned);
         let message_id = self.message_id();
@@ -279,8 +284,29 @@ impl Arrival<'_> {
         }
     }
 
-    /// Among the sessions of `owner`, the profile that the device is tied to.
-    fn session(&self, step: &mut Step<'_>, owner: &mut Live) -> SessionOf {
+    /// Ends what the session that opens leaves no place for, and first what is overdue: where timers
+    /// are late, the end of the session before must not end what is decided in this one.
+    fn make_room(&self, step: &mut Step<'_>, owner: &mut Live, opening: SessionRef) {
+        let now = self.core.0.clock.now();
+        let newest = owner.profile.open_session();
+        let overdue = newest
+            .filter(|newest| newest.due <= now)
+            .map(Session::reference);
+        let sessions = &owner.profile.sessions;
+        if let Some(overdue) = overdue.and_then(|at| session::fold::position(sessions, at)) {
+            step.session_end(owner, overdue);
+        }
+        let sessions = &owner.profile.sessions;
+        if let Some(surplus) = session::fold::surplus(sessions, opening)
+            && !sessions[surplus].ended
+        {
+            step.session_end(owner, surplus);
+        }
+    }
+
+    /// Among the sessions of `owner`, the profile that the device is tied to. `device_id`: the
+    /// profile is new, and the device's own.
+    fn session(&self, step: &mut Step<'_>, owner: &mut Live, device_id: Option<&str>) -> SessionOf {
         let none = SessionOf {
             assigned: None,
             late: false,
@@ -313,12 +339,18 @@ impl Arrival<'_> {
                     index: owner.profile.session_index(visitor).saturating_add(1),
                     gap_ms: self.source.session_gap_ms,
                 };
-                if let Some(surplus) = session::fold::surplus(sessions, opening)
-                    && !sessions[surplus].ended
-                {
-                    step.session_end(owner, surplus);
+                self.make_room(step, owner, opening);
+                match device_id {
+                    Some(anonymous_id) => {
+                        let session = opening;
+                        let start = DeviceStart {
+                            session,
+                            anonymous_id,
+                        };
+                        step.device_start(owner, start, at);
+                    }
+                    None => step.session_start(owner, opening, at),
                 }
-                step.session_start(owner, opening, at);
                 opening
             }
         };
@@ -343,6 +375,12 @@ impl Arrival<'_> {
         self.source.kind == SourceKind::Server || self.hit.hit.server_channel
     }
 
+    /// Unless its identifiers say otherwise.
+    fn may_have_session(&self) -> bool {
+        let late_ms = self.hit.received_at.since(self.hit.event_time);
+        !self.is_server_side() && late_ms <= LATENESS_MAX_MS
+    }
+
     fn page_view(&self) -> bool {
         matches!(self.hit.hit.kind, EventType::Page | EventType::Screen)
     }
@@ -356,21 +394,29 @@ impl Arrival<'_> {
                 .any(|name| *name == self.hit.hit.name)
     }
 
-    /// The traits to lay over the profile's: all of them, or what of them fits.
+    /// The traits to lay over the profile's: all of them, or what of them fits. Of an event that is
+    /// older than what is set only the members that are missing. A group call's are the group's, not
+    /// the person's.
     fn traits(&self, person: &Person<'_, '_>) -> Option<Cow<'_, str>> {
         let traits = &self.hit.hit.traits;
         let Json::Object(members) = &traits.value else {
             return None;
         };
-        if members.is_empty() || self.hit.consent.state == ConsentState::Anonymous {
+        if members.is_empty()
+            || self.hit.hit.kind == EventType::Group
+            || self.hit.consent.state == ConsentState::Anonymous
+        {
             return None;
         }
         let own = person.live.profile.traits.as_deref();
+        let older = own.filter(|own| self.hit.event_time < own.set_at);
+        let own = own.map(|own| &*own.text);
         let max = self.core.0.settings.traits_bytes_max;
-        if own.map_or(0, str::len) + traits.raw.len() <= max {
+        if older.is_none() && own.map_or(0, str::len) + traits.raw.len() <= max {
             return Some(Cow::Borrowed(&traits.raw));
         }
-        let fitted = traits::fit(own, members, max);
+        let missing = older.map(|own| own.missing(members));
+        let fitted = traits::fit(own, missing.as_deref().unwrap_or(members), max);
         let left_out = u64::try_from(fitted.left_out).unwrap_or(u64::MAX);
         self.core.0.metrics.traits_dropped.inc_by(left_out);
         (&*fitted.text != "{}").then(|| Cow::Owned(fitted.text.into()))

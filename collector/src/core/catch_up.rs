@@ -188,10 +188,11 @@ impl Core {
         // Taken after the profile's lock, as everywhere.
         let mut worker = rules.worker();
         decide::begin(&mut worker);
+        let now = self.0.clock.now();
         let moment = Moment {
             profile,
-            session: profile.open_session(),
-            now: self.0.clock.now(),
+            session: profile.current_session(now),
+            now,
         };
         let decided = decide::decide(rules, &mut worker, moment);
         let own = profile.wake_up.get();

@@ -170,7 +170,7 @@ fn due(live: &Live, now: Timestamp) -> Option<Due> {
         .enumerate()
         .filter(|(_, session)| !session.ended && session.due <= now)
         .min_by_key(|(_, session)| session.due);
-    match (session, profile.wake_up.get().filter(|at| *at <= now)) {
+    match (session, profile.wake_up_due().filter(|at| *at <= now)) {
         (Some((position, session)), Some(wake_up)) if session.due <= wake_up => {
             Some(Due::SessionEnd(position))
         }

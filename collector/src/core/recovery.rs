@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use fjall::Database;
 use parking_lot::Mutex;
 use tidegate_event::ProfileId;
-use tidegate_event::record::{Fold, ProfileMerged, Record, RecordError, RecordView};
+use tidegate_event::record::{Fold, Namespace, ProfileMerged, Record, RecordError, RecordView};
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
 use tidegate_rules_wasm::{Engine, Limits, RuleError};
 use tokio::sync::Notify;
@@ -270,12 +270,12 @@ impl Core {
         self.with_replayed(id, offset, |live| {
             fold::record(&mut live.profile, None, record, offset);
         })?;
-        if let Fold::Event(event) = &record.fold {
-            for (namespace, value) in &event.edges {
-                self.0
-                    .profiles
-                    .point(self.0.profiles.key(*namespace, value), id);
-            }
+        let profiles = &self.0.profiles;
+        let point = |namespace, value| profiles.point(profiles.key(namespace, value), id);
+        match &record.fold {
+            Fold::Event(event) => event.edges.iter().for_each(|(space, id)| point(*space, id)),
+            Fold::DeviceStart(start) => point(Namespace::AnonymousId, start.anonymous_id),
+            _ => {}
         }
         Ok(())
     }

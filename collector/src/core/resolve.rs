@@ -40,17 +40,22 @@ impl From<StoreError> for Unresolved {
     }
 }
 
+/// An identifier as sent, with its key.
+type Identifier<'a> = (Namespace, &'a str, IdentityKey);
+
 /// The identifiers of one hit, highest priority first.
 pub(super) struct Wanted<'a> {
-    ids: SmallVec<[(Namespace, &'a str, IdentityKey); 4]>,
+    ids: SmallVec<[Identifier<'a>; 4]>,
     /// Which of them names the device, whose sessions the hit belongs to.
     device: Option<usize>,
+    /// It may belong to a session, which needs a profile that has the device.
+    has_session: bool,
     /// The only identifier was minted for this request: no look-up can find it.
     minted: bool,
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn of(core: &Core, ids: &'a Identifiers<'_>) -> Self {
+    pub(super) fn of(core: &Core, ids: &'a Identifiers<'_>, has_session: bool) -> Self {
         let mut wanted = SmallVec::new();
         let all = [
             (Namespace::UserId, &ids.user_id),
@@ -74,6 +79,7 @@ impl<'a> Wanted<'a> {
         Self {
             ids: wanted,
             device,
+            has_session,
             minted,
         }
     }
@@ -95,6 +101,8 @@ pub(super) struct Person<'p, 'w> {
     pub(super) losers: SmallVec<[&'p mut Live; 2]>,
     /// Where the device is another profile's, which a guard keeps apart: that profile.
     pub(super) device: Option<&'p mut Live>,
+    /// Where no profile could take the device: its id. The profile of `device` is new and its own.
+    pub(super) new_device: Option<&'w str>,
     /// Identifiers to tie to it.
     pub(super) edges: Vec<(Namespace, &'w str)>,
 }
@@ -175,19 +183,22 @@ impl Candidates {
         let Some(winner) = group.winner(&guards) else {
             return Ok(None);
         };
-        if claim(core, winner, &group).is_none() {
+        let new_device = group.without_profile(wanted, &self.found);
+        let own = new_device.map(|_| core.0.profiles.create(ProfileId(core.mint())));
+        let own = own.transpose()?;
+        let mut own = own.as_ref().map(Shared::lock);
+        let claimed = new_device.zip(own.as_deref());
+        if !claim_both(core, winner, &group, claimed, newcomers)? {
             return Ok(None);
         }
-        let mut live = None;
-        let mut device = None;
-        let mut losers = SmallVec::new();
+        let (mut live, mut device, mut losers) = (None, own.as_deref_mut(), SmallVec::new());
         for guard in &mut guards {
-            let own = guard.profile.id;
-            if own == winner {
+            let id = guard.profile.id;
+            if id == winner {
                 live = Some(&mut **guard);
-            } else if group.members.contains(&own) {
+            } else if group.members.contains(&id) {
                 losers.push(&mut **guard);
-            } else if Some(own) == owner {
+            } else if Some(id) == owner {
                 device = Some(&mut **guard);
             }
         }
@@ -196,6 +207,7 @@ impl Candidates {
                 live,
                 losers,
                 device,
+                new_device: new_device.map(|(_, id, _)| id),
                 edges: group.edges(),
             })
         }))
@@ -241,8 +253,41 @@ fn create<'w, R>(
         live: &mut live,
         losers: SmallVec::new(),
         device,
+        new_device: None,
         edges,
     })))
+}
+
+/// Ties the group's new identifiers to `winner`, and a device that no profile took to its own new
+/// profile. False, and nothing is tied, where another hit was faster.
+fn claim_both(
+    core: &Core,
+    winner: ProfileId,
+    group: &Group<'_>,
+    device: Option<(Identifier<'_>, &Live)>,
+    newcomers: &dyn Newcomers,
+) -> Result<bool, Unresolved> {
+    let claimed = claim(core, winner, group).is_some();
+    let Some(((_, _, key), own)) = device else {
+        return Ok(claimed);
+    };
+    let id = own.profile.id;
+    let both = claimed && core.0.profiles.claim(key, id);
+    let taken = if both { newcomers.take() } else { Ok(()) };
+    if both && taken.is_ok() {
+        return Ok(true);
+    }
+    if both {
+        core.0.profiles.unclaim(key, id);
+    }
+    if claimed {
+        unclaim(core, winner, &group.new);
+    }
+    core.0.profiles.discard(id);
+    match taken {
+        Ok(()) => Ok(false),
+        Err(retry_after_s) => Err(Unresolved::NewProfiles { retry_after_s }),
+    }
 }
 
 /// Ties the group's new identifiers to `id`; undone where another hit was faster.
@@ -256,7 +301,7 @@ fn claim(core: &Core, id: ProfileId, group: &Group<'_>) -> Option<()> {
     Some(())
 }
 
-fn unclaim(core: &Core, id: ProfileId, claimed: &[(Namespace, &str, IdentityKey)]) {
+fn unclaim(core: &Core, id: ProfileId, claimed: &[Identifier<'_>]) {
     for (_, _, key) in claimed {
         core.0.profiles.unclaim(*key, id);
     }
@@ -265,7 +310,7 @@ fn unclaim(core: &Core, id: ProfileId, claimed: &[(Namespace, &str, IdentityKey)
 /// The identifiers and profiles that the guards let become one person.
 struct Group<'w> {
     members: SmallVec<[ProfileId; 4]>,
-    new: SmallVec<[(Namespace, &'w str, IdentityKey); 4]>,
+    new: SmallVec<[Identifier<'w>; 4]>,
     user_id: Option<String>,
     identifiers: usize,
     devices: usize,
@@ -306,7 +351,7 @@ impl<'w> Group<'w> {
         group
     }
 
-    fn attach(&mut self, core: &Core, id: (Namespace, &'w str, IdentityKey)) {
+    fn attach(&mut self, core: &Core, id: Identifier<'w>) {
         let alone = self.members.is_empty() && self.new.is_empty();
         let room = self.identifiers < core.0.settings.identifiers_max;
         let fits = match id.0 {
@@ -353,6 +398,20 @@ impl<'w> Group<'w> {
         if self.user_id.is_none() {
             self.user_id = theirs.map(Cow::into_owned);
         }
+    }
+
+    /// The device that no profile has and that the guards keep from this group.
+    fn without_profile(
+        &self,
+        wanted: &Wanted<'w>,
+        found: &[Option<ProfileId>],
+    ) -> Option<Identifier<'w>> {
+        let at = wanted
+            .device
+            .filter(|at| wanted.has_session && found[*at].is_none())?;
+        let device = wanted.ids[at];
+        let taken = self.new.iter().any(|(_, _, key)| *key == device.2);
+        (!taken).then_some(device)
     }
 
     fn winner(&self, guards: &[MutexGuard<'_, Live>]) -> Option<ProfileId> {

@@ -63,6 +63,18 @@ pub struct RuleSegment {
     pub wake_up_max_delay_ms: i64,
 }
 
+/// Disabled segments whose names are kept for merges.
+const DISABLED_MAX: usize = 256;
+
+/// A segment that left the catalog: profiles may still be members.
+#[derive(Debug)]
+pub struct DisabledSegment {
+    /// Its key.
+    pub id: SegmentId,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
 /// Why a catalog's rules were refused; the old ones stay.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
@@ -83,6 +95,8 @@ pub struct Rules {
     pub generation: u32,
     /// Segments in catalog order; position `i` is verdict `i`.
     pub segments: Vec<RuleSegment>,
+    /// Segments that left the catalog, at most 256.
+    pub disabled: Vec<DisabledSegment>,
     /// Event fields to fill: slot and field.
     pub event_slots: Vec<(usize, Field)>,
     /// Fields of session, profile and clock to fill.
@@ -166,12 +180,14 @@ impl Rules {
             .collect();
         let fields = || plan.fields.iter().cloned().enumerate();
         let segments = segments(plan, catalog)?;
+        let disabled = disabled(&segments, catalog);
         let ids = segments.iter().map(|segment| segment.id);
         let mut by_id: Vec<_> = ids.zip(0..).collect();
         by_id.sort_unstable();
         let rules = Self {
             generation,
             segments,
+            disabled,
             by_id,
             wakes: wakes(plan),
             timed: timed(plan, catalog),
@@ -235,25 +251,43 @@ impl Rules {
         self.segments.iter().map(|s| s.name.len() * 2 + 160).sum()
     }
 
+    /// Upper bound of what a merge's record takes beyond that: transitions of disabled segments.
+    #[must_use]
+    pub fn disabled_bytes_max(&self) -> usize {
+        self.disabled.iter().map(|s| s.name.len() * 2 + 160).sum()
+    }
+
     /// A transition of the segment at `position`.
     #[must_use]
     pub fn transition(&self, position: usize, change: Change, epoch: u32) -> TransitionRef<'_> {
         let segment = &self.segments[position];
-        TransitionRef {
-            id: segment.id,
-            segment: &segment.name,
-            change,
-            epoch,
-            reason: None,
-            profile: None,
-            overdue: false,
-        }
+        transition(segment.id, &segment.name, change, epoch)
     }
 
     /// Slots of one record.
     #[must_use]
     pub const fn slots(&self) -> usize {
         self.slots
+    }
+}
+
+impl DisabledSegment {
+    /// A transition of it.
+    #[must_use]
+    pub fn transition(&self, change: Change, epoch: u32) -> TransitionRef<'_> {
+        transition(self.id, &self.name, change, epoch)
+    }
+}
+
+const fn transition(id: SegmentId, segment: &str, change: Change, epoch: u32) -> TransitionRef<'_> {
+    TransitionRef {
+        id,
+        segment,
+        change,
+        epoch,
+        reason: None,
+        profile: None,
+        overdue: false,
     }
 }
 
@@ -319,6 +353,19 @@ fn timed(plan: &tidegate_rules_wasm::Plan, catalog: &Catalog) -> u64 {
         .flat_map(|(name, when)| [name.as_bytes(), b"\0", when.as_bytes(), b"\0"].concat())
         .collect();
     fnv1a_64(&text).max(1)
+}
+
+fn disabled(segments: &[RuleSegment], catalog: &Catalog) -> Vec<DisabledSegment> {
+    let names = catalog.disabled_segments.iter();
+    names
+        .map(|name| DisabledSegment {
+            id: SegmentId::of(name),
+            name: Arc::from(&**name),
+        })
+        // A key that is in force again under another name is that segment's.
+        .filter(|disabled| segments.iter().all(|segment| segment.id != disabled.id))
+        .take(DISABLED_MAX)
+        .collect()
 }
 
 fn segments(

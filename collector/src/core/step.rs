@@ -9,8 +9,8 @@ use parking_lot::MutexGuard;
 use tidegate_event::consent::ConsentState;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{
-    EventFold, Fold, Namespace, ProfileMerged, Record, SessionContinued, SessionEnd, SessionMerged,
-    SessionRef, TransitionRef, WakeUpFold,
+    DeviceStart, EventFold, Fold, Namespace, ProfileMerged, Record, SessionContinued, SessionEnd,
+    SessionMerged, SessionRef, TransitionRef, WakeUpFold,
 };
 use tidegate_event::{Change, Enriched, Identity, Timestamp, VisitorId};
 use tidegate_journal::{Reservation, Ticket};
@@ -117,19 +117,14 @@ impl<'a> Step<'a> {
         let session = fold
             .session
             .and_then(|session| session::fold::position(sessions, session))
-            .map(|position| &sessions[position]);
+            .and_then(|at| live.profile.session_beside(&sessions[at], decided_at));
         let moment = Moment {
             profile: &live.profile,
             session,
             now: decided_at,
         };
-        let mut decided = decide::decide(self.rules, &mut worker, moment);
+        let decided = decide::decide(self.rules, &mut worker, moment);
         self.release(worker);
-        if device.is_some() {
-            // Its end is no record of this profile: it wakes up to leave the session's segments.
-            let ends = session.map(|session| session.due);
-            decided.wake_up = decided.wake_up.into_iter().chain(ends).min();
-        }
         self.core
             .0
             .metrics
@@ -165,6 +160,18 @@ impl<'a> Step<'a> {
             Vec::new(),
             Fold::SessionStart(session),
         );
+    }
+
+    /// `session_start` of a device that gets its profile with it.
+    pub(super) fn device_start(&mut self, live: &mut Live, start: DeviceStart<'_>, at: Timestamp) {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        let decided_at = ticket.decided_at();
+        fold::begin(&mut live.profile, decided_at);
+        fold::device_start(&mut live.profile, &start, at, decided_at);
+        self.core.0.metrics.sessions_started.inc();
+        let fold = Fold::DeviceStart(start);
+        self.fill_system(live, ticket, "session_start", at, Vec::new(), fold);
     }
 
     /// `session_continued`
@@ -216,8 +223,11 @@ impl<'a> Step<'a> {
             // An overdue wake-up has yet to be evaluated.
             wake_up: live.profile.wake_up.get(),
         };
+        let transitions = match live.profile.is_newest(session) {
+            true => decide::session_exits(self.rules, &live.profile),
+            false => Vec::new(),
+        };
         session::fold::end(&mut live.profile.sessions, &end);
-        let transitions = decide::session_exits(self.rules, &live.profile);
         fold::transitions(&mut live.profile, &transitions);
         self.core.0.ended.lock().push(live.profile.id);
         self.core.0.metrics.sessions_ended.inc();
@@ -248,27 +258,17 @@ impl<'a> Step<'a> {
             transition.overdue =
                 segment.is_some_and(|s| decided_at.since(due) > s.wake_up_max_delay_ms);
         }
-        transitions.extend(self.guest_exits(&live.profile, &transitions));
+        if live.profile.is_between_sessions(decided_at) {
+            let mut exits = decide::session_exits(self.rules, &live.profile);
+            exits.retain(|exit| transitions.iter().all(|other| other.id != exit.id));
+            transitions.extend(exits);
+        }
         live.profile.wake_up = wake_up.into();
+        fold::guest_over(&mut live.profile, decided_at);
         fold::transitions(&mut live.profile, &transitions);
         self.core.0.metrics.wake_ups.inc();
         let fold = Fold::WakeUp(WakeUpFold { due, wake_up });
         self.fill_system(live, ticket, "wake_up", due, transitions, fold);
-    }
-
-    /// What leaves a profile that has no session of its own, but was in another profile's: that one
-    /// is over by now.
-    fn guest_exits(
-        &self,
-        profile: &Profile,
-        decided: &[TransitionRef<'a>],
-    ) -> Vec<TransitionRef<'a>> {
-        if !profile.sessions.is_empty() || profile.visitors.is_empty() {
-            return Vec::new();
-        }
-        let mut exits = decide::session_exits(self.rules, profile);
-        exits.retain(|exit| decided.iter().all(|other| other.id != exit.id));
-        exits
     }
 
     /// `profile_merged`: the loser's state goes into the winner, which is evaluated once.
@@ -317,28 +317,37 @@ impl<'a> Step<'a> {
         loser: &Live,
     ) -> (Vec<TransitionRef<'a>>, Vec<TransitionRef<'a>>) {
         let (mut inherited, mut exits) = (Vec::new(), Vec::new());
-        for (position, segment) in self.rules.segments.iter().enumerate() {
-            let theirs = loser.profile.memberships.get(segment.id);
+        let rules = self.rules;
+        let mut take = |segment, transition: &dyn Fn(Change, u32) -> TransitionRef<'a>| {
+            let theirs = loser.profile.memberships.get(segment);
             if !theirs.member {
-                continue;
+                return;
             }
-            let mut exit =
-                self.rules
-                    .transition(position, Change::Exit, theirs.epoch.saturating_add(1));
+            let mut exit = transition(Change::Exit, theirs.epoch.saturating_add(1));
             exit.reason = Some("merged");
             exit.profile = Some(loser.profile.id);
             exits.push(exit);
-            let own = winner.profile.memberships.get(segment.id);
+            let own = winner.profile.memberships.get(segment);
             if !own.member {
                 let epoch = own.epoch.max(theirs.epoch).saturating_add(1);
-                inherited.push(self.rules.transition(position, Change::Enter, epoch));
+                inherited.push(transition(Change::Enter, epoch));
             }
+        };
+        for (position, segment) in rules.segments.iter().enumerate() {
+            let transition = |change, epoch| rules.transition(position, change, epoch);
+            take(segment.id, &transition);
+        }
+        // Disabled segments keep their members, but a profile that is merged away keeps nothing.
+        for segment in &rules.disabled {
+            take(segment.id, &|change, epoch| {
+                segment.transition(change, epoch)
+            });
         }
         (inherited, exits)
     }
 
     fn decide(&self, live: &Live, worker: &mut Worker, now: Timestamp) -> Decided<'a> {
-        let session = live.profile.open_session();
+        let session = live.profile.current_session(now);
         decide::decide(
             self.rules,
             worker,
@@ -437,6 +446,7 @@ impl<'a> Step<'a> {
         let message_id = uuid::Uuid::from_u128(self.core.mint()).to_string();
         let visitor = match &fold {
             Fold::SessionStart(session) => Some(session.visitor),
+            Fold::DeviceStart(start) => Some(start.session.visitor),
             Fold::SessionMerged(merged) => Some(merged.into.visitor),
             Fold::SessionContinued(continued) => Some(continued.session.visitor),
             Fold::SessionEnd(end) => Some(end.session.visitor),

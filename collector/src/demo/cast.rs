@@ -70,6 +70,7 @@ pub(crate) fn catalog(shop: &str, ads: SocketAddr, secret: &str) -> Catalog {
             },
         }],
         segments: segments.into(),
+        ..Catalog::default()
     }
 }
 

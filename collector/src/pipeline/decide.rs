@@ -112,7 +112,7 @@ fn transitions<'r>(
         .collect()
 }
 
-/// At a session's end every segment that reads `session.*` becomes false.
+/// At the end of the newest session every segment that reads `session.*` becomes false.
 #[must_use]
 pub fn session_exits<'r>(rules: &'r Rules, profile: &Profile) -> Vec<TransitionRef<'r>> {
     let mut exits = Vec::new();
@@ -165,7 +165,7 @@ fn fill_state(
         .traits
         .as_deref()
         .filter(|_| reads_traits)
-        .and_then(|text| serde_json::from_str(text).ok());
+        .and_then(|traits| serde_json::from_str(&traits.text).ok());
     for (slot, field) in &rules.state_slots {
         match field {
             Field::Now => record.set_timestamp(*slot, moment.now),

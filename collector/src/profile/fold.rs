@@ -6,10 +6,10 @@
 
 use tidegate_event::Timestamp;
 use tidegate_event::record::{
-    EventFold, Fold, Record, SessionContinued, SessionRef, TransitionRef,
+    DeviceStart, EventFold, Fold, Namespace, Record, SessionContinued, SessionRef, TransitionRef,
 };
 
-use super::{Profile, merge, traits};
+use super::{Guest, Profile, Traits, merge};
 use crate::session::{self, SessionEvent};
 
 /// Visitors whose session index is kept; beyond it the one that came first goes.
@@ -26,6 +26,9 @@ pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_
             profile.wake_up = fold.wake_up.into();
         }
         Fold::SessionStart(session) => session_start(profile, *session, record.event_time),
+        Fold::DeviceStart(start) => {
+            device_start(profile, start, record.event_time, record.decided_at)
+        }
         Fold::SessionEnd(end) => {
             session::fold::end(&mut profile.sessions, end);
             profile.wake_up = end.wake_up.into();
@@ -40,7 +43,10 @@ pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_
             }
             profile.wake_up = merged.wake_up.into();
         }
-        Fold::WakeUp(wake_up) => profile.wake_up = wake_up.wake_up.into(),
+        Fold::WakeUp(wake_up) => {
+            profile.wake_up = wake_up.wake_up.into();
+            guest_over(profile, record.decided_at);
+        }
         Fold::Catalog(_) => {}
         Fold::Erased => *profile = Profile::new(profile.id),
     }
@@ -60,6 +66,25 @@ pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) 
     session::fold::start(&mut profile.sessions, session, at);
     profile.sessions_opened = profile.sessions_opened.saturating_add(1);
     visited(profile, session);
+}
+
+/// `session_start` of a device's own profile, which begins with it.
+pub fn device_start(
+    profile: &mut Profile,
+    start: &DeviceStart<'_>,
+    at: Timestamp,
+    decided_at: Timestamp,
+) {
+    let id = start.anonymous_id;
+    profile
+        .identifiers
+        .push(Namespace::AnonymousId, decided_at, id);
+    session_start(profile, start.session, at);
+}
+
+/// A wake-up at `now` ends the part in another profile's session that is over by then.
+pub fn guest_over(profile: &mut Profile, now: Timestamp) {
+    profile.guest.take_if(|guest| guest.due <= now);
 }
 
 /// `session_continued`
@@ -103,6 +128,11 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
             conversion: fold.conversion,
             visible_ms: fold.visible_ms,
         };
+        if session::fold::position(&profile.sessions, session).is_none() {
+            let guest = Guest::of(session, at, fold.received_at);
+            let guest = guest.and(profile.guest.as_deref().copied());
+            profile.guest = Some(Box::new(guest));
+        }
         session::fold::event(&mut profile.sessions, session, &event);
         // Where it is another profile's session, this one knows the visitor all the same.
         visited(profile, session);
@@ -111,7 +141,7 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
         profile.cells.add(hit, at, now);
     }
     if let Some(over) = fold.traits {
-        profile.traits = Some(traits::overlay(profile.traits.as_deref(), over));
+        Traits::lay_over(&mut profile.traits, over, at);
     }
 }
 

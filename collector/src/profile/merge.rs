@@ -5,7 +5,7 @@
 
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::{Profile, traits};
+use super::{Profile, Traits};
 
 const HOUR_S: u32 = 3_600;
 
@@ -30,8 +30,11 @@ pub fn absorb(winner: &mut Profile, loser: &Profile, now: Timestamp) {
     winner.memberships.lift_epochs(&loser.memberships);
     // The winner's own traits are as new as the person's other half; they stay on top.
     if let Some(theirs) = &loser.traits {
-        let own = winner.traits.as_deref().unwrap_or("{}");
-        winner.traits = Some(traits::merge(own, theirs));
+        let own = winner.traits.take();
+        winner.traits = Some(Box::new(Traits::merge(own.as_deref(), theirs)));
+    }
+    if let Some(theirs) = loser.guest.as_deref() {
+        winner.guest = Some(Box::new(theirs.and(winner.guest.as_deref().copied())));
     }
     winner.first_seen = winner.first_seen.min(loser.first_seen);
     winner.last_seen = winner.last_seen.max(loser.last_seen);

@@ -7,6 +7,7 @@ pub mod identifiers;
 pub mod aggregate;
 pub mod membership;
 pub mod traits;
+pub mod guest;
 pub mod fold;
 pub mod merge;
 pub mod row;
@@ -22,9 +23,11 @@ use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp, VisitorId};
 
 pub use aggregate::Cells;
+pub use guest::Guest;
 pub use identifiers::Identifiers;
 pub use membership::Memberships;
 pub use optional_time::OptionalTime;
+pub use traits::Traits;
 
 use crate::list::List;
 use crate::session::Session;
@@ -53,8 +56,10 @@ pub struct Profile {
     pub memberships: Memberships,
     /// When a segment's verdict may change without an event.
     pub wake_up: OptionalTime,
-    /// Accumulated traits, a JSON object.
-    pub traits: Option<Box<str>>,
+    /// Accumulated traits. Boxed, as is the next: many profiles have none.
+    pub traits: Option<Box<Traits>>,
+    /// Its part in the sessions of other profiles' devices, while one lasts.
+    pub guest: Option<Box<Guest>>,
     /// Earliest event time.
     pub first_seen: Timestamp,
     /// Latest event time.
@@ -91,6 +96,7 @@ impl Profile {
             memberships: Memberships::default(),
             wake_up: OptionalTime::NONE,
             traits: None,
+            guest: None,
             first_seen: Timestamp(i64::MAX),
             last_seen: Timestamp(i64::MIN),
             events: 0,
@@ -131,6 +137,62 @@ impl Profile {
             .max_by_key(|s| (s.last_at, s.index))
     }
 
+    /// The session that `session.*` is about where time alone decides: the newest open one. None
+    /// where that is on another profile's device: this profile does not have its counters.
+    #[must_use]
+    pub fn current_session(&self, now: Timestamp) -> Option<&Session> {
+        let newest = self.open_session()?;
+        (!self.is_guest_after(newest.last_at, now)).then_some(newest)
+    }
+
+    /// The session that `session.*` is about for an event of `session`: that one, or a newer one
+    /// that is open, where the event is late and belongs to an older session.
+    #[must_use]
+    pub fn session_beside<'s>(
+        &'s self,
+        session: &'s Session,
+        now: Timestamp,
+    ) -> Option<&'s Session> {
+        let newer = self
+            .open_session()
+            .filter(|own| own.last_at > session.last_at);
+        let newest = newer.unwrap_or(session);
+        (!self.is_guest_after(newest.last_at, now)).then_some(newest)
+    }
+
+    fn is_guest_after(&self, at: Timestamp, now: Timestamp) -> bool {
+        let guest = self.guest.as_deref();
+        guest.is_some_and(|guest| guest.due > now && guest.last_at > at)
+    }
+
+    /// True where the end of `session` leaves no newer one: then `session.*` becomes false.
+    #[must_use]
+    pub fn is_newest(&self, session: &Session) -> bool {
+        let key = |session: &Session| (session.last_at, session.index);
+        let open = self.sessions.iter().filter(|other| !other.ended);
+        let guest = self.guest.as_deref();
+        open.map(key).all(|other| other <= key(session))
+            && guest.is_none_or(|guest| guest.last_at <= session.last_at)
+    }
+
+    /// True where the newest session that it was in is over: its own has ended, and so has its
+    /// part in another profile's.
+    #[must_use]
+    pub fn is_between_sessions(&self, now: Timestamp) -> bool {
+        let open = self.open_session();
+        self.guest.as_deref().map_or(open.is_none(), |guest| {
+            guest.due <= now && open.is_none_or(|open| open.last_at < guest.last_at)
+        })
+    }
+
+    /// When time alone may change a membership next: a wake-up, or the end of its part in another
+    /// profile's session.
+    #[must_use]
+    pub fn wake_up_due(&self) -> Option<Timestamp> {
+        let guest = self.guest.as_deref().map(|guest| guest.due);
+        self.wake_up.get().into_iter().chain(guest).min()
+    }
+
     /// The next time that something is due: a session's end or a wake-up.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
@@ -141,7 +203,7 @@ impl Profile {
             .iter()
             .filter(|s| !s.ended)
             .map(|s| s.due)
-            .chain(self.wake_up.get())
+            .chain(self.wake_up_due())
             .min()
     }
 }

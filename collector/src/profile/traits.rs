@@ -4,12 +4,56 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use tidegate_event::Json;
+use serde::{Deserialize, Serialize};
 use tidegate_event::json::write_str;
+use tidegate_event::{Json, Timestamp};
 
 /// Traits of a merged profile, bytes of JSON: the most that `profiles.traits_bytes_max` can be set
 /// to. The fold must not read settings, so a merge has this limit of its own.
 const MERGED_BYTES_MAX: usize = 64 << 10;
+
+/// What is known of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traits {
+    /// A JSON object.
+    pub text: Box<str>,
+    /// Time of the newest event that set one. An older event that arrives later only adds members.
+    pub set_at: Timestamp,
+}
+
+impl Traits {
+    /// Lays what an event at `at` sets over `own`.
+    pub fn lay_over(own: &mut Option<Box<Self>>, over: &str, at: Timestamp) {
+        match own {
+            Some(own) => {
+                own.text = overlay(Some(&own.text), over);
+                own.set_at = own.set_at.max(at);
+            }
+            None => {
+                let text = overlay(None, over);
+                *own = Some(Box::new(Self { text, set_at: at }));
+            }
+        }
+    }
+
+    /// Those of two profiles: `own` with the members that only `other` has, as far as they fit.
+    #[must_use]
+    pub fn merge(own: Option<&Self>, other: &Self) -> Self {
+        Self {
+            text: merge(own.map_or("{}", |own| &own.text), &other.text),
+            set_at: own.map_or(other.set_at, |own| own.set_at.max(other.set_at)),
+        }
+    }
+
+    /// The members that are not set yet: what an event older than `set_at` may add.
+    #[must_use]
+    pub fn missing<'a>(&self, sent: &[(Cow<'a, str>, Json<'a>)]) -> Vec<(Cow<'a, str>, Json<'a>)> {
+        let own = members(&self.text);
+        let own: HashSet<&str> = own.iter().map(|(name, _)| &**name).collect();
+        let sent = sent.iter().filter(|(name, _)| !own.contains(&**name));
+        sent.cloned().collect()
+    }
+}
 
 type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
@@ -62,9 +106,8 @@ pub fn fit(base: Option<&str>, over: &[(Cow<'_, str>, Json<'_>)], bytes_max: usi
     Fitted { text, left_out }
 }
 
-/// The traits of two profiles: `own` with the members that only `other` has, as far as they fit.
-#[must_use]
-pub fn merge(own: &str, other: &str) -> Box<str> {
+/// `own` with the members that only `other` has, as far as they fit.
+fn merge(own: &str, other: &str) -> Box<str> {
     let mut theirs = members(other);
     let ours = members(own);
     let names: HashSet<&str> = ours.iter().map(|(name, _)| &**name).collect();

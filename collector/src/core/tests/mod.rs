@@ -8,6 +8,10 @@ mod expiry;
 mod shared_devices;
 mod unreadable;
 mod store_holds;
+mod open_sessions;
+mod device_limit;
+mod disabled_segments;
+mod traits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +21,8 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tidegate_event::record::{Fold, RecordView};
-use tidegate_event::{ProfileId, Timestamp};
+use tidegate_event::record::{Fold, RecordView, TransitionRef};
+use tidegate_event::{Change, ProfileId, Timestamp};
 use tidegate_journal::Journal;
 use tidegate_journal::storage::RealStorage;
 
@@ -64,6 +68,7 @@ struct World {
     random: Arc<Mutex<SmallRng>>,
     generation: u32,
     segments: Vec<(&'static str, &'static str)>,
+    disabled: Vec<&'static str>,
     core: Option<Core>,
     lag_records: u64,
     live_max: usize,
@@ -97,6 +102,7 @@ impl World {
             random: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
             generation: 1,
             segments: SEGMENTS.to_vec(),
+            disabled: Vec::new(),
             core: None,
             lag_records: 50,
             live_max: 1_000,
@@ -119,6 +125,7 @@ impl World {
         };
         Catalog {
             segments: self.segments.iter().map(segment).collect(),
+            disabled_segments: self.disabled.iter().map(|name| (*name).into()).collect(),
             ..Catalog::default()
         }
     }
@@ -403,6 +410,16 @@ async fn live_state_recovered_state_and_a_plain_fold_are_the_same() {
     for seed in 0..seeds.min(64) {
         random_life(seed, 300).await;
     }
+}
+
+/// Lets all that is due by now happen.
+fn fire_all(world: &World) {
+    while world.core().fire_due(10).unwrap() > 0 {}
+}
+
+async fn segments_of_user(world: &World, user_id: &str) -> Vec<String> {
+    let found = world.core().segments(Lookup::User(user_id)).await.unwrap();
+    found.segments.iter().map(|name| name.to_string()).collect()
 }
 
 async fn segments(world: &World, anonymous_id: &str) -> Vec<String> {

@@ -76,3 +76,83 @@ async fn who_used_anothers_device_leaves_its_segments_with_the_session() {
     assert!(!members().await);
     world.assert_state_is_the_fold("after the session").await;
 }
+
+/// Ada's device, on which Bob is signed in, in a world with one segment of the session.
+async fn bob_as_guest(seed: u64) -> World {
+    let mut world = World::new(seed);
+    world.segments = vec![
+        ("views", "session.page_views >= 2"),
+        ("clicked", r#"count(event.name == "Click", "5m") >= 1"#),
+    ];
+    world.apply().await;
+    world
+}
+
+async fn views(world: &World, path: &'static str) {
+    for _ in 0..2 {
+        world
+            .hit(&TestHit::page("shared", path).of_user("bob"))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_wake_up_does_not_end_the_session_on_anothers_device() {
+    let mut world = bob_as_guest(42).await;
+    world.hit(&TestHit::identify("shared", "ada")).await;
+    views(&world, "/").await;
+    world
+        .hit(&TestHit::track("shared", "Click").of_user("bob"))
+        .await;
+    assert_eq!(segments_of_user(&world, "bob").await, ["views", "clicked"]);
+    world.advance(6 * MINUTE);
+    fire_all(&world);
+    assert_eq!(segments_of_user(&world, "bob").await, ["views"]);
+    world
+        .assert_state_is_the_fold("while the session runs")
+        .await;
+    world.core().checkpoint(Extent::All).unwrap();
+    world.crash().await;
+    world.advance(23 * MINUTE);
+    world.core().look_ahead().unwrap();
+    fire_all(&world);
+    assert_eq!(segments_of_user(&world, "bob").await, ["views"]);
+    world.advance(2 * MINUTE);
+    world.core().look_ahead().unwrap();
+    fire_all(&world);
+    assert!(segments_of_user(&world, "bob").await.is_empty());
+    assert!(world.live().values().all(|profile| profile.guest.is_none()));
+    world.assert_state_is_the_fold("after the session").await;
+}
+
+#[tokio::test]
+async fn a_guest_leaves_also_after_a_session_of_their_own() {
+    let world = bob_as_guest(43).await;
+    world.hit(&TestHit::page("own", "/").of_user("bob")).await;
+    world.advance(31 * MINUTE);
+    fire_all(&world);
+    world.hit(&TestHit::identify("shared", "ada")).await;
+    views(&world, "/").await;
+    assert_eq!(segments_of_user(&world, "bob").await, ["views"]);
+    world.advance(31 * MINUTE);
+    fire_all(&world);
+    assert!(segments_of_user(&world, "bob").await.is_empty());
+    world.assert_state_is_the_fold("after both sessions").await;
+}
+
+#[tokio::test]
+async fn a_guests_part_ends_with_their_own_silence() {
+    let world = bob_as_guest(44).await;
+    world.hit(&TestHit::identify("shared", "ada")).await;
+    views(&world, "/").await;
+    world.advance(20 * MINUTE);
+    world
+        .hit(&TestHit::page("shared", "/").of_user("ada"))
+        .await;
+    world.advance(11 * MINUTE);
+    fire_all(&world);
+    assert!(segments_of_user(&world, "bob").await.is_empty());
+    assert_eq!(segments_of_user(&world, "ada").await, ["views"]);
+    let told = told(&world).await;
+    assert!(told.iter().all(|(event, ..)| event != "session_end"));
+}

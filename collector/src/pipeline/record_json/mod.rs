@@ -30,6 +30,7 @@ pub fn write_event(out: &mut Vec<u8>, record: &Record<'_>, hit: &Enriched<'_>, l
         | Fold::SessionEnd(_)
         | Fold::SessionMerged(_)
         | Fold::SessionContinued(_)
+        | Fold::DeviceStart(_)
         | Fold::ProfileMerged(_)
         | Fold::WakeUp(_)
         | Fold::Catalog(_)
@@ -52,6 +53,7 @@ pub fn write_system(out: &mut Vec<u8>, record: &Record<'_>) {
     head(out, record);
     match &record.fold {
         Fold::SessionStart(started) => session(out, Some(*started)),
+        Fold::DeviceStart(start) => session(out, Some(start.session)),
         Fold::SessionContinued(continued) => session(out, Some(continued.session)),
         Fold::SessionEnd(end) => {
             session_open(out, end.session);

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use tidegate_event::record::{
-    CatalogFold, EventFold, ProfileMerged, SessionContinued, SessionEnd, SessionMerged, WakeUpFold,
+    CatalogFold, DeviceStart, EventFold, ProfileMerged, SessionContinued, SessionEnd,
+    SessionMerged, WakeUpFold,
 };
 use tidegate_event::{Change, DeviceClass, Json, SegmentId, VisitorId};
 
@@ -181,6 +182,10 @@ fn system_examples() -> Vec<String> {
         conversion: false,
         visible_ms: 0,
     };
+    let device = DeviceStart {
+        session: SESSION,
+        anonymous_id: "a-1",
+    };
     let profiles = ProfileMerged {
         winner: PROFILE,
         loser: ProfileId(9),
@@ -199,6 +204,7 @@ fn system_examples() -> Vec<String> {
         system_json("catalog", Fold::Catalog(CatalogFold { digest: "ab\"" })),
         system_json("erased", Fold::Erased),
         system_json("session_continued", Fold::SessionContinued(continued)),
+        system_json("session_start", Fold::DeviceStart(device)),
     ]
 }
 

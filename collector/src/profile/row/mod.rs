@@ -15,7 +15,7 @@ use super::Profile;
 use super::store::StoreError;
 
 /// The newest form of keys and rows in the store, and the version that rows are written in.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// A profile as it was written.
 #[derive(Debug, Deserialize)]
@@ -59,7 +59,7 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::profile::fold;
+    use crate::profile::{Guest, Traits, fold};
 
     pub(super) const AT: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -83,7 +83,11 @@ pub(super) mod tests {
         profile.cells.add(&AggregateHit { spec, value }, AT, AT);
         profile.memberships.set(SegmentId(4), 1, true);
         profile.identifiers.push(Namespace::UserId, AT, "ada");
-        profile.traits = Some("{}".into());
+        Traits::lay_over(&mut profile.traits, "{}", AT);
+        profile.guest = Some(Box::new(Guest {
+            last_at: AT,
+            due: AT,
+        }));
         profile.wake_up = Some(AT).into();
         profile.alias_of = Some(Box::new(ProfileId(5)));
         profile
@@ -106,8 +110,8 @@ pub(super) mod tests {
         assert_eq!(
             (FORMAT, &*hex(&row)),
             (
-                2,
-                "8000020180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7dfeffffffffffffffff01ffffffffffffffffff01000001000000"
+                3,
+                "8000030180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7d80c0e285e3680180c0e285e36880c0e285e368feffffffffffffffff01ffffffffffffffffff01000001000000"
             )
         );
         let read = read(&row).unwrap();
@@ -118,7 +122,7 @@ pub(super) mod tests {
     fn a_row_of_a_newer_version_is_named() {
         let error = read(&[0x80, 0x00, FORMAT + 1]).unwrap_err();
         assert!(
-            error.to_string().contains("row of format 3"),
+            error.to_string().contains("row of format 4"),
             "says its version: {error}"
         );
     }

@@ -1,4 +1,5 @@
-//! Rows of format 1, as Tidegate 0.1.0 wrote them. Frozen: only the conversion may change.
+//! Rows of format 1, as Tidegate 0.1.0 wrote them; rows of format 2 have the same fields. Frozen: only
+//! the conversion may change.
 //!
 //! Types that are still as they were are named, not copied. When one of them changes, the test
 //! below fails: copy its old form here.
@@ -9,7 +10,7 @@ use tidegate_event::{ProfileId, Timestamp, VisitorId};
 
 use super::Stored;
 use crate::list::List;
-use crate::profile::{self, Cells, Identifiers, Memberships, OptionalTime};
+use crate::profile::{self, Cells, Identifiers, Memberships, OptionalTime, Traits};
 use crate::session::Session;
 
 #[derive(Deserialize)]
@@ -47,7 +48,13 @@ impl From<Profile> for profile::Profile {
             cells: old.cells,
             memberships: old.memberships,
             wake_up: old.wake_up,
-            traits: old.traits,
+            traits: old.traits.map(|text| {
+                // Any event may set them anew, as it could then.
+                let set_at = Timestamp(i64::MIN);
+                Box::new(Traits { text, set_at })
+            }),
+            // Its end is found by the next wake-up, for which such a row has a time.
+            guest: None,
             first_seen: old.first_seen,
             last_seen: old.last_seen,
             events: old.events,
@@ -71,6 +78,8 @@ pub(super) fn read(fields: &[u8]) -> Result<Stored, RowError> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_event::Timestamp;
+
     use super::super::read;
     use super::super::tests::{AT, bytes, everything};
 
@@ -78,8 +87,13 @@ mod tests {
     const ROW: &str = "0180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7dfeffffffffffffffff01ffffffffffffffffff01000001000000";
 
     #[test]
-    fn a_row_of_format_1_is_read_whole() {
-        let read = read(&bytes(ROW)).unwrap();
-        assert_eq!((read.due_indexed, read.profile), (Some(AT), everything()));
+    fn rows_of_formats_1_and_2_are_read_whole() {
+        let mut known = everything();
+        known.guest = None;
+        known.traits.as_mut().unwrap().set_at = Timestamp(i64::MIN);
+        for marks in ["", "800002"] {
+            let read = read(&bytes(&format!("{marks}{ROW}"))).unwrap();
+            assert_eq!((read.due_indexed, &read.profile), (Some(AT), &known));
+        }
     }
 }
