@@ -178,7 +178,15 @@ fn finds_visitors(fixture: &Fixture) {
         event[id] = visitor.as_str().into();
         assert_eq!(post(&gateway, key, &event), ["accepted"]);
     }
-    let records = records(&gateway);
+    // `cat` beside a running gateway is a little behind its durable mark.
+    let count = fixture.expected_visitors().count();
+    let records = eventually("the record of each visitor", || {
+        let records = records(&gateway);
+        let after = records
+            .iter()
+            .filter_map(|record| record["message_id"].as_str());
+        (after.filter(|id| id.starts_with("after-")).count() == count).then_some(records)
+    });
     for (visitor, was) in fixture.expected_visitors() {
         let id = format!("after-{visitor}");
         let record = records.iter().find(|record| record["message_id"] == id);

@@ -27,7 +27,7 @@ pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_
         }
         Fold::SessionStart(session) => session_start(profile, *session, record.event_time),
         Fold::DeviceStart(start) => {
-            device_start(profile, start, record.event_time, record.decided_at)
+            device_start(profile, start, record.event_time, record.decided_at);
         }
         Fold::SessionEnd(end) => {
             session::fold::end(&mut profile.sessions, end);
