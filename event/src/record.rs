@@ -84,6 +84,22 @@ pub struct TransitionRef<'a> {
     pub overdue: bool,
 }
 
+impl<'a> TransitionRef<'a> {
+    /// One of the record's own profile, in time.
+    #[must_use]
+    pub const fn new(id: SegmentId, segment: &'a str, change: Change, epoch: u32) -> Self {
+        Self {
+            id,
+            segment,
+            change,
+            epoch,
+            reason: None,
+            profile: None,
+            overdue: false,
+        }
+    }
+}
+
 /// What a record changes in the state, one variant per kind of record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fold<'a> {
@@ -323,15 +339,12 @@ mod tests {
             message_id: "m-1",
             event_time: Timestamp(900),
             dispatch: true,
-            transitions: vec![TransitionRef {
-                id: SegmentId::of("buyers"),
-                segment: "buyers",
-                change: Change::Enter,
-                epoch: 1,
-                reason: None,
-                profile: None,
-                overdue: false,
-            }],
+            transitions: vec![TransitionRef::new(
+                SegmentId::of("buyers"),
+                "buyers",
+                Change::Enter,
+                1,
+            )],
             fold: Fold::Event(EventFold {
                 edges: vec![(Namespace::AnonymousId, "a-1")],
                 dedup: Some(9),

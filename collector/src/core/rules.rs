@@ -261,7 +261,7 @@ impl Rules {
     #[must_use]
     pub fn transition(&self, position: usize, change: Change, epoch: u32) -> TransitionRef<'_> {
         let segment = &self.segments[position];
-        transition(segment.id, &segment.name, change, epoch)
+        TransitionRef::new(segment.id, &segment.name, change, epoch)
     }
 
     /// Slots of one record.
@@ -275,19 +275,7 @@ impl DisabledSegment {
     /// A transition of it.
     #[must_use]
     pub fn transition(&self, change: Change, epoch: u32) -> TransitionRef<'_> {
-        transition(self.id, &self.name, change, epoch)
-    }
-}
-
-const fn transition(id: SegmentId, segment: &str, change: Change, epoch: u32) -> TransitionRef<'_> {
-    TransitionRef {
-        id,
-        segment,
-        change,
-        epoch,
-        reason: None,
-        profile: None,
-        overdue: false,
+        TransitionRef::new(self.id, &self.name, change, epoch)
     }
 }
 

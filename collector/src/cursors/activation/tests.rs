@@ -127,15 +127,7 @@ fn fill(journal: &Journal) {
         message_id: "m",
         event_time: Timestamp(900),
         dispatch: true,
-        transitions: vec![TransitionRef {
-            id: SegmentId(1),
-            segment: "buyers",
-            change: Change::Enter,
-            epoch: 1,
-            reason: None,
-            profile: None,
-            overdue: false,
-        }],
+        transitions: vec![TransitionRef::new(SegmentId(1), "buyers", Change::Enter, 1)],
         fold: Fold::Erased,
     };
     let json = |out: &mut Vec<u8>| out.extend_from_slice(br#""schema":1}"#);

@@ -100,15 +100,7 @@ fn head(kind: &'static str, event: &'static str, fold: Fold<'static>) -> Record<
 }
 
 fn transition(segment: &'static str, change: Change, epoch: u32) -> TransitionRef<'static> {
-    TransitionRef {
-        id: SegmentId::of(segment),
-        segment,
-        change,
-        epoch,
-        reason: None,
-        profile: None,
-        overdue: false,
-    }
+    TransitionRef::new(SegmentId::of(segment), segment, change, epoch)
 }
 
 fn event_json(record: &Record<'_>, body: &str, late: bool) -> String {

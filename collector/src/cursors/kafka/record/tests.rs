@@ -26,15 +26,7 @@ fn record() -> Record<'static> {
 }
 
 fn enter(segment: &str, epoch: u32) -> TransitionRef<'_> {
-    TransitionRef {
-        id: SegmentId::of(segment),
-        segment,
-        change: Change::Enter,
-        epoch,
-        reason: None,
-        profile: None,
-        overdue: false,
-    }
+    TransitionRef::new(SegmentId::of(segment), segment, Change::Enter, epoch)
 }
 
 fn messages(record: &Record<'_>) -> Vec<(Topic, Option<String>, String)> {
