@@ -248,13 +248,13 @@ impl Rules {
     /// Upper bound of the bytes that one record's transitions can take, head and JSON together.
     #[must_use]
     pub fn transition_bytes_max(&self) -> usize {
-        self.segments.iter().map(|s| s.name.len() * 2 + 160).sum()
+        self.segments.iter().map(|s| bytes_max(&s.name)).sum()
     }
 
     /// Upper bound of what a merge's record takes beyond that: transitions of disabled segments.
     #[must_use]
     pub fn disabled_bytes_max(&self) -> usize {
-        self.disabled.iter().map(|s| s.name.len() * 2 + 160).sum()
+        self.disabled.iter().map(|s| bytes_max(&s.name)).sum()
     }
 
     /// A transition of the segment at `position`.
@@ -277,6 +277,11 @@ impl DisabledSegment {
     pub fn transition(&self, change: Change, epoch: u32) -> TransitionRef<'_> {
         TransitionRef::new(self.id, &self.name, change, epoch)
     }
+}
+
+/// Upper bound of the bytes of one transition of this segment, head and JSON together.
+const fn bytes_max(segment: &str) -> usize {
+    segment.len() * 2 + 160
 }
 
 impl Worker {
