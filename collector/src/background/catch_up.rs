@@ -1,11 +1,11 @@
 //! Evaluates the profiles that send nothing, after a catalog change; see [`Core::catch_up`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 use tidegate_event::ProfileId;
 
-use super::{Machine, Next};
+use super::{Machine, Next, share_of_tick};
 use crate::core::{Core, Refused};
 
 /// So many profiles are looked at, this often.
@@ -62,8 +62,7 @@ impl Machine for CatchUp {
                 }
             }
         }
-        let per_second = usize::try_from(self.rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        match self.evaluate(per_second.div_ceil(TICKS).max(1)) {
+        match self.evaluate(share_of_tick(&self.rate, TICKS)) {
             Ok(()) => Next::Pause(TICK_MS),
             Err(Refused::Full { .. }) => Next::JournalSpace(RETRY_MS),
             Err(error) => {

@@ -14,6 +14,8 @@ pub use reopen::{Opened, Reopening, Stores};
 pub use timers::Timers;
 pub use upkeep::Upkeep;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::core::Core;
 
 /// How often a machine that waits for an event looks by itself, milliseconds.
@@ -55,6 +57,12 @@ impl Next {
             Self::Catalog => core.catalog_switched().await,
         }
     }
+}
+
+/// What one of `ticks` in a second may do at the rate of a setting; at least one.
+fn share_of_tick(per_second: &AtomicU32, ticks: usize) -> usize {
+    let per_second = usize::try_from(per_second.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+    per_second.div_ceil(ticks).max(1)
 }
 
 /// A loop as a state machine.

@@ -1,9 +1,9 @@
 //! Fires what is due, twenty times a second, at the rate of the setting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
-use super::{Machine, Next};
+use super::{Machine, Next, share_of_tick};
 use crate::core::{Core, Refused};
 
 /// Timers are looked at this often, milliseconds.
@@ -33,11 +33,8 @@ impl Machine for Timers {
         if let Err(error) = self.core.look_ahead() {
             tracing::warn!(%error, "stored due timers were not read");
         }
-        let per_second = usize::try_from(self.rate.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        match self
-            .core
-            .fire_due(per_second.div_ceil(TICKS_PER_SECOND).max(1))
-        {
+        let count = share_of_tick(&self.rate, TICKS_PER_SECOND);
+        match self.core.fire_due(count) {
             Ok(_) => Next::Pause(TICK_MS),
             Err(Refused::Full { .. }) => Next::JournalSpace(SPACE_MS),
             Err(error) => {
