@@ -9,8 +9,8 @@ use prometheus_client::registry::Registry;
 
 use super::metrics::{counter, gauge};
 
-/// Answers of fewer bytes are not counted.
-const COUNTED_MIN: usize = 4_096;
+/// Answers of fewer bytes are small: not counted, and sent in one piece.
+pub(super) const LARGE_MIN: usize = 4_096;
 
 /// All of them together.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl Unsent {
     /// The same answer, counted until it has been sent. None where those that are not sent would be
     /// more than `bytes_max` together.
     pub(super) fn hold(&self, answer: Bytes, bytes_max: usize) -> Option<Bytes> {
-        if answer.len() < COUNTED_MIN {
+        if answer.len() < LARGE_MIN {
             return Some(answer);
         }
         let bytes = i64::try_from(answer.len()).unwrap_or(i64::MAX);

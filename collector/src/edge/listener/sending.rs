@@ -18,9 +18,9 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Answers of fewer bytes are handed to hyper in one piece.
-const WHOLE_MAX: usize = 4_096;
-/// Bytes of one piece of the others.
+use crate::edge::unsent::LARGE_MIN;
+
+/// Bytes of one piece of a large answer.
 const PIECE_BYTES: usize = 16 << 10;
 
 /// An answer's body. A large one is handed on piece by piece: what an HTTP/2 client does not take, it
@@ -37,7 +37,7 @@ impl Answer {
         if body
             .size_hint()
             .upper()
-            .is_none_or(|bytes| bytes < WHOLE_MAX as u64)
+            .is_none_or(|bytes| bytes < LARGE_MIN as u64)
         {
             return Self::Whole(body);
         }
