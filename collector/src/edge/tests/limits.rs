@@ -97,9 +97,9 @@ async fn without_a_limit_nothing_is_said_of_one() {
     );
 }
 
-fn limit_its_source(served: &Served) {
+fn limit_its_source(served: &Served, per_second: Option<NonZeroU32>) {
     let mut limited = web_source();
-    limited.rate_limit = TWO;
+    limited.rate_limit = per_second;
     let catalog = Catalog {
         sources: vec![limited],
         ..Catalog::default()
@@ -112,7 +112,7 @@ fn limit_its_source(served: &Served) {
 #[tokio::test]
 async fn a_source_over_its_rate_gets_the_rest_of_the_batch_back_to_send_again() {
     let served = Served::start().await;
-    limit_its_source(&served);
+    limit_its_source(&served, TWO);
     let batch = format!("{{\"batch\":[{EVENT},{EVENT},{EVENT}]}}");
     let answer = ask(served.address, &events(&batch)).await;
     assert_eq!(
@@ -141,15 +141,7 @@ fn ended(outcomes: &[String], outcome: &str) -> usize {
 #[tokio::test]
 async fn one_request_does_not_use_up_its_sources_rate() {
     let served = behind_a_proxy(None).await;
-    let mut limited = web_source();
-    limited.rate_limit = NonZeroU32::new(1_000);
-    let catalog = Catalog {
-        sources: vec![limited],
-        ..Catalog::default()
-    };
-    served
-        .catalog
-        .store(Arc::new(RuntimeCatalog::new(&catalog)));
+    limit_its_source(&served, NonZeroU32::new(1_000));
     let mut client = Client::to(served.address).await;
     let attack = client
         .ask(&batch_of("203.0.113.1", 2_500, "shop-key"))
@@ -214,7 +206,7 @@ async fn a_batch_over_the_address_rate_gets_on_with_each_try() {
 #[tokio::test]
 async fn a_batch_larger_than_the_rate_gets_on_with_each_try() {
     let served = Served::start().await;
-    limit_its_source(&served);
+    limit_its_source(&served, TWO);
     let event = |id| format!(r#"{{"type":"page","anonymousId":"a","messageId":"{id}"}}"#);
     let batch = format!(
         r#"{{"batch":[{},{},{}]}}"#,
