@@ -390,6 +390,8 @@ fn traffic_of_all_kinds_moves_every_metric() {
     for name in [
         "tidegate_checkpoint_rows_total",
         "tidegate_profile_evictions_total",
+        "tidegate_profiles_stored",
+        "tidegate_profiles_stored_bytes",
         "tidegate_journal_segments_retired_total",
         "tidegate_otlp_spans_total",
     ] {
