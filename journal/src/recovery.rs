@@ -354,7 +354,7 @@ fn clear_rest(active: &Found, from: u64) -> Result<(), FileError> {
         if read == 0 {
             return Ok(());
         }
-        if chunk[..read].iter().any(|&byte| byte != 0) {
+        if chunk[..read] != zeros[..read] {
             active
                 .file
                 .write_at(&zeros[..read], position)

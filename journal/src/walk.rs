@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use crate::frame::{BATCH_HEADER_BYTES, BatchHeader, FRAME_HEADER_BYTES, FrameHeader, Kind};
 use crate::segment::HEADER_BLOCK_BYTES;
 use crate::storage::{StorageFile, read_full};
@@ -243,14 +245,14 @@ pub(crate) fn marks_from(
     position: u64,
 ) -> io::Result<(u64, u64)> {
     let (mut durable, mut end) = (0, 0);
+    let magic = BatchHeader::magic();
+    let magic = memmem::Finder::new(&magic);
     let mut buffer = vec![0; CHUNK_BYTES + BATCH_HEADER_BYTES];
     let mut start = position;
     loop {
         let read = read_full(file, &mut buffer, start)?;
-        for at in 0..read.saturating_sub(BATCH_HEADER_BYTES - 1).min(CHUNK_BYTES) {
-            if buffer[at..at + 4] != BatchHeader::magic() {
-                continue;
-            }
+        for at in magic.find_iter(&buffer[..read]) {
+            // One that begins in the last bytes is found in the next chunk.
             if let Some(batch) = BatchHeader::decode(&buffer[at..read], salt) {
                 durable = durable.max(batch.durable);
                 end = end.max(batch.end());
