@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,10 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::control::Control;
 use super::places::{Awaited, Place, Places};
-use super::route::Admin;
+use super::reply::Reply;
 use super::spare::Spare;
+use crate::settings;
 
 /// After a failed accept (no file descriptors left), this long until the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,15 +30,27 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 /// And how long a connection that has asked nothing so far.
 const SILENCE_PATIENCE: Duration = Duration::from_millis(250);
 
+/// What answers the requests of the listener.
+pub trait Answer: Send + Sync + 'static {
+    /// The listener's bounds.
+    fn settings(&self) -> &settings::Admin;
+
+    /// Answers one request; never fails.
+    fn answer<B>(&self, request: Request<B>) -> impl Future<Output = Reply> + Send
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>;
+}
+
 /// Serves until `shutdown` resolves, then lets open requests end. With `tls`, TLS only.
-pub async fn serve<C: Control>(
+pub async fn serve<A: Answer>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    admin: Arc<Admin<C>>,
+    admin: Arc<A>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let patience = Duration::from_millis(admin.settings.timeout_ms);
-    let places = Places::new(admin.settings.connections_max, patience);
+    let patience = Duration::from_millis(admin.settings().timeout_ms);
+    let places = Places::new(admin.settings().connections_max, patience);
     let graceful = GracefulShutdown::new();
     let (stopper, stopping) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
@@ -97,14 +110,14 @@ struct Requests {
     place: Arc<Place>,
 }
 
-async fn connection<C: Control>(
+async fn connection<A: Answer>(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
-    admin: Arc<Admin<C>>,
+    admin: Arc<A>,
     watcher: Watcher,
     requests: Requests,
 ) {
-    let patience = Duration::from_millis(admin.settings.timeout_ms);
+    let patience = Duration::from_millis(admin.settings().timeout_ms);
     let Some(tls) = tls else {
         return answer(stream, admin, watcher, requests).await;
     };
@@ -115,13 +128,13 @@ async fn connection<C: Control>(
     }
 }
 
-async fn answer<C: Control>(
+async fn answer<A: Answer>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    admin: Arc<Admin<C>>,
+    admin: Arc<A>,
     watcher: Watcher,
     requests: Requests,
 ) {
-    let patience = Duration::from_millis(admin.settings.timeout_ms);
+    let patience = Duration::from_millis(admin.settings().timeout_ms);
     let service = service_fn(move |request: Request<Incoming>| {
         requests.asked.store(true, Ordering::Relaxed);
         let request = Request::map(request, |body| {

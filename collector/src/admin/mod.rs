@@ -20,6 +20,7 @@ pub mod tls;
 mod places;
 mod spare;
 pub mod listener;
+mod starting;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -32,4 +33,5 @@ pub use listener::serve;
 pub use route::Admin;
 #[cfg(test)]
 pub(crate) use route::ROUTES;
+pub use starting::{Replay, Starting};
 pub use tls::TlsError;

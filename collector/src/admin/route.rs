@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::auth::{Token, admit};
 use super::control::Control;
+use super::listener::Answer;
 use super::reply::{self, Reply};
 use super::work::Work;
 use super::{bad_rows, catalog, cursors, destinations, health, metrics, outcomes, reload};
@@ -79,7 +80,7 @@ pub struct Admin<C> {
     token: Option<Token>,
     listen: IpAddr,
     work: Work,
-    pub(super) settings: settings::Admin,
+    settings: settings::Admin,
 }
 
 impl<C: Control> Admin<C> {
@@ -99,40 +100,6 @@ impl<C: Control> Admin<C> {
             work: Work::new(settings.connections_max),
             settings,
         }
-    }
-
-    /// Answers one request; never fails.
-    pub async fn answer<B>(&self, request: Request<B>) -> Reply
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let (head, body) = request.into_parts();
-        // Probes of an orchestrator carry no token and call by whatever name they like.
-        match (&head.method, head.uri.path()) {
-            (&Method::GET | &Method::HEAD, "/healthz") => return health::health(&self.control),
-            (&Method::GET | &Method::HEAD, "/readyz") => {
-                let verbose = head.uri.query().is_some_and(health::is_verbose);
-                return health::readiness(&self.control, verbose);
-            }
-            _ => {}
-        }
-        if let Err(denied) = admit(
-            &head.headers,
-            &head.uri,
-            self.token.as_ref(),
-            self.listen,
-            self.settings.is_mutual(),
-        ) {
-            return reply::denied(denied);
-        }
-        let body = match self.read(body).await {
-            Ok(body) => body,
-            Err(reply) => return reply,
-        };
-        let query = head.uri.query().unwrap_or("");
-        self.route(&head.method, head.uri.path(), query, &body)
-            .await
     }
 
     async fn route(&self, method: &Method, path: &str, query: &str, body: &Bytes) -> Reply {
@@ -203,6 +170,45 @@ impl<C: Control> Admin<C> {
                 "the body took longer than admin.timeout",
             )),
         }
+    }
+}
+
+impl<C: Control> Answer for Admin<C> {
+    fn settings(&self) -> &settings::Admin {
+        &self.settings
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Reply
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        // Probes of an orchestrator carry no token and call by whatever name they like.
+        match (&head.method, head.uri.path()) {
+            (&Method::GET | &Method::HEAD, "/healthz") => return health::health(&self.control),
+            (&Method::GET | &Method::HEAD, "/readyz") => {
+                let verbose = head.uri.query().is_some_and(health::is_verbose);
+                return health::readiness(&self.control, verbose);
+            }
+            _ => {}
+        }
+        if let Err(denied) = admit(
+            &head.headers,
+            &head.uri,
+            self.token.as_ref(),
+            self.listen,
+            self.settings.is_mutual(),
+        ) {
+            return reply::denied(denied);
+        }
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(reply) => return reply,
+        };
+        let query = head.uri.query().unwrap_or("");
+        self.route(&head.method, head.uri.path(), query, &body)
+            .await
     }
 }
 

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::auth::{Denied, Token, admit, read_token};
 use super::fake::Fake;
+use super::listener::Answer as _;
 use super::{Admin, Control, tls};
 use crate::liveness::{PartState, PartView, Report, StallView};
 use crate::settings::{AdminTls, Settings};

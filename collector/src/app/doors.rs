@@ -24,14 +24,15 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// Takes from `inherited` what fits.
+    /// Takes from `inherited` what fits. `admin` is the admin listener where it is open already.
     pub(super) fn open(
         settings: &Settings,
         inherited: &mut Inherited,
+        admin: Option<net::TcpListener>,
         clock: &Arc<SystemClock>,
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
-        let (sockets, admin) = open_sockets(settings, inherited)?;
+        let (sockets, admin) = open_sockets(settings, inherited, admin)?;
         let tls = open_tls(settings, clock, registry)?;
         Ok(Self {
             sockets,
@@ -88,6 +89,7 @@ impl Addresses {
 fn open_sockets(
     settings: &Settings,
     inherited: &mut Inherited,
+    admin: Option<net::TcpListener>,
 ) -> Result<(Sockets, net::TcpListener), StartError> {
     let edge = &settings.edge;
     let given = Given {
@@ -99,7 +101,7 @@ fn open_sockets(
             .and_then(|wanted| inherited.udp("quic", wanted)),
     };
     let address = settings.admin.listen;
-    let admin = inherited.tcp("admin", address);
+    let admin = admin.or_else(|| inherited.tcp("admin", address));
     inherited.all_served(edge)?;
     let sockets = Sockets::bind(edge, given)?;
     let admin = admin.map_or_else(|| net::TcpListener::bind(address), Ok);
@@ -110,6 +112,24 @@ fn open_sockets(
     })?;
     guarded(&settings.admin, &admin)?;
     Ok((sockets, admin))
+}
+
+/// The admin listener before all others, for the probes of a start; None where its address is in use,
+/// which [`Doors::open`] reports once the data directory is known to be free.
+///
+/// # Errors
+/// [`StartError::TokenMissing`]
+pub(super) fn open_admin(
+    settings: &settings::Admin,
+    inherited: &mut Inherited,
+) -> Result<Option<net::TcpListener>, StartError> {
+    let address = settings.listen;
+    let open = inherited.tcp("admin", address);
+    let open = open.or_else(|| net::TcpListener::bind(address).ok());
+    if let Some(open) = &open {
+        guarded(settings, open)?;
+    }
+    Ok(open)
 }
 
 /// Nobody elsewhere reaches the admin API without a token or a certificate. The socket decides, not

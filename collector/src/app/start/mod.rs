@@ -2,6 +2,7 @@
 //! to do; nothing is served before everything stands.
 
 mod error;
+mod probes;
 mod state;
 
 use std::io::Write;
@@ -23,7 +24,7 @@ pub(super) use state::database;
 
 use super::ahead::Ahead;
 use super::control::AppControl;
-use super::doors::{Addresses, Doors, offered, watched};
+use super::doors::{Addresses, Doors, offered, open_admin, watched};
 use super::figures::Figures;
 use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::lookups::Lookups;
@@ -42,6 +43,7 @@ use crate::liveness::{self, AfterLook, Bounds, Liveness, spawn};
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{self, Settings};
+use probes::Probes;
 use state::{AtRest, State, evaluators};
 
 /// What a gateway is started with.
@@ -98,9 +100,16 @@ impl Gateway {
             lock_patience,
             relieved_at_us,
         } = Ahead::start(&settings, evaluators(), before, &clock, || {
-            Doors::open(&settings, &mut inherited, &clock, &mut registry)
+            Doors::open(&settings, &mut inherited, None, &clock, &mut registry)
         })
         .await?;
+        let early_admin = match &doors {
+            Some(_) => None,
+            None => open_admin(&settings.admin, &mut inherited)?,
+        };
+        let probes = early_admin.as_ref().map_or_else(Probes::default, |admin| {
+            Probes::serve(admin, admin_tls.clone(), &settings.admin)
+        });
         let system = clock;
         let clock = Arc::new(GatewayClock::new(*system));
         let rest = AtRest {
@@ -109,6 +118,7 @@ impl Gateway {
             liveness: &liveness,
             lock_patience,
             open_files,
+            replay: probes.replay(),
         };
         let State {
             core,
@@ -131,7 +141,13 @@ impl Gateway {
 
         let doors = match doors {
             Some(open) => open,
-            None => Doors::open(&settings, &mut inherited, &system, &mut registry)?,
+            None => Doors::open(
+                &settings,
+                &mut inherited,
+                early_admin,
+                &system,
+                &mut registry,
+            )?,
         };
         let Doors {
             sockets,
@@ -236,6 +252,7 @@ impl Gateway {
         }
         let (offer, successors) = offer(&settings.data_dir, offered);
         let gateway_lives = stopping.clone();
+        drop(probes);
         let edge_task = spawn::holding(
             holding("edge-accept"),
             listeners.serve(Arc::clone(&edge), stopped(stopping)),

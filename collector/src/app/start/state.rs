@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::StartError;
+use crate::admin::Replay;
 use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::{self, BadRows};
@@ -70,6 +71,8 @@ pub(super) struct AtRest<'s> {
     /// How long another process may still hold its locks.
     pub(super) lock_patience: Duration,
     pub(super) open_files: OpenFiles,
+    /// Where the progress of the replay is reported.
+    pub(super) replay: Replay,
 }
 
 impl AtRest<'_> {
@@ -94,7 +97,10 @@ impl AtRest<'_> {
         let unreadable = Unreadable::new(&settings.data_dir, registry);
         let stored = (journal.clone(), database.clone());
         let parts = self.parts(stored, &current, compiled, unreadable.clone(), registry);
-        let core = Core::open(parts, report)?;
+        let core = Core::open(parts, |progress| {
+            self.replay.set(progress.done, progress.total);
+            report(progress);
+        })?;
         record_catalog(&store, &core, &current).await?;
         let activation = self.activation(database)?;
         self.liveness.include(activation.pulses());

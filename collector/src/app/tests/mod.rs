@@ -4,6 +4,7 @@ mod api_reference;
 mod metrics_reference;
 mod liveness;
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use tidegate_event::record::{Fold, RecordView};
@@ -42,11 +43,12 @@ fn launch(settings: Settings) -> Launch {
 
 /// Status and the rest of an answer of the admin listener.
 async fn ask(gateway: &Gateway, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(gateway.admin()).await.unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-        gateway.admin()
-    );
+    ask_at(gateway.admin(), path).await
+}
+
+async fn ask_at(admin: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(admin).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -135,5 +137,32 @@ async fn a_take_over_waits_for_a_process_that_is_ending_by_itself() {
     let patience = Patience::of(&ending.settings().drain);
     ending.stop(patience).await;
     let gateway = starting.await.unwrap();
+    gateway.stop(patience).await;
+}
+
+/// What it waits for here is a lock; with a long journal it is the replay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_are_answered_while_the_state_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let ending = Gateway::start(launch(settings(dir.path()))).await.unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = free.local_addr().unwrap();
+    drop(free);
+    let mut settings = settings(dir.path());
+    settings.admin.listen = admin;
+    let mut starting = Box::pin(Gateway::start(Launch {
+        before: Before::Silent,
+        ..launch(settings)
+    }));
+    let a_while = tokio::time::timeout(Duration::from_millis(50), &mut starting);
+    assert!(a_while.await.is_err(), "it waits");
+    assert_eq!(ask_at(admin, "/healthz").await.0, 200);
+    let (status, answer) = ask_at(admin, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(answer.contains("starting: "), "{answer}");
+    let patience = Patience::of(&ending.settings().drain);
+    ending.stop(patience).await;
+    let gateway = starting.await.unwrap();
+    assert_eq!(ask(&gateway, "/readyz").await.0, 200);
     gateway.stop(patience).await;
 }
