@@ -9,9 +9,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate_benches::hits::{self, LIMITS};
 use tidegate_benches::workload::{address, event, user_agent};
 use tidegate_collector::device::Devices;
-use tidegate_collector::pipeline::decode::native;
 use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts};
 use tidegate_collector::pipeline::record_json;
+use tidegate_collector::protocols::native;
 use tidegate_event::record::{EventFold, Fold, Record};
 use tidegate_event::{Device, Enriched, Geo, Timestamp};
 

@@ -16,6 +16,7 @@ pub mod tracked;
 pub mod recent;
 pub mod bad_rows;
 pub mod edge;
+pub mod protocols;
 pub mod pipeline;
 pub mod geo;
 pub mod device;

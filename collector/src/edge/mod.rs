@@ -20,7 +20,7 @@ mod cookie;
 mod limits;
 mod accept;
 mod signals;
-mod ingest;
+mod intake;
 mod refusal;
 mod reply;
 mod unsent;

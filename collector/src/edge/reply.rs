@@ -12,7 +12,7 @@ use tidegate_event::json::write_str;
 
 use super::body::BodyError;
 use super::cors::Cors;
-use super::ingest::Row;
+use super::intake::Row;
 use super::limits::Budget;
 use super::refusal::Refusal;
 use super::tag::Script;

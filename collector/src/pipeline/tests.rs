@@ -13,12 +13,13 @@ use tidegate_event::{
 };
 
 use super::consent::{Signals, resolve};
-use super::decode::{Limits, native};
+use super::decode::Limits;
 use super::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
 use super::identify::{CookieAction, CookieFacts, cookie_id, identify, is_cookie_id};
 use super::placeholder::Placeholders;
 use super::record_json;
 use crate::catalog::{ConsentDefault, ConsentMeaning, GpcPolicy, Source, SourceKind};
+use crate::protocols::native;
 
 const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,

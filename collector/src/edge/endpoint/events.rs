@@ -11,14 +11,15 @@ use crate::catalog::Source;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::auth;
-use crate::edge::ingest::ingest;
+use crate::edge::intake::ingest;
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
 use crate::edge::sources::Sender;
 use crate::edge::terms::Terms;
-use crate::pipeline::decode::{Envelope, Unreadable, native};
+use crate::pipeline::decode::{Envelope, Unreadable};
 use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
+use crate::protocols::native;
 
 /// As RudderStack's SDKs say it.
 const SENT_AT: HeaderName = HeaderName::from_static("sentat");

@@ -5,12 +5,12 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::auth;
 use crate::edge::endpoint::events::authenticated;
-use crate::edge::ingest::ingest;
+use crate::edge::intake::ingest;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
 use crate::edge::terms::Terms;
-use crate::pipeline::decode::pixel;
 use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
+use crate::protocols::pixel;
 
 /// Answers with the image; the status says how it went.
 pub(in crate::edge) async fn get<A: Accept, G: GeoLookup + DeviceLookup>(

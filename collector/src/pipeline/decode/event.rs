@@ -16,7 +16,7 @@ use crate::pipeline::members::Members;
 
 /// One event after the first pass.
 #[derive(Debug)]
-pub(super) struct Sent<'a> {
+pub(crate) struct Sent<'a> {
     raw: &'a str,
     fields: Result<Fields<'a>, DecodeError>,
     /// Why it is refused although its fields could be read.
@@ -25,7 +25,7 @@ pub(super) struct Sent<'a> {
 
 impl<'a> Sent<'a> {
     /// Reads one element of a batch; `raw` is well-formed JSON.
-    pub(super) fn element(raw: &'a str) -> Self {
+    pub(crate) fn element(raw: &'a str) -> Self {
         let fields = Fields::read(raw, 0)
             .or_else(|_| Fields::read_mended(raw, 0))
             .map_err(|error| unparsable(raw, &error));
@@ -33,7 +33,7 @@ impl<'a> Sent<'a> {
     }
 
     /// The request is one event.
-    pub(super) const fn single(raw: &'a str, fields: Result<Fields<'a>, DecodeError>) -> Self {
+    pub(crate) const fn single(raw: &'a str, fields: Result<Fields<'a>, DecodeError>) -> Self {
         Self {
             raw,
             fields,
@@ -41,20 +41,20 @@ impl<'a> Sent<'a> {
         }
     }
 
-    pub(super) fn anonymous_id(&self) -> Option<&str> {
+    pub(crate) fn anonymous_id(&self) -> Option<&str> {
         let fields = self.fields.as_ref().ok()?;
         fields.anonymous_id.as_str().filter(|id| !id.is_empty())
     }
 
     /// Makes it bad where it holds what is no text or no JSON; returns how many such places it has.
-    pub(super) fn mark(&mut self, salvaged: &Salvaged) -> usize {
+    pub(crate) fn mark(&mut self, salvaged: &Salvaged) -> usize {
         let (faults, first) = salvaged.faults_of(self.raw);
         self.fault = first;
         faults
     }
 
     /// The second pass. `lent_bytes`: what the batch lent to this event and those before it.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         self,
         limits: &Limits,
         shared: &Shared<'a>,
@@ -111,7 +111,7 @@ fn refused(
 }
 
 /// Well-formed JSON that is no object, or holds a value that cannot be represented.
-pub(super) fn unparsable(raw: &str, error: &serde_json::Error) -> DecodeError {
+pub(crate) fn unparsable(raw: &str, error: &serde_json::Error) -> DecodeError {
     let path = "$";
     if error.is_data() {
         let expected = "an object";
@@ -179,7 +179,7 @@ fn hit<'a>(
 }
 
 /// Whether `channel` says that a back end sent it.
-pub(super) fn is_server(channel: &Json<'_>) -> bool {
+pub(crate) fn is_server(channel: &Json<'_>) -> bool {
     channel.as_str() == Some("server")
 }
 

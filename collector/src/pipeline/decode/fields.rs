@@ -16,29 +16,29 @@ use super::{mend, number};
 /// The members of one JSON object that we know; an absent scalar is null. The last of duplicate
 /// keys counts.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
-    pub(super) kind: Json<'a>,
-    pub(super) event: Json<'a>,
-    pub(super) name: Json<'a>,
-    pub(super) anonymous_id: Json<'a>,
-    pub(super) user_id: Json<'a>,
-    pub(super) previous_id: Json<'a>,
-    pub(super) group_id: Json<'a>,
-    pub(super) message_id: Json<'a>,
-    pub(super) timestamp: Json<'a>,
-    pub(super) original_timestamp: Json<'a>,
-    pub(super) sent_at: Json<'a>,
-    pub(super) channel: Json<'a>,
-    pub(super) write_key: Json<'a>,
-    pub(super) context: Option<&'a RawValue>,
-    pub(super) properties: Option<&'a RawValue>,
-    pub(super) traits: Option<&'a RawValue>,
-    pub(super) batch: Option<Batch<'a>>,
+pub(crate) struct Fields<'a> {
+    pub(crate) kind: Json<'a>,
+    pub(crate) event: Json<'a>,
+    pub(crate) name: Json<'a>,
+    pub(crate) anonymous_id: Json<'a>,
+    pub(crate) user_id: Json<'a>,
+    pub(crate) previous_id: Json<'a>,
+    pub(crate) group_id: Json<'a>,
+    pub(crate) message_id: Json<'a>,
+    pub(crate) timestamp: Json<'a>,
+    pub(crate) original_timestamp: Json<'a>,
+    pub(crate) sent_at: Json<'a>,
+    pub(crate) channel: Json<'a>,
+    pub(crate) write_key: Json<'a>,
+    pub(crate) context: Option<&'a RawValue>,
+    pub(crate) properties: Option<&'a RawValue>,
+    pub(crate) traits: Option<&'a RawValue>,
+    pub(crate) batch: Option<Batch<'a>>,
 }
 
 /// What stands in `batch`.
 #[derive(Debug)]
-pub(super) enum Batch<'a> {
+pub(crate) enum Batch<'a> {
     /// Its events.
     Events(Vec<&'a RawValue>),
     /// More than a request may hold.
@@ -49,13 +49,13 @@ pub(super) enum Batch<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads the members of one object, and a batch of at most `batch_events_max` events.
-    pub(super) fn read(text: &'a str, batch_events_max: usize) -> serde_json::Result<Self> {
+    pub(crate) fn read(text: &'a str, batch_events_max: usize) -> serde_json::Result<Self> {
         Self::read_as(text, batch_events_max, false)
     }
 
     /// The error path: as [`Self::read`], half surrogate pairs replaced. A scalar that cannot be
     /// represented reads as an array, which no scalar may be.
-    pub(super) fn read_mended(text: &'a str, batch_events_max: usize) -> serde_json::Result<Self> {
+    pub(crate) fn read_mended(text: &'a str, batch_events_max: usize) -> serde_json::Result<Self> {
         Self::read_as(text, batch_events_max, true)
     }
 

@@ -14,20 +14,20 @@ use crate::pipeline::tag_consent;
 
 /// What a batch says for all its events; an event's own word wins.
 #[derive(Debug, Default)]
-pub(super) struct Shared<'a> {
+pub(crate) struct Shared<'a> {
     /// None also where its text alone is over an event's limit.
-    pub(super) context: Option<LentContext<'a>>,
+    pub(crate) context: Option<LentContext<'a>>,
     /// Of the context's text; 0 where it is no object.
-    pub(super) context_bytes: usize,
+    pub(crate) context_bytes: usize,
     /// The context is one that no event may have.
-    pub(super) refused: Option<DecodeError>,
-    pub(super) sent_at: Option<Json<'a>>,
-    pub(super) server_channel: bool,
+    pub(crate) refused: Option<DecodeError>,
+    pub(crate) sent_at: Option<Json<'a>>,
+    pub(crate) server_channel: bool,
 }
 
 /// A batch's context, taken apart.
 #[derive(Debug)]
-pub(super) struct LentContext<'a> {
+pub(crate) struct LentContext<'a> {
     object: Object<'a>,
     /// Each member once, the last of duplicates: its value and its text with its name.
     members: Vec<Member<'a>>,
@@ -43,7 +43,7 @@ struct Member<'a> {
 }
 
 impl<'a> LentContext<'a> {
-    pub(super) fn new(object: Object<'a>) -> Self {
+    pub(crate) fn new(object: Object<'a>) -> Self {
         let mut members: Vec<Member<'a>> = Vec::new();
         let mut by_name: HashMap<Cow<'a, str>, usize> = HashMap::new();
         if let Json::Object(values) = &object.value {
@@ -76,7 +76,7 @@ impl<'a> LentContext<'a> {
 
     /// The event's context laid over it, member by member; and those of its consent signals that
     /// the event's own members replace, which must not hide them.
-    pub(super) fn under(&self, own: Option<Object<'a>>) -> (Object<'a>, Vec<Json<'a>>) {
+    pub(crate) fn under(&self, own: Option<Object<'a>>) -> (Object<'a>, Vec<Json<'a>>) {
         let Some(own) = own else {
             return (self.object.clone(), Vec::new());
         };

@@ -1,5 +1,5 @@
-//! Step 1: the only parser of outside bytes. One file per protocol; each ends in an [`Envelope`]
-//! of canonical events that borrow from the request.
+//! Step 1, what all protocols share: the rules of an event, whatever words a client says it in. A
+//! protocol ends in an [`Envelope`] of canonical events that borrow from the request.
 //!
 //! A request is unreadable as a whole ([`Unreadable`]) or readable with each event good or bad by
 //! itself ([`DecodeError`]): one bad event never harms its neighbours.
@@ -14,8 +14,6 @@ mod object;
 mod lent;
 mod event;
 mod salvage;
-pub mod native;
-pub mod pixel;
 #[cfg(test)]
 mod tests;
 
@@ -23,11 +21,12 @@ use std::borrow::Cow;
 
 use tidegate_event::{Hit, Json};
 
-use event::Sent;
-use lent::Shared;
-
 pub use error::{DecodeError, Unreadable};
+pub(crate) use event::{Sent, is_server, unparsable};
+pub(crate) use fields::{Batch, Fields};
+pub(crate) use lent::{LentContext, Shared};
 pub(in crate::pipeline) use mend::owned;
+pub(crate) use object::read as read_object;
 pub use salvage::Salvaged;
 
 /// Bounds on what is read; all are settings of the edge.
@@ -67,6 +66,33 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    /// A request that is one event.
+    pub(crate) fn one(write_key: Option<Cow<'a, str>>, sent: Sent<'a>, limits: &Limits) -> Self {
+        Self {
+            write_key,
+            single: true,
+            sent: vec![sent],
+            shared: Shared::default(),
+            limits: *limits,
+        }
+    }
+
+    /// A request of several events, at least one.
+    pub(crate) fn batch(
+        write_key: Option<Cow<'a, str>>,
+        sent: Vec<Sent<'a>>,
+        shared: Shared<'a>,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            write_key,
+            single: false,
+            sent,
+            shared,
+            limits: *limits,
+        }
+    }
+
     /// How many events; at least one.
     #[must_use]
     pub fn events(&self) -> usize {
@@ -79,7 +105,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// Makes the events bad that hold what is no text; false where such bytes stand outside of all.
-    fn mark(&mut self, salvaged: &Salvaged) -> bool {
+    pub(crate) fn mark(&mut self, salvaged: &Salvaged) -> bool {
         let marked = self.sent.iter_mut().map(|sent| sent.mark(salvaged)).sum();
         salvaged.is_all(marked)
     }

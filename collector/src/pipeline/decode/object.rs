@@ -12,7 +12,7 @@ use super::error::DecodeError;
 use super::mend;
 
 /// Reads one object; absent and null are None.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     raw: Option<&'a RawValue>,
     path: &'static str,
     members_max: usize,
@@ -56,7 +56,7 @@ pub(super) fn read<'a>(
 }
 
 /// `[]`, with or without blanks inside.
-pub(super) fn is_empty_array(raw: &str) -> bool {
+pub(crate) fn is_empty_array(raw: &str) -> bool {
     let inside = raw.strip_prefix('[').and_then(|raw| raw.strip_suffix(']'));
     inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
@@ -93,7 +93,7 @@ fn mended<'a>(raw: &str) -> Option<Object<'a>> {
 }
 
 /// The error path: whether well-formed JSON nests deeper than `max` levels.
-pub(super) fn deeper_than(json: &str, max: usize) -> bool {
+pub(crate) fn deeper_than(json: &str, max: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json.bytes() {
         match byte {

@@ -69,12 +69,12 @@ impl Salvaged {
         (self.faults.len() <= FAULTS_MAX).then_some(())
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// How many faults the part of the text has that `raw` is, and the first of them as an error.
-    pub(super) fn faults_of(&self, raw: &str) -> (usize, Option<DecodeError>) {
+    pub(crate) fn faults_of(&self, raw: &str) -> (usize, Option<DecodeError>) {
         let begin = (raw.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let below = |end| self.faults.partition_point(|fault| fault.at < end);
         let own = &self.faults[below(begin)..below(begin + raw.len())];
@@ -89,7 +89,7 @@ impl Salvaged {
     }
 
     /// True where that is every fault there is.
-    pub(super) fn is_all(&self, faults: usize) -> bool {
+    pub(crate) fn is_all(&self, faults: usize) -> bool {
         self.faults.len() == faults
     }
 }

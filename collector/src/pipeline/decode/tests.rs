@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tidegate_event::{EventType, Json, Outcome, Timestamp};
 
 use super::*;
+use crate::protocols::{native, pixel};
 
 const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,

@@ -13,8 +13,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::IgnoredAny;
 use tidegate_event::json::write_str;
 
-use super::error::Unreadable;
-use super::{Envelope, Limits, native};
+use crate::pipeline::decode::{Envelope, Limits, Unreadable};
+use crate::protocols::native;
 
 const TEXT: [&str; 12] = [
     "type",

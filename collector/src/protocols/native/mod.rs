@@ -7,11 +7,10 @@ use std::sync::OnceLock;
 use serde_json::value::RawValue;
 use tidegate_event::Json;
 
-use super::error::{DecodeError, Unreadable};
-use super::event::{self, Sent};
-use super::fields::{Batch, Fields};
-use super::lent::{LentContext, Shared};
-use super::{Envelope, Limits, Salvaged, object};
+use crate::pipeline::decode::{
+    Batch, DecodeError, Envelope, Fields, LentContext, Limits, Salvaged, Sent, Shared, Unreadable,
+    is_server, read_object, unparsable,
+};
 
 /// Reads a whole body.
 ///
@@ -61,7 +60,7 @@ fn envelope<'a>(text: &'a str, limits: &Limits) -> Result<Envelope<'a>, Unreadab
     let read = Fields::read(text, max).or_else(|_| Fields::read_mended(text, max));
     let mut fields = match read {
         Ok(fields) => fields,
-        Err(error) => return unparsable(text, &error, limits),
+        Err(error) => return no_fields(text, &error, limits),
     };
     let write_key = match std::mem::replace(&mut fields.write_key, Json::Null) {
         Json::Str(key) if !key.is_empty() => Some(key),
@@ -73,20 +72,12 @@ fn envelope<'a>(text: &'a str, limits: &Limits) -> Result<Envelope<'a>, Unreadab
         | Json::Array(_)
         | Json::Object(_) => None,
     };
-    let (single, sent, shared) = match fields.batch.take() {
-        None => (
-            true,
-            vec![Sent::single(text, Ok(fields))],
-            Shared::default(),
-        ),
-        Some(batch) => (false, elements(batch, limits)?, lent(fields, limits)),
-    };
-    Ok(Envelope {
-        write_key,
-        single,
-        sent,
-        shared,
-        limits: *limits,
+    Ok(match fields.batch.take() {
+        None => Envelope::one(write_key, Sent::single(text, Ok(fields)), limits),
+        Some(batch) => {
+            let sent = elements(batch, limits)?;
+            Envelope::batch(write_key, sent, lent(fields, limits), limits)
+        }
     })
 }
 
@@ -108,7 +99,7 @@ fn lent<'a>(fields: Fields<'a>, limits: &Limits) -> Shared<'a> {
     // No event can have a larger one, and what it becomes takes many times the memory of its text.
     let context = context.filter(|_| context_bytes <= limits.event_bytes_max);
     // A batch context that is no object says nothing; its events are not to blame.
-    let (context, refused) = match object::read(context, "context", limits.members_max) {
+    let (context, refused) = match read_object(context, "context", limits.members_max) {
         Ok(context) => (context, None),
         Err(DecodeError::WrongType { .. }) => (None, None),
         // It may hold a refusal of consent, which must not be lost with it.
@@ -117,14 +108,14 @@ fn lent<'a>(fields: Fields<'a>, limits: &Limits) -> Shared<'a> {
     Shared {
         context_bytes,
         refused,
-        server_channel: event::is_server(&fields.channel),
+        server_channel: is_server(&fields.channel),
         sent_at: Some(fields.sent_at),
         context: context.map(LentContext::new),
     }
 }
 
 /// The error path: is it JSON at all, and if so, whose fault is it?
-fn unparsable<'a>(
+fn no_fields<'a>(
     text: &'a str,
     error: &serde_json::Error,
     limits: &Limits,
@@ -136,13 +127,8 @@ fn unparsable<'a>(
     if !json.get().starts_with('{') {
         return Err(Unreadable::NotAnObject);
     }
-    Ok(Envelope {
-        write_key: None,
-        single: true,
-        sent: vec![Sent::single(text, Err(event::unparsable(text, error)))],
-        shared: Shared::default(),
-        limits: *limits,
-    })
+    let sent = Sent::single(text, Err(unparsable(text, error)));
+    Ok(Envelope::one(None, sent, limits))
 }
 
 /// The write key of a query string, where it has one.

@@ -2,35 +2,30 @@
 //! the flow's: decode, consent, identify, enrich, accept; then one wait for durability for all of
 //! them. An answer of success exists only after that wait.
 
-mod receipt;
-mod rows;
-mod visitor;
-
 use http::HeaderValue;
 use http::header::{REFERER, USER_AGENT};
 use smallvec::SmallVec;
 use tidegate_event::{Enriched, Outcome};
 
-use super::Edge;
-use super::accept::Accept;
-use super::limits::{Budget, Charge, Limited, NewProfiles, SourceRate};
-use super::request::RawHit;
-use super::signals;
-use super::sources::Sender;
-use super::terms::Terms;
+use super::receipt::Receipt;
+use super::rows::{Row, Rows};
+use super::visitor::Visitor;
 use crate::bad_rows::BadRow;
 use crate::catalog::{Source, SourceKind};
 use crate::core::Refused;
+use crate::edge::Edge;
+use crate::edge::accept::Accept;
+use crate::edge::limits::{Budget, Charge, Limited, NewProfiles, SourceRate};
+use crate::edge::request::RawHit;
+use crate::edge::signals;
+use crate::edge::sources::Sender;
+use crate::edge::terms::Terms;
 use crate::pipeline::consent::{self, Signals};
 use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
 use crate::pipeline::enrich::{self, DeviceLookup, GeoLookup, RequestFacts};
 use crate::pipeline::placeholder::Placeholders;
 use crate::telemetry::traces::Stage;
 use crate::tracked::Tracked;
-use receipt::Receipt;
-pub(super) use rows::Row;
-use rows::Rows;
-use visitor::Visitor;
 
 /// Events, and bytes of them with what their batch lends them, after which other connections have a
 /// turn.
@@ -39,19 +34,19 @@ const BYTES_PER_TURN: usize = 256 << 10;
 
 /// The answer to a readable request.
 #[derive(Debug)]
-pub(super) struct Ingested<'a> {
+pub(in crate::edge) struct Ingested<'a> {
     /// One for each event, in order.
-    pub(super) rows: SmallVec<[Row<'a>; 1]>,
+    pub(in crate::edge) rows: SmallVec<[Row<'a>; 1]>,
     /// The visitor's cookie, where the pipeline wants it set.
-    pub(super) set_cookie: Option<HeaderValue>,
+    pub(in crate::edge) set_cookie: Option<HeaderValue>,
     /// Seconds, where an event should be sent again.
-    pub(super) retry_after_s: Option<u32>,
+    pub(in crate::edge) retry_after_s: Option<u32>,
     /// What the source may still send, where it is limited.
-    pub(super) budget: Option<Budget>,
+    pub(in crate::edge) budget: Option<Budget>,
 }
 
 /// Runs every event of a readable, authenticated request.
-pub(super) async fn ingest<'a, A: Accept, G: GeoLookup + DeviceLookup>(
+pub(in crate::edge) async fn ingest<'a, A: Accept, G: GeoLookup + DeviceLookup>(
     edge: &Edge<A, G>,
     terms: &Terms,
     hit: &RawHit<'a>,
