@@ -6,13 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use tidegate_collector::consent::{Signals, resolve};
 use tidegate_collector::device::Devices;
 use tidegate_collector::geo::GeoDatabases;
-use tidegate_collector::pipeline::consent::{Signals, resolve};
+use tidegate_collector::identity::{CookieFacts, Placeholders, identify};
 use tidegate_collector::pipeline::decode::Limits;
 use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
-use tidegate_collector::pipeline::identify::{CookieFacts, identify};
-use tidegate_collector::pipeline::placeholder::Placeholders;
 use tidegate_collector::protocols::native;
 use tidegate_collector::settings::{Geoip, UserAgents};
 use tidegate_event::{Device, Enriched, Geo, Hit, Timestamp};

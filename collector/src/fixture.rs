@@ -1,4 +1,4 @@
-//! Hits and their source, for the tests of the core and for the simulation.
+//! Hits and their source, for the tests of single steps and for the simulation.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,8 @@ use tidegate_event::identity::Identifiers;
 use tidegate_event::{Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp};
 
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use crate::pipeline::decode::Limits;
+use crate::protocols::native;
 
 /// A web source that is granted consent by default.
 pub(crate) fn source(session_gap_ms: u32) -> Source {
@@ -24,6 +26,18 @@ pub(crate) fn source(session_gap_ms: u32) -> Source {
         rate_limit: None,
         consent_map: Default::default(),
     }
+}
+
+/// The one event of a body, as the tag's protocol is decoded.
+pub(crate) fn hit(body: &str) -> Hit<'_> {
+    let limits = Limits {
+        event_bytes_max: 32 << 10,
+        batch_events_max: 10,
+        members_max: 1_000,
+        lent_bytes_max: 16 << 20,
+    };
+    let envelope = native::read(body.as_bytes(), &limits).unwrap();
+    envelope.decode().next().unwrap().hit.unwrap()
 }
 
 /// A page view; with a name an event, or the `identify` call.

@@ -17,6 +17,8 @@ pub mod recent;
 pub mod bad_rows;
 pub mod edge;
 pub mod protocols;
+pub mod consent;
+pub mod identity;
 pub mod pipeline;
 pub mod geo;
 pub mod device;

@@ -5,7 +5,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::request::{RawHit, text};
-use crate::pipeline::identify::is_cookie_id;
+use crate::identity::is_cookie_id;
 use crate::settings;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

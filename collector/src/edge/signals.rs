@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::request::RawHit;
-use crate::pipeline::consent::Signals;
+use crate::consent::Signals;
 
 const GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const DNT: HeaderName = HeaderName::from_static("dnt");

@@ -12,8 +12,8 @@ use super::forwarded::Proxies;
 use super::limits::{AddressRate, AwaitedMax};
 use super::route::Routes;
 use super::tag::Tags;
+use crate::identity::Placeholders;
 use crate::pipeline::decode::Limits;
-use crate::pipeline::placeholder::Placeholders;
 use crate::settings::Settings;
 
 /// New profiles that an address may make at once: what its rate brings in so many seconds.

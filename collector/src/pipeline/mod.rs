@@ -4,11 +4,7 @@
 //! No I/O, no clock, no async: whoever calls passes the time, the address and the geo databases.
 
 mod members;
-mod tag_consent;
 pub mod decode;
-pub mod consent;
-pub mod placeholder;
-pub mod identify;
 pub(crate) mod address;
 mod page;
 mod campaign;

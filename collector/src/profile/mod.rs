@@ -3,7 +3,6 @@
 //! Changed only by [`fold`], which reads journal records; knows neither rules nor storage.
 
 pub mod optional_time;
-pub mod identifiers;
 pub mod aggregate;
 pub mod membership;
 pub mod traits;
@@ -22,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp, VisitorId};
 
+pub use crate::identity::Identifiers;
 pub use aggregate::Cells;
 pub use guest::Guest;
-pub use identifiers::Identifiers;
 pub use membership::Memberships;
 pub use optional_time::OptionalTime;
 pub use traits::Traits;

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
-use tidegate_collector::pipeline::consent::{Signals, resolve};
+use tidegate_collector::consent::{Signals, resolve};
 use tidegate_collector::pipeline::decode::{Envelope, Limits};
 use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
-use tidegate_collector::pipeline::identify::{CookieFacts, identify};
-use tidegate_collector::pipeline::placeholder::Placeholders;
+use tidegate_collector::identity::{CookieFacts, Placeholders, identify};
 use tidegate_collector::pipeline::record_json;
 use tidegate_collector::protocols::{native, pixel};
 use tidegate_event::record::{EventFold, Fold, Record};

@@ -10,6 +10,7 @@ use tidegate_event::ConsentState;
 use tidegate_event::json::write_str;
 
 use crate::catalog::{Source, SourceKind};
+use crate::consent;
 use crate::core::{Lookup, VisitorSegments};
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
@@ -20,7 +21,6 @@ use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
 use crate::edge::signals;
 use crate::edge::terms::Terms;
-use crate::pipeline::consent;
 
 /// Answers `{"segments": [...], "as_of": offset}`.
 pub(in crate::edge) async fn get<A: Accept, G>(

@@ -11,9 +11,9 @@ use crate::catalog::{Source, SourceKind};
 use crate::edge::cookie::{CookieRule, Embedding};
 use crate::edge::request::RawHit;
 use crate::edge::terms::Terms;
+use crate::identity::Placeholders;
+use crate::identity::{self, CookieAction, CookieFacts};
 use crate::pipeline::decode::Envelope;
-use crate::pipeline::identify::{self, CookieAction, CookieFacts};
-use crate::pipeline::placeholder::Placeholders;
 
 /// One request's visitor.
 pub(super) struct Visitor<'r> {
@@ -61,7 +61,7 @@ impl<'r> Visitor<'r> {
             None => *minted.insert(random_id()),
         };
         let (mut identified, action) =
-            identify::identify(consented, &facts, self.placeholders, &mut mint);
+            identity::identify(consented, &facts, self.placeholders, &mut mint);
         if let CookieAction::Set(id) = action {
             self.set = Some(id);
         }

@@ -9,8 +9,8 @@ use tidegate_event::hit::Object;
 use tidegate_event::json::write_str;
 
 use super::error::DecodeError;
+use crate::consent::tag;
 use crate::pipeline::members::Members;
-use crate::pipeline::tag_consent;
 
 /// What a batch says for all its events; an event's own word wins.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ impl<'a> LentContext<'a> {
                 *flag = true;
             }
         }
-        let consents = tag_consent::MEMBERS
+        let consents = tag::MEMBERS
             .into_iter()
             .filter_map(|name| self.by_name.get(name).copied())
             .filter(|at| replaced[*at])

@@ -7,10 +7,10 @@ use tidegate_event::record::{
 use tidegate_event::{Change, DeviceClass, Json, SegmentId, VisitorId};
 
 use super::*;
+use crate::identity::Placeholders;
+use crate::identity::{CookieFacts, identify};
 use crate::pipeline::decode::Limits;
 use crate::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
-use crate::pipeline::identify::{CookieFacts, identify};
-use crate::pipeline::placeholder::Placeholders;
 use crate::protocols::native;
 
 const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/records.md"));

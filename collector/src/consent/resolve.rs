@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::{Consent, ConsentState, Consented, Hit, Json};
 
-use super::tag_consent::{Limit, TagConsent};
+use super::tag::{Limit, TagConsent};
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
 
 /// The request's own signals.

@@ -1,0 +1,298 @@
+//! Step 2 on hits that the decoder made.
+
+use tidegate_event::consent::ConsentSignal;
+use tidegate_event::{ConsentState, Identity};
+
+use super::{Signals, resolve};
+use crate::catalog::{ConsentDefault, ConsentMeaning, GpcPolicy, Source, SourceKind};
+use crate::fixture::{self, hit};
+use crate::identity::{CookieFacts, Placeholders, identify};
+
+fn source() -> Source {
+    fixture::source(1_800_000)
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn the_strictest_signal_decides() {
+    use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
+    use ConsentSignal::{Default, Dnt, Gpc, Tag};
+    use ConsentState::{Anonymous, Granted, NoShare};
+    let none = "";
+    let yes = r#","context":{"consent":{"granted":true}}"#;
+    let no = r#","context":{"consent":{"granted":false}}"#;
+    let no_ads = r#","context":{"consent":{"ad_storage":"denied"}}"#;
+    let keep = GpcPolicy::NoShare;
+    let hide = GpcPolicy::Anonymous;
+    // (tag, default, gpc sent, policy, dnt sent and counted) -> (state, signal)
+    for (tag, default, gpc, policy, dnt, expected) in [
+        (
+            none,
+            ByDefaultGranted,
+            false,
+            hide,
+            false,
+            Some((Granted, Default)),
+        ),
+        (
+            none,
+            ByDefaultAnonymous,
+            false,
+            hide,
+            false,
+            Some((Anonymous, Default)),
+        ),
+        (none, Denied, false, hide, false, None),
+        (
+            yes,
+            ByDefaultGranted,
+            false,
+            hide,
+            false,
+            Some((Granted, Tag)),
+        ),
+        (
+            yes,
+            ByDefaultAnonymous,
+            false,
+            hide,
+            false,
+            Some((Granted, Tag)),
+        ),
+        (yes, Denied, false, hide, false, Some((Granted, Tag))),
+        (no, ByDefaultGranted, false, hide, false, None),
+        (no, ByDefaultGranted, true, keep, false, None),
+        (
+            no_ads,
+            ByDefaultGranted,
+            false,
+            hide,
+            false,
+            Some((NoShare, Tag)),
+        ),
+        (
+            no_ads,
+            ByDefaultGranted,
+            true,
+            hide,
+            false,
+            Some((Anonymous, Gpc)),
+        ),
+        (
+            none,
+            ByDefaultGranted,
+            true,
+            hide,
+            false,
+            Some((Anonymous, Gpc)),
+        ),
+        (
+            none,
+            ByDefaultGranted,
+            true,
+            keep,
+            false,
+            Some((NoShare, Gpc)),
+        ),
+        (
+            none,
+            ByDefaultAnonymous,
+            true,
+            keep,
+            false,
+            Some((Anonymous, Default)),
+        ),
+        (none, Denied, true, keep, false, None),
+        (
+            yes,
+            ByDefaultGranted,
+            true,
+            hide,
+            false,
+            Some((Anonymous, Gpc)),
+        ),
+        (yes, Denied, true, keep, false, Some((NoShare, Gpc))),
+        (
+            none,
+            ByDefaultGranted,
+            false,
+            hide,
+            true,
+            Some((Anonymous, Dnt)),
+        ),
+        (
+            none,
+            ByDefaultGranted,
+            true,
+            keep,
+            true,
+            Some((NoShare, Gpc)),
+        ),
+    ] {
+        let body = format!("{{\"type\":\"page\"{tag}}}");
+        let source = Source {
+            consent_default: default,
+            gpc: policy,
+            dnt,
+            ..source()
+        };
+        let found = resolve(hit(&body), &Signals { gpc, dnt }, &source);
+        let found = found.ok().map(|found| {
+            assert_eq!(found.consent.gpc, gpc);
+            (found.consent.state, found.consent.signal)
+        });
+        assert_eq!(found, expected, "{tag} {default:?} {gpc} {policy:?} {dnt}");
+    }
+}
+
+#[test]
+fn a_batch_and_its_event_are_read_as_the_stricter_one() {
+    for (lent, own, expected) in [
+        ("false", "null", None),
+        ("false", "{}", None),
+        ("false", "true", None),
+        ("true", "false", None),
+        (r#"{"ads":false}"#, "[]", Some(ConsentState::Anonymous)),
+        (r#"{"ads":false}"#, "true", Some(ConsentState::NoShare)),
+        (r#"{"ads":true}"#, "null", Some(ConsentState::Anonymous)),
+        (
+            r#"{"C0002":false}"#,
+            r#"{"granted":true}"#,
+            Some(ConsentState::Anonymous),
+        ),
+        ("true", "null", Some(ConsentState::Granted)),
+        ("null", "null", Some(ConsentState::Anonymous)),
+    ] {
+        let body = format!(
+            r#"{{"batch":[{{"type":"page","context":{{"consent":{own}}}}}],"context":{{"consent":{lent}}}}}"#
+        );
+        let source = Source {
+            consent_default: ConsentDefault::Anonymous,
+            ..source()
+        };
+        let found = resolve(hit(&body), &Signals::default(), &source);
+        let found = found.ok().map(|found| found.consent.state);
+        assert_eq!(found, expected, "{lent} {own}");
+    }
+}
+
+#[test]
+fn only_analytics_granted_lifts_the_default() {
+    use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
+    use ConsentState::{Anonymous, Granted, NoShare};
+    let (granted, no_share, anonymous) = (Some(Granted), Some(NoShare), Some(Anonymous));
+    let defaults = [ByDefaultGranted, ByDefaultAnonymous, Denied];
+    // What the client says -> the state under each default; None is a refusal.
+    for (consent, expected) in [
+        ("null", [granted, anonymous, None]),
+        ("{}", [granted, anonymous, None]),
+        ("true", [granted; 3]),
+        ("false", [None; 3]),
+        (r#"{"analytics":true}"#, [granted; 3]),
+        (r#"{"analytics":true,"ads":true}"#, [granted; 3]),
+        (r#"{"analytics":true,"ads":false}"#, [no_share; 3]),
+        (r#"{"analytics":false,"ads":true}"#, [None; 3]),
+        (r#"{"statistics":true,"marketing":false}"#, [no_share; 3]),
+        (r#"{"statistics":false,"marketing":true}"#, [None; 3]),
+        (r#"{"ads":true}"#, [granted, anonymous, None]),
+        (r#"{"ads":false}"#, [no_share, anonymous, None]),
+        (r#"{"marketing":true}"#, [granted, anonymous, None]),
+        (r#"{"ad_storage":"denied"}"#, [no_share, anonymous, None]),
+        (
+            r#"{"necessary":true,"marketing":false}"#,
+            [no_share, anonymous, None],
+        ),
+        (
+            r#"{"functionality_storage":"granted"}"#,
+            [granted, anonymous, None],
+        ),
+        (
+            r#"{"allowedConsentIds":["ads"]}"#,
+            [granted, anonymous, None],
+        ),
+        (r#"{"C0001":true}"#, [anonymous, anonymous, None]),
+        (r#"{"C0001":false}"#, [anonymous, anonymous, None]),
+        (r#"{"analytics":true,"C0001":false}"#, [anonymous; 3]),
+    ] {
+        for (consent_default, expected) in defaults.into_iter().zip(expected) {
+            let source = Source {
+                consent_default,
+                ..source()
+            };
+            let state = |body: &str| {
+                let found = resolve(hit(body), &Signals::default(), &source);
+                found.ok().map(|found| found.consent.state)
+            };
+            let own = format!(r#"{{"type":"page","context":{{"consent":{consent}}}}}"#);
+            let lent = format!(
+                r#"{{"batch":[{{"type":"page","context":{{"consent":null}}}}],"context":{{"consent":{consent}}}}}"#
+            );
+            assert_eq!(state(&own), expected, "{consent} {consent_default:?}");
+            assert_eq!(state(&lent), expected, "lent {consent} {consent_default:?}");
+        }
+    }
+}
+
+#[test]
+fn a_default_that_decides_is_the_signal() {
+    let body = r#"{"type":"page","context":{"consent":{"ads":true}}}"#;
+    let found = resolve(hit(body), &Signals::default(), &source()).unwrap();
+    assert_eq!(found.consent.signal, ConsentSignal::Default);
+}
+
+#[test]
+fn a_refusal_in_unknown_words_is_no_grant() {
+    for consent in [
+        r#"{"categoryPreferences":{"C0001":true,"C0002":false,"C0003":false,"C0004":false}}"#,
+        r#"{"essential":true,"comfort":false,"measurement":false,"marketing":true}"#,
+        r#"{"allowedConsentIds":["C0001"],"deniedConsentIds":["C0002","C0003","C0004"]}"#,
+    ] {
+        let body = format!(r#"{{"type":"page","userId":"u","context":{{"consent":{consent}}}}}"#);
+        let found = resolve(hit(&body), &Signals::default(), &source()).unwrap();
+        let cookie = CookieFacts::default();
+        let placeholders = Placeholders::default();
+        let (found, _) = identify(found, &cookie, &placeholders, &mut || 7);
+        assert_eq!(found.consent.state, ConsentState::Anonymous, "{consent}");
+        assert_eq!(found.consent.signal, ConsentSignal::Tag);
+        assert_eq!(found.identity, Identity::Anonymous);
+    }
+    let mut mapped = source();
+    let meaning = |id: &str, meaning| (id.to_owned(), meaning);
+    mapped.consent_map.extend([
+        meaning("C0001", ConsentMeaning::Ignore),
+        meaning("C0002", ConsentMeaning::Analytics),
+        meaning("C0004", ConsentMeaning::Advertising),
+    ]);
+    let body = r#"{"type":"page","context":{"consent":{"categoryPreferences":
+        {"C0001":true,"C0002":true,"C0004":false}}}}"#;
+    let found = resolve(hit(body), &Signals::default(), &mapped).unwrap();
+    assert_eq!(found.consent.state, ConsentState::NoShare);
+}
+
+#[test]
+fn dnt_counts_only_where_the_source_turns_it_on() {
+    let signals = Signals {
+        gpc: false,
+        dnt: true,
+    };
+    let found = resolve(hit(r#"{"type":"page"}"#), &signals, &source()).unwrap();
+    assert_eq!(found.consent.state, ConsentState::Granted);
+}
+
+#[test]
+fn a_server_source_makes_its_hits_server_side() {
+    let server = Source {
+        kind: SourceKind::Server,
+        ..source()
+    };
+    let of = |body, source: &Source| {
+        let signals = Signals::default();
+        resolve(hit(body), &signals, source)
+            .unwrap()
+            .hit
+            .server_channel
+    };
+    assert!(of(r#"{"type":"page"}"#, &server));
+    assert!(of(r#"{"type":"page","channel":"server"}"#, &source()));
+    assert!(!of(r#"{"type":"page","channel":"browser"}"#, &source()));
+}
