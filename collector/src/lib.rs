@@ -25,6 +25,7 @@ pub mod device;
 pub mod list;
 pub mod session;
 pub mod profile;
+pub mod decide;
 pub mod formats;
 pub mod unreadable;
 pub mod core;

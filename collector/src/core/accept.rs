@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::dedup::{Claim, Seen};
 use super::resolve::{Candidates, Person, Wanted};
-use super::rules::Rules;
 use super::step::{EventStep, Step};
 use super::{Core, Newcomers, Refused};
 use crate::catalog::{Source, SourceKind};
+use crate::decide::rules::Rules;
 use crate::pipeline::record_json;
 use crate::profile::live::Live;
 use crate::profile::traits;

@@ -1,7 +1,6 @@
 //! Steps 5 to 7 and the state behind them: one hit becomes a session, a decision and a durable
 //! record. Parsing, consent and enrichment happened before; replies and sinks come after.
 
-pub mod rules;
 pub mod dedup;
 mod reached;
 mod refused;
@@ -39,6 +38,7 @@ pub use refused::{Newcomers, Refused, Unlimited};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::decide::rules::{Rules, RulesError};
 use crate::pipeline::record_json;
 use crate::profile::Profile;
 use crate::profile::census::Sum;
@@ -50,7 +50,6 @@ use checkpoint::Writing;
 use dedup::Dedup;
 use metrics::CoreMetrics;
 use reached::Reached;
-use rules::{Rules, RulesError};
 use timers::Timers;
 
 /// Room for the record of a catalog change, bytes.

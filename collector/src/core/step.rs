@@ -16,8 +16,8 @@ use tidegate_event::{Change, Enriched, Identity, Timestamp, VisitorId};
 use tidegate_journal::{Reservation, Ticket};
 
 use super::Core;
-use super::rules::{Rules, Worker};
-use crate::pipeline::decide::{self, Decided, Moment};
+use crate::decide::evaluate::{self as decide, Decided, Moment};
+use crate::decide::rules::{Rules, Worker};
 use crate::pipeline::record_json;
 use crate::profile::live::{CLEAN, Live};
 use crate::profile::{Profile, fold, merge};

@@ -9,7 +9,6 @@ pub(crate) mod address;
 mod page;
 mod campaign;
 pub mod enrich;
-pub mod decide;
 pub mod record_json;
 #[cfg(test)]
 mod tests;

@@ -19,9 +19,9 @@ use super::delivery::OutboxDisk;
 use super::traffic::catalog;
 use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
-use crate::core::rules::Rules;
 use crate::core::{Compiled, Core, CoreSettings, Parts};
 use crate::cursors::kafka::scripted::Broker;
+use crate::decide::rules::Rules;
 use crate::unreadable::{self, Unreadable};
 
 /// Profiles in memory: fewer than there are visitors.

@@ -31,6 +31,7 @@ use super::metrics::CoreMetrics;
 use super::{Core, CoreSettings, Lookup, Newcomers, OpenError, Parts, Refused, Unlimited};
 use crate::catalog::{Catalog, Segment, Source};
 use crate::clock::{Clock, GatewayClock};
+use crate::decide::rules::Rules;
 use crate::fixture::{self, TestHit};
 use crate::pipeline::record_json::schema;
 use crate::profile::{Profile, fold, merge};
@@ -340,7 +341,7 @@ async fn a_rule_that_runs_out_of_fuel_is_counted() {
         ..tidegate_rules_wasm::Limits::default()
     };
     let engine = tidegate_rules_wasm::Engine::new(limits).unwrap();
-    let rules = super::rules::Rules::load(&engine, &world.catalog(), 2, 1).unwrap();
+    let rules = Rules::load(&engine, &world.catalog(), 2, 1).unwrap();
     let room = world.core().catalog_room().await.unwrap();
     world.core().switch(rules, "digest", room).await.unwrap();
     let traps = || world.core().0.metrics.rule_traps.get();

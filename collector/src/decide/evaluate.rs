@@ -9,7 +9,7 @@ use tidegate_rules_wasm::{
     SessionField, Trap, Verdict, Wake,
 };
 
-use crate::core::rules::{Rules, SlotSet, Worker};
+use super::rules::{Rules, SlotSet, Worker};
 use crate::profile::Profile;
 use crate::profile::aggregate::{Reading, Value};
 use crate::profile::membership::MembershipState;
