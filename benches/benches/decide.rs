@@ -5,12 +5,12 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use prometheus_client::registry::Registry;
 use tidegate_benches::hits::Steps;
 use tidegate_benches::segments::segments;
 use tidegate_benches::workload::{SOURCE, Shape, bodies};
 use tidegate_collector::catalog::Catalog;
-use tidegate_collector::decide::evaluate::{Moment, conditions, decide};
-use tidegate_collector::decide::rules::Rules;
+use tidegate_collector::decide::{Moment, Rules, Traps};
 use tidegate_collector::profile::{Profile, fold};
 use tidegate_event::record::{EventFold, SessionRef};
 use tidegate_event::{Enriched, ProfileId, Timestamp, VisitorId};
@@ -20,7 +20,7 @@ const EVENTS: usize = 64;
 const NOW: Timestamp = Timestamp(1_795_348_800_000);
 
 /// A profile with a session and with what `events` left in its aggregates and memberships.
-fn regular(rules: &Rules, events: &[Enriched<'_>]) -> Profile {
+fn regular(rules: &Rules, traps: &Traps, events: &[Enriched<'_>]) -> Profile {
     let mut profile = Profile::new(ProfileId(1));
     let visitor = VisitorId::of("a");
     let session = SessionRef {
@@ -30,18 +30,18 @@ fn regular(rules: &Rules, events: &[Enriched<'_>]) -> Profile {
         gap_ms: 1_800_000,
     };
     fold::session_start(&mut profile, session, NOW);
-    let mut worker = rules.worker();
     for event in events {
-        let hits = conditions(rules, &mut worker, event, SOURCE).expect("no rule traps");
+        let mut evaluation = rules.evaluation(traps);
+        let hits = evaluation.conditions(event, SOURCE);
         let step = EventFold {
             received_at: NOW,
             session: Some(session),
             page_view: true,
-            hits: hits.to_vec(),
+            hits: hits.expect("no rule traps").to_vec(),
             ..EventFold::default()
         };
         fold::event(&mut profile, &step, NOW, NOW);
-        let decided = decide(rules, &mut worker, moment(&profile));
+        let decided = evaluation.decide(moment(&profile));
         fold::transitions(&mut profile, &decided.transitions);
     }
     profile
@@ -94,6 +94,7 @@ fn decisions(criterion: &mut Criterion) {
     let events: Vec<Enriched<'_>> = numbered
         .map(|(at, text)| steps.take(text, at, NOW))
         .collect();
+    let traps = Traps::register(&mut Registry::default());
     let engine = Engine::new(Limits::default()).expect("the engine starts");
     let mut group = criterion.benchmark_group("decide");
     for count in [1, 100, 1_000] {
@@ -119,15 +120,15 @@ fn decisions(criterion: &mut Criterion) {
             ..Catalog::default()
         };
         let rules = Rules::load(&engine, &catalog, 1, 1).expect("the segments compile");
-        let profile = regular(&rules, &events);
+        let profile = regular(&rules, &traps, &events);
         group.bench_function(BenchmarkId::new("segments", count), |bench| {
             let mut at = 0;
-            let mut worker = rules.worker();
             bench.iter(|| {
                 at = (at + 1) % EVENTS;
-                let hits = conditions(&rules, &mut worker, black_box(&events[at]), SOURCE);
+                let mut evaluation = rules.evaluation(&traps);
+                let hits = evaluation.conditions(black_box(&events[at]), SOURCE);
                 let hits = hits.expect("no rule traps").len();
-                let decided = decide(&rules, &mut worker, moment(&profile));
+                let decided = evaluation.decide(moment(&profile));
                 hits + decided.transitions.len()
             });
         });

@@ -16,7 +16,7 @@ use crate::catalog::store::{ApplyError, ConfiguredFile, Current, Prepared, Store
 use crate::catalog::{caution, check};
 use crate::clock::Clock;
 use crate::core::Core;
-use crate::decide::rules::Rules;
+use crate::decide::Rules;
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::settings::Cidr;

@@ -18,7 +18,7 @@ use super::resolve::{Candidates, Person, Wanted};
 use super::step::{EventStep, Step};
 use super::{Core, Newcomers, Refused};
 use crate::catalog::{Source, SourceKind};
-use crate::decide::rules::Rules;
+use crate::decide::Rules;
 use crate::pipeline::record_json;
 use crate::profile::live::Live;
 use crate::profile::traits;
@@ -50,10 +50,10 @@ pub struct Accepted {
 /// Room for an event's own record, of which `sent` bytes are the client's, and for all that it may
 /// bring about.
 fn record_bytes(rules: &Rules, sent: usize) -> (usize, usize) {
-    let transitions = rules.transition_bytes_max();
+    let transitions = rules.segments.transition_bytes_max();
     let record = RECORD_BASE_BYTES + sent + transitions;
     let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions)
-        + MERGES_MAX * 2 * rules.disabled_bytes_max();
+        + MERGES_MAX * 2 * rules.segments.disabled_bytes_max();
     (record, system)
 }
 

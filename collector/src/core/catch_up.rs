@@ -10,8 +10,7 @@ use tidegate_event::ProfileId;
 use super::fire::Unfired;
 use super::step::Step;
 use super::{Core, Refused};
-use crate::decide::evaluate::{self as decide, Moment};
-use crate::decide::rules::Rules;
+use crate::decide::{Moment, Rules};
 use crate::profile::Profile;
 use crate::profile::row::Stored;
 use crate::profile::store::{CatchUpNote, Store, StoreError};
@@ -186,15 +185,8 @@ impl Core {
             return false;
         }
         // Taken after the profile's lock, as everywhere.
-        let mut worker = rules.worker();
-        decide::begin(&mut worker);
-        let now = self.0.clock.now();
-        let moment = Moment {
-            profile,
-            session: profile.current_session(now),
-            now,
-        };
-        let decided = decide::decide(rules, &mut worker, moment);
+        let evaluation = rules.evaluation(&self.0.metrics.rule_traps);
+        let decided = evaluation.decide(Moment::of(profile, self.0.clock.now()));
         let own = profile.wake_up.get();
         !decided.transitions.is_empty()
             || decided

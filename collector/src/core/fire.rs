@@ -83,7 +83,7 @@ impl Core {
     }
 
     fn timer_bytes(&self) -> usize {
-        RECORD_BASE_BYTES + 2 * self.0.rules.load().transition_bytes_max()
+        RECORD_BASE_BYTES + 2 * self.0.rules.load().segments.transition_bytes_max()
     }
 
     /// Space for the record of one timer.

@@ -4,6 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::decide::Traps;
+
 /// Upper bounds of the rule-time buckets, seconds.
 const RULE_SECONDS: [f64; 10] = [
     2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 512e-6, 2e-3, 16e-3,
@@ -15,7 +17,7 @@ pub struct CoreMetrics {
     /// Conditions and segments of one event, seconds.
     pub rule_seconds: Histogram,
     /// Evaluations that a rule module failed.
-    pub rule_traps: Counter,
+    pub rule_traps: Traps,
     /// Events over 60 minutes late.
     pub late_events: Counter,
     /// Sessions opened.
@@ -58,7 +60,7 @@ impl CoreMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             rule_seconds: Histogram::new(RULE_SECONDS),
-            rule_traps: Counter::default(),
+            rule_traps: Traps::register(registry),
             late_events: Counter::default(),
             sessions_started: Counter::default(),
             sessions_ended: Counter::default(),
@@ -83,11 +85,6 @@ impl CoreMetrics {
             metrics.rule_seconds.clone(),
         );
         for (name, help, counter) in [
-            (
-                "tidegate_rule_traps",
-                "Evaluations that a rule module failed",
-                &metrics.rule_traps,
-            ),
             (
                 "tidegate_late_events",
                 "Events over 60 minutes late",

@@ -38,7 +38,7 @@ pub use refused::{Newcomers, Refused, Unlimited};
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::decide::rules::{Rules, RulesError};
+use crate::decide::{Rules, RulesError};
 use crate::pipeline::record_json;
 use crate::profile::Profile;
 use crate::profile::census::Sum;

@@ -21,7 +21,7 @@ use super::timers::Timers;
 use super::{Core, CoreSettings, Inner, Mint};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::decide::rules::{Rules, RulesError};
+use crate::decide::{Rules, RulesError};
 use crate::profile::live::{CLEAN, Live, Profiles};
 use crate::profile::store::{Holds, REMEDY, Store, StoreError};
 use crate::profile::{OptionalTime, fold, merge};

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use parking_lot::MutexGuard;
 use tidegate_event::consent::ConsentState;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{
@@ -16,8 +15,7 @@ use tidegate_event::{Change, Enriched, Identity, Timestamp, VisitorId};
 use tidegate_journal::{Reservation, Ticket};
 
 use super::Core;
-use crate::decide::evaluate::{self as decide, Decided, Moment};
-use crate::decide::rules::{Rules, Worker};
+use crate::decide::{Decided, Evaluation, Moment, Rules};
 use crate::pipeline::record_json;
 use crate::profile::live::{CLEAN, Live};
 use crate::profile::{Profile, fold, merge};
@@ -105,9 +103,9 @@ impl<'a> Step<'a> {
         let decided_at = ticket.decided_at();
         self.touch(live, &ticket);
         let started = self.core.0.clock.monotonic_us();
-        let mut worker = self.rules.worker();
-        // A trap adds nothing; it is counted when the worker is released.
-        if let Ok(hits) = decide::conditions(self.rules, &mut worker, hit, self.source) {
+        let mut evaluation = self.evaluation();
+        // A trap adds nothing; it is counted when the evaluation ends.
+        if let Ok(hits) = evaluation.conditions(hit, self.source) {
             fold.hits.extend_from_slice(hits);
         }
         fold::begin(&mut live.profile, decided_at);
@@ -123,8 +121,7 @@ impl<'a> Step<'a> {
             session,
             now: decided_at,
         };
-        let decided = decide::decide(self.rules, &mut worker, moment);
-        self.release(worker);
+        let decided = evaluation.decide(moment);
         self.core
             .0
             .metrics
@@ -137,12 +134,6 @@ impl<'a> Step<'a> {
         record.transitions = decided.transitions;
         self.settle(live, &ticket);
         self.fill_event(ticket, &record, hit, late)
-    }
-
-    /// Gives an evaluator back and counts what trapped in it.
-    fn release(&self, mut worker: MutexGuard<'_, Worker>) {
-        let traps = worker.take_traps();
-        self.core.0.metrics.rule_traps.inc_by(traps);
     }
 
     /// `session_start`
@@ -224,7 +215,7 @@ impl<'a> Step<'a> {
             wake_up: live.profile.wake_up.get(),
         };
         let transitions = match live.profile.is_newest(session) {
-            true => decide::session_exits(self.rules, &live.profile),
+            true => self.rules.segments.session_exits(&live.profile),
             false => Vec::new(),
         };
         session::fold::end(&mut live.profile.sessions, &end);
@@ -246,20 +237,17 @@ impl<'a> Step<'a> {
         let ticket = self.reservation.ticket(self.now);
         self.touch(live, &ticket);
         let decided_at = ticket.decided_at();
-        let mut worker = self.rules.worker();
-        decide::begin(&mut worker);
         let Decided {
             mut transitions,
             wake_up,
-        } = self.decide(live, &mut worker, decided_at);
-        self.release(worker);
+        } = self.decide(live, decided_at);
         for transition in &mut transitions {
-            let segment = self.rules.segment(transition.id);
+            let segment = self.rules.segments.get(transition.id);
             transition.overdue =
                 segment.is_some_and(|s| decided_at.since(due) > s.wake_up_max_delay_ms);
         }
         if live.profile.is_between_sessions(decided_at) {
-            let mut exits = decide::session_exits(self.rules, &live.profile);
+            let mut exits = self.rules.segments.session_exits(&live.profile);
             exits.retain(|exit| transitions.iter().all(|other| other.id != exit.id));
             transitions.extend(exits);
         }
@@ -291,10 +279,7 @@ impl<'a> Step<'a> {
         let (inherited, exits) = self.memberships(winner, loser);
         let merged_state = winner.profile.memberships.clone();
         fold::transitions(&mut winner.profile, &inherited);
-        let mut worker = self.rules.worker();
-        decide::begin(&mut worker);
-        let decided = self.decide(winner, &mut worker, decided_at);
-        self.release(worker);
+        let decided = self.decide(winner, decided_at);
         let transitions = net(&inherited, &decided.transitions, exits);
         winner.profile.memberships = merged_state;
         fold::transitions(&mut winner.profile, &transitions);
@@ -333,12 +318,13 @@ impl<'a> Step<'a> {
                 inherited.push(transition(Change::Enter, epoch));
             }
         };
-        for (position, segment) in rules.segments.iter().enumerate() {
-            let transition = |change, epoch| rules.transition(position, change, epoch);
-            take(segment.id, &transition);
+        for segment in rules.segments.iter() {
+            take(segment.id, &|change, epoch| {
+                segment.transition(change, epoch)
+            });
         }
         // Disabled segments keep their members, but a profile that is merged away keeps nothing.
-        for segment in &rules.disabled {
+        for segment in rules.segments.disabled() {
             take(segment.id, &|change, epoch| {
                 segment.transition(change, epoch)
             });
@@ -346,17 +332,13 @@ impl<'a> Step<'a> {
         (inherited, exits)
     }
 
-    fn decide(&self, live: &Live, worker: &mut Worker, now: Timestamp) -> Decided<'a> {
-        let session = live.profile.current_session(now);
-        decide::decide(
-            self.rules,
-            worker,
-            Moment {
-                profile: &live.profile,
-                session,
-                now,
-            },
-        )
+    fn evaluation(&self) -> Evaluation<'a> {
+        self.rules.evaluation(&self.core.0.metrics.rule_traps)
+    }
+
+    /// By time alone.
+    fn decide(&self, live: &Live, now: Timestamp) -> Decided<'a> {
+        self.evaluation().decide(Moment::of(&live.profile, now))
     }
 
     /// Before anything changes: the checkpoint must know of the profile before the record can

@@ -21,7 +21,7 @@ use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts};
 use crate::cursors::kafka::scripted::Broker;
-use crate::decide::rules::Rules;
+use crate::decide::Rules;
 use crate::unreadable::{self, Unreadable};
 
 /// Profiles in memory: fewer than there are visitors.

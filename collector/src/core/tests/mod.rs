@@ -31,7 +31,8 @@ use super::metrics::CoreMetrics;
 use super::{Core, CoreSettings, Lookup, Newcomers, OpenError, Parts, Refused, Unlimited};
 use crate::catalog::{Catalog, Segment, Source};
 use crate::clock::{Clock, GatewayClock};
-use crate::decide::rules::Rules;
+use crate::decide::Rules;
+use crate::decide::module::ModuleName;
 use crate::fixture::{self, TestHit};
 use crate::pipeline::record_json::schema;
 use crate::profile::{Profile, fold, merge};
@@ -344,7 +345,8 @@ async fn a_rule_that_runs_out_of_fuel_is_counted() {
     let rules = Rules::load(&engine, &world.catalog(), 2, 1).unwrap();
     let room = world.core().catalog_room().await.unwrap();
     world.core().switch(rules, "digest", room).await.unwrap();
-    let traps = || world.core().0.metrics.rule_traps.get();
+    let counted = &world.core().0.metrics.rule_traps;
+    let traps = || counted.of(ModuleName::Expressions);
     assert_eq!(traps(), 0);
     let hit = TestHit::page(
         "device",
