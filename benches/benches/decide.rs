@@ -7,12 +7,13 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prometheus_client::registry::Registry;
 use tidegate_benches::hits::Steps;
+use tidegate_benches::records::record;
 use tidegate_benches::segments::segments;
 use tidegate_benches::workload::{SOURCE, Shape, bodies};
 use tidegate_collector::catalog::Catalog;
 use tidegate_collector::decide::{Moment, Rules, Traps};
 use tidegate_collector::profile::{Profile, fold};
-use tidegate_event::record::{EventFold, SessionRef};
+use tidegate_event::record::{EventFold, Fold, SessionRef};
 use tidegate_event::{Enriched, ProfileId, Timestamp, VisitorId};
 use tidegate_rules_wasm::{Engine, Limits};
 
@@ -29,7 +30,8 @@ fn regular(rules: &Rules, traps: &Traps, events: &[Enriched<'_>]) -> Profile {
         index: 1,
         gap_ms: 1_800_000,
     };
-    fold::session_start(&mut profile, session, NOW);
+    let start = record(Fold::SessionStart(session), NOW, NOW);
+    fold::record(&mut profile, None, &start, 0);
     for event in events {
         let mut evaluation = rules.evaluation(traps);
         let hits = evaluation.conditions(event, SOURCE);
@@ -40,18 +42,19 @@ fn regular(rules: &Rules, traps: &Traps, events: &[Enriched<'_>]) -> Profile {
             hits: hits.expect("no rule traps").to_vec(),
             ..EventFold::default()
         };
-        fold::event(&mut profile, &step, NOW, NOW);
-        let decided = evaluation.decide(moment(&profile));
-        fold::transitions(&mut profile, &decided.transitions);
+        let mut event = record(Fold::Event(step), NOW, NOW);
+        let received = fold::received(&mut profile, None, &event);
+        let decided = evaluation.decide(moment(received.profile()));
+        event.decide(decided.transitions, decided.wake_up);
+        received.decided(&event, 0);
     }
     profile
 }
 
 fn moment(profile: &Profile) -> Moment<'_> {
     Moment {
-        profile,
         session: profile.open_session(),
-        now: NOW,
+        ..Moment::of(profile, NOW)
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tidegate_benches::records::record;
 use tidegate_collector::profile::{Profile, fold};
 use tidegate_collector::session::{Assignment, Caps, assign};
-use tidegate_event::record::{EventFold, SessionRef};
+use tidegate_event::record::{EventFold, Fold, SessionRef};
 use tidegate_event::{
     AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue, ProfileId, Timestamp,
     VisitorId,
@@ -50,7 +51,6 @@ impl World {
         let position = self.next % self.profiles.len();
         let visitor = VisitorId(position as u64);
         let profile = &mut self.profiles[position];
-        fold::begin(profile, self.now);
         let session = match assign(&profile.sessions, visitor, at, self.now, Caps::default()) {
             Assignment::Join(at) | Assignment::Bridge { into: at, .. } => {
                 profile.sessions[at].reference()
@@ -62,7 +62,8 @@ impl World {
                     index: profile.session_index(visitor) + 1,
                     gap_ms: 1_800_000,
                 };
-                fold::session_start(profile, session, at);
+                let start = record(Fold::SessionStart(session), at, self.now);
+                fold::record(profile, None, &start, 0);
                 session
             }
         };
@@ -73,7 +74,8 @@ impl World {
             hits: hits.to_vec(),
             ..EventFold::default()
         };
-        fold::event(profile, &event, at, self.now);
+        let event = record(Fold::Event(event), at, self.now);
+        fold::record(profile, None, &event, 0);
         profile.events
     }
 }

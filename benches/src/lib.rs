@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod segments;
 pub mod workload;
 pub mod hits;
+pub mod records;
 pub mod nowhere;
 pub mod connection;
 pub mod tls;

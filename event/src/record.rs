@@ -269,7 +269,25 @@ pub enum RecordError {
     Malformed,
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    /// Fills in what was decided once the rest of it was folded. A kind that decides no wake-up has
+    /// no place for one.
+    pub fn decide(&mut self, transitions: Vec<TransitionRef<'a>>, wake_up: Option<Timestamp>) {
+        self.transitions = transitions;
+        match &mut self.fold {
+            Fold::Event(fold) => fold.wake_up = wake_up,
+            Fold::SessionEnd(fold) => fold.wake_up = wake_up,
+            Fold::ProfileMerged(fold) => fold.wake_up = wake_up,
+            Fold::WakeUp(fold) => fold.wake_up = wake_up,
+            Fold::SessionStart(_)
+            | Fold::SessionMerged(_)
+            | Fold::Catalog(_)
+            | Fold::Erased
+            | Fold::SessionContinued(_)
+            | Fold::DeviceStart(_) => {}
+        }
+    }
+
     /// Appends head and JSON to `out`; `json` gets the buffer with the head already in it.
     ///
     /// # Errors

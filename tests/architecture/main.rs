@@ -69,6 +69,37 @@ fn only_the_command_line_knows_the_wiring() {
     }
 }
 
+/// What follows `profile.` on each line where a member of a profile is assigned.
+fn assigned(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter_map(|line| line.split_once("profile."));
+    let assigns = |member: &&str| {
+        let end = member.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+        let operator = member[end.unwrap_or(member.len())..].trim_start();
+        ["= ", "+= ", "-= ", "|= "]
+            .iter()
+            .any(|assign| operator.starts_with(assign))
+    };
+    lines.map(|(_, member)| member).filter(assigns).collect()
+}
+
+#[test]
+fn only_the_fold_changes_a_profile() {
+    for folder in ["core", "decide", "background", "cursors", "app"] {
+        for file in rust_files(&root().join("collector/src").join(folder)) {
+            let name = file.display().to_string();
+            let text = hidden_from_tests(&read(&file));
+            let found = assigned(&text);
+            assert!(
+                found.is_empty() || name.contains("/tests/"),
+                "{name}: {found:?}"
+            );
+        }
+    }
+    let text =
+        "live.profile.wake_up = x;\nif live.profile.due() == x {}\nlet at = live.profile.at;";
+    assert_eq!(assigned(text), ["wake_up = x;"]);
+}
+
 #[test]
 fn only_its_own_test_binary_leaves_the_fdatasync_out() {
     const MUTANT: &str = "mutant-without-sync";

@@ -257,6 +257,7 @@ pub(crate) const MODULES: &[Module] = &[
             "crate::edge",
             "crate::cursors",
             "crate::app",
+            "session::fold",
             "hyper::",
             "hyper_util",
             "rdkafka::",

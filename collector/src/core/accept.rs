@@ -293,11 +293,11 @@ impl Arrival<'_> {
             .filter(|newest| newest.due <= now)
             .map(Session::reference);
         let sessions = &owner.profile.sessions;
-        if let Some(overdue) = overdue.and_then(|at| session::fold::position(sessions, at)) {
+        if let Some(overdue) = overdue.and_then(|at| session::position(sessions, at)) {
             step.session_end(owner, overdue);
         }
         let sessions = &owner.profile.sessions;
-        if let Some(surplus) = session::fold::surplus(sessions, opening)
+        if let Some(surplus) = session::surplus(sessions, opening)
             && !sessions[surplus].ended
         {
             step.session_end(owner, surplus);

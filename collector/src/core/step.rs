@@ -1,7 +1,7 @@
 //! Writes records while the person is locked: takes the ticket, folds, decides, encodes, fills.
 //!
-//! Every method leaves state and journal agreeing: what it changed in the profile is exactly what
-//! [`fold::record`] makes of the record it wrote.
+//! Every method leaves state and journal agreeing: it makes the record first, and changes the profile
+//! only by folding that record.
 
 use std::borrow::Cow;
 
@@ -99,70 +99,53 @@ impl<'a> Step<'a> {
             device,
             late,
         } = step;
-        let ticket = self.reservation.ticket(self.now);
+        let ticket = self.ticket(live);
         let decided_at = ticket.decided_at();
-        self.touch(live, &ticket);
         let started = self.core.0.clock.monotonic_us();
         let mut evaluation = self.evaluation();
         // A trap adds nothing; it is counted when the evaluation ends.
         if let Ok(hits) = evaluation.conditions(hit, self.source) {
             fold.hits.extend_from_slice(hits);
         }
-        fold::begin(&mut live.profile, decided_at);
-        live.profile.shares = hit.consent.state == ConsentState::Granted;
-        fold::event(&mut live.profile, &fold, hit.event_time, decided_at);
-        let sessions = &device.unwrap_or(&*live).profile.sessions;
-        let session = fold
-            .session
-            .and_then(|session| session::fold::position(sessions, session))
-            .and_then(|at| live.profile.session_beside(&sessions[at], decided_at));
-        let moment = Moment {
-            profile: &live.profile,
+        let session = fold.session;
+        let mut record = self.head(&ticket, hit, message_id, Fold::Event(fold));
+        record.profile = Some(live.profile.id);
+        let received = fold::received(&mut live.profile, None, &record);
+        let profile = received.profile();
+        let sessions = device.map_or(&profile.sessions, |device| &device.profile.sessions);
+        let session = session
+            .and_then(|session| session::position(sessions, session))
+            .and_then(|at| profile.session_beside(&sessions[at], decided_at));
+        let decided = evaluation.decide(Moment {
             session,
-            now: decided_at,
-        };
-        let decided = evaluation.decide(moment);
+            ..Moment::of(profile, decided_at)
+        });
         self.core
             .0
             .metrics
             .decided(self.core.0.clock.monotonic_us() - started, late);
-        fold.wake_up = decided.wake_up;
-        live.profile.wake_up = decided.wake_up.into();
-        fold::transitions(&mut live.profile, &decided.transitions);
-        let mut record = self.head(&ticket, hit, message_id, Fold::Event(fold));
-        record.profile = Some(live.profile.id);
-        record.transitions = decided.transitions;
-        self.settle(live, &ticket);
+        record.decide(decided.transitions, decided.wake_up);
+        received.decided(&record, ticket.offset());
+        self.core.schedule(live);
         self.fill_event(ticket, &record, hit, late)
     }
 
     /// `session_start`
     pub(super) fn session_start(&mut self, live: &mut Live, session: SessionRef, at: Timestamp) {
-        let ticket = self.reservation.ticket(self.now);
-        self.touch(live, &ticket);
-        fold::begin(&mut live.profile, ticket.decided_at());
-        fold::session_start(&mut live.profile, session, at);
+        let ticket = self.ticket(live);
+        let fold = Fold::SessionStart(session);
+        let record = self.system(live, &ticket, "session_start", at, fold);
         self.core.0.metrics.sessions_started.inc();
-        self.fill_system(
-            live,
-            ticket,
-            "session_start",
-            at,
-            Vec::new(),
-            Fold::SessionStart(session),
-        );
+        self.write(live, ticket, record);
     }
 
     /// `session_start` of a device that gets its profile with it.
     pub(super) fn device_start(&mut self, live: &mut Live, start: DeviceStart<'_>, at: Timestamp) {
-        let ticket = self.reservation.ticket(self.now);
-        self.touch(live, &ticket);
-        let decided_at = ticket.decided_at();
-        fold::begin(&mut live.profile, decided_at);
-        fold::device_start(&mut live.profile, &start, at, decided_at);
-        self.core.0.metrics.sessions_started.inc();
+        let ticket = self.ticket(live);
         let fold = Fold::DeviceStart(start);
-        self.fill_system(live, ticket, "session_start", at, Vec::new(), fold);
+        let record = self.system(live, &ticket, "session_start", at, fold);
+        self.core.0.metrics.sessions_started.inc();
+        self.write(live, ticket, record);
     }
 
     /// `session_continued`
@@ -172,11 +155,10 @@ impl<'a> Step<'a> {
         continued: SessionContinued,
         at: Timestamp,
     ) {
-        let ticket = self.reservation.ticket(self.now);
-        self.touch(live, &ticket);
-        fold::session_continued(&mut live.profile, &continued, at);
+        let ticket = self.ticket(live);
         let fold = Fold::SessionContinued(continued);
-        self.fill_system(live, ticket, "session_continued", at, Vec::new(), fold);
+        let record = self.system(live, &ticket, "session_continued", at, fold);
+        self.write(live, ticket, record);
     }
 
     /// `session_merged`; says which session stays.
@@ -188,24 +170,21 @@ impl<'a> Step<'a> {
         revision: u16,
         at: Timestamp,
     ) -> SessionRef {
-        let ticket = self.reservation.ticket(self.now);
-        self.touch(live, &ticket);
-        let merged = SessionMerged {
+        let ticket = self.ticket(live);
+        let fold = Fold::SessionMerged(SessionMerged {
             into,
             from_index: from.index,
             from_id: from.id,
             revision,
-        };
-        session::fold::merged(&mut live.profile.sessions, &merged);
-        let fold = Fold::SessionMerged(merged);
-        self.fill_system(live, ticket, "session_merged", at, Vec::new(), fold);
+        });
+        let record = self.system(live, &ticket, "session_merged", at, fold);
+        self.write(live, ticket, record);
         into
     }
 
     /// `session_end` of the session at `position`, dated when its silence had lasted.
     pub(super) fn session_end(&mut self, live: &mut Live, position: usize) {
-        let ticket = self.reservation.ticket(self.now);
-        self.touch(live, &ticket);
+        let ticket = self.ticket(live);
         let session = &live.profile.sessions[position];
         let at = session.due;
         let end = SessionEnd {
@@ -214,33 +193,24 @@ impl<'a> Step<'a> {
             // An overdue wake-up has yet to be evaluated.
             wake_up: live.profile.wake_up.get(),
         };
-        let transitions = match live.profile.is_newest(session) {
-            true => self.rules.segments.session_exits(&live.profile),
-            false => Vec::new(),
-        };
-        session::fold::end(&mut live.profile.sessions, &end);
-        fold::transitions(&mut live.profile, &transitions);
+        let mut record = self.system(live, &ticket, "session_end", at, Fold::SessionEnd(end));
+        if live.profile.is_newest(session) {
+            record.transitions = self.rules.segments.session_exits(&live.profile);
+        }
         self.core.0.ended.lock().push(live.profile.id);
         self.core.0.metrics.sessions_ended.inc();
-        self.fill_system(
-            live,
-            ticket,
-            "session_end",
-            at,
-            transitions,
-            Fold::SessionEnd(end),
-        );
+        self.write(live, ticket, record);
     }
 
     /// `wake_up`: segments that read no event field are evaluated on time alone.
     pub(super) fn wake_up(&mut self, live: &mut Live, due: Timestamp) {
-        let ticket = self.reservation.ticket(self.now);
-        self.touch(live, &ticket);
+        let ticket = self.ticket(live);
         let decided_at = ticket.decided_at();
+        let moment = Moment::of(&live.profile, decided_at);
         let Decided {
             mut transitions,
             wake_up,
-        } = self.decide(live, decided_at);
+        } = self.evaluation().decide(moment);
         for transition in &mut transitions {
             let segment = self.rules.segments.get(transition.id);
             transition.overdue =
@@ -251,68 +221,65 @@ impl<'a> Step<'a> {
             exits.retain(|exit| transitions.iter().all(|other| other.id != exit.id));
             transitions.extend(exits);
         }
-        live.profile.wake_up = wake_up.into();
-        fold::guest_over(&mut live.profile, decided_at);
-        fold::transitions(&mut live.profile, &transitions);
-        self.core.0.metrics.wake_ups.inc();
         let fold = Fold::WakeUp(WakeUpFold { due, wake_up });
-        self.fill_system(live, ticket, "wake_up", due, transitions, fold);
+        let mut record = self.system(live, &ticket, "wake_up", due, fold);
+        record.transitions = transitions;
+        self.core.0.metrics.wake_ups.inc();
+        self.write(live, ticket, record);
     }
 
     /// `profile_merged`: the loser's state goes into the winner, which is evaluated once.
     pub(super) fn merge(&mut self, winner: &mut Live, loser: &mut Live, at: Timestamp) {
-        let ticket = self.reservation.ticket(self.now);
-        self.touch(winner, &ticket);
+        let ticket = self.ticket(winner);
         self.touch(loser, &ticket);
-        let decided_at = ticket.decided_at();
-        fold::begin(&mut winner.profile, decided_at);
-        merge::absorb(&mut winner.profile, &loser.profile, decided_at);
-        merge::retire(&mut loser.profile, winner.profile.id, ticket.offset());
-        for identifier in loser.profile.identifiers.iter() {
-            let key = self
-                .core
-                .0
-                .profiles
-                .key(identifier.namespace, &identifier.value);
-            self.core.0.profiles.point(key, winner.profile.id);
-        }
-        let (inherited, exits) = self.memberships(winner, loser);
-        let merged_state = winner.profile.memberships.clone();
-        fold::transitions(&mut winner.profile, &inherited);
-        let decided = self.decide(winner, decided_at);
-        let transitions = net(&inherited, &decided.transitions, exits);
-        winner.profile.memberships = merged_state;
-        fold::transitions(&mut winner.profile, &transitions);
-        winner.profile.wake_up = decided.wake_up.into();
-        let merged = ProfileMerged {
-            winner: winner.profile.id,
+        let (id, decided_at, offset) = (winner.profile.id, ticket.decided_at(), ticket.offset());
+        let fold = Fold::ProfileMerged(ProfileMerged {
+            winner: id,
             loser: loser.profile.id,
-            wake_up: decided.wake_up,
-        };
+            wake_up: None,
+        });
+        let mut record = self.system(winner, &ticket, "profile_merged", at, fold);
+        let received = fold::received(&mut winner.profile, Some(&loser.profile), &record);
+        merge::retire(&mut loser.profile, id, offset);
+        for identifier in loser.profile.identifiers.iter() {
+            let profiles = &self.core.0.profiles;
+            profiles.point(profiles.key(identifier.namespace, &identifier.value), id);
+        }
+        let (inherited, exits) = self.memberships(received.profile(), &loser.profile);
+        // The verdicts turn what it is in once it has inherited.
+        let mut memberships = received.profile().memberships.clone();
+        for transition in &inherited {
+            memberships.apply(transition.id, transition.change, transition.epoch);
+        }
+        let decided = self.evaluation().decide(Moment {
+            memberships: &memberships,
+            ..Moment::of(received.profile(), decided_at)
+        });
+        let transitions = net(&inherited, &decided.transitions, exits);
+        record.decide(transitions, decided.wake_up);
+        received.decided(&record, offset);
         self.core.0.metrics.merges.inc();
-        self.core.schedule(winner);
-        let fold = Fold::ProfileMerged(merged);
-        self.fill_system(winner, ticket, "profile_merged", at, transitions, fold);
+        self.fill_system(winner, ticket, record);
     }
 
     /// What the winner is in because the loser was, and the loser's exits.
     fn memberships(
         &self,
-        winner: &Live,
-        loser: &Live,
+        winner: &Profile,
+        loser: &Profile,
     ) -> (Vec<TransitionRef<'a>>, Vec<TransitionRef<'a>>) {
         let (mut inherited, mut exits) = (Vec::new(), Vec::new());
         let rules = self.rules;
         let mut take = |segment, transition: &dyn Fn(Change, u32) -> TransitionRef<'a>| {
-            let theirs = loser.profile.memberships.get(segment);
+            let theirs = loser.memberships.get(segment);
             if !theirs.member {
                 return;
             }
             let mut exit = transition(Change::Exit, theirs.epoch.saturating_add(1));
             exit.reason = Some("merged");
-            exit.profile = Some(loser.profile.id);
+            exit.profile = Some(loser.id);
             exits.push(exit);
-            let own = winner.profile.memberships.get(segment);
+            let own = winner.memberships.get(segment);
             if !own.member {
                 let epoch = own.epoch.max(theirs.epoch).saturating_add(1);
                 inherited.push(transition(Change::Enter, epoch));
@@ -336,9 +303,10 @@ impl<'a> Step<'a> {
         self.rules.evaluation(&self.core.0.metrics.rule_traps)
     }
 
-    /// By time alone.
-    fn decide(&self, live: &Live, now: Timestamp) -> Decided<'a> {
-        self.evaluation().decide(Moment::of(&live.profile, now))
+    fn ticket(&mut self, live: &mut Live) -> Ticket {
+        let ticket = self.reservation.ticket(self.now);
+        self.touch(live, &ticket);
+        ticket
     }
 
     /// Before anything changes: the checkpoint must know of the profile before the record can
@@ -352,11 +320,6 @@ impl<'a> Step<'a> {
                 .lock()
                 .insert((ticket.offset(), live.profile.id));
         }
-    }
-
-    fn settle(&self, live: &mut Live, ticket: &Ticket) {
-        live.profile.applied_offset = ticket.offset() + 1;
-        self.core.schedule(live);
     }
 
     fn head<'r>(
@@ -415,18 +378,46 @@ impl<'a> Step<'a> {
         offset
     }
 
-    fn fill_system(
+    /// A record of our own about a locked person, without names and with nothing decided.
+    fn system<'r>(
         &self,
-        live: &mut Live,
-        ticket: Ticket,
+        live: &Live,
+        ticket: &Ticket,
         event: &'static str,
         at: Timestamp,
-        transitions: Vec<TransitionRef<'_>>,
-        fold: Fold<'_>,
-    ) {
-        self.settle(live, &ticket);
+        fold: Fold<'r>,
+    ) -> Record<'r>
+    where
+        'a: 'r,
+    {
+        Record {
+            generation: self.rules.generation,
+            decided_at: ticket.decided_at(),
+            profile: Some(live.profile.id),
+            anonymous_id: None,
+            user_id: None,
+            source: self.source,
+            kind: "system",
+            event,
+            message_id: "",
+            event_time: at,
+            dispatch: live.profile.shares,
+            transitions: Vec::new(),
+            fold,
+        }
+    }
+
+    /// Folds a complete record of our own, and fills it.
+    fn write(&self, live: &mut Live, ticket: Ticket, record: Record<'_>) {
+        fold::record(&mut live.profile, None, &record, ticket.offset());
+        self.fill_system(live, ticket, record);
+    }
+
+    /// Names whom a record of our own that was folded is about, and fills it.
+    fn fill_system(&self, live: &mut Live, ticket: Ticket, record: Record<'_>) {
+        self.core.schedule(live);
         let message_id = uuid::Uuid::from_u128(self.core.mint()).to_string();
-        let visitor = match &fold {
+        let visitor = match &record.fold {
             Fold::SessionStart(session) => Some(session.visitor),
             Fold::DeviceStart(start) => Some(start.session.visitor),
             Fold::SessionMerged(merged) => Some(merged.into.visitor),
@@ -439,19 +430,10 @@ impl<'a> Step<'a> {
         let named = sender.and_then(|ids| ids.user_id.as_deref());
         let user_id = live.profile.user_id().or(named.map(Cow::Borrowed));
         let record = Record {
-            generation: self.rules.generation,
-            decided_at: ticket.decided_at(),
-            profile: Some(live.profile.id),
             anonymous_id: anonymous_id.as_deref(),
             user_id: user_id.as_deref(),
-            source: self.source,
-            kind: "system",
-            event,
             message_id: &message_id,
-            event_time: at,
-            dispatch: live.profile.shares,
-            transitions,
-            fold,
+            ..record
         };
         let payload = record
             .write(Vec::with_capacity(512), |out| {

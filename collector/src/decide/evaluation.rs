@@ -11,7 +11,7 @@ use super::expressions::Expressions;
 use super::module::{Moment, RuleModule, Verdicts};
 use super::segments::Segments;
 use super::traps::Traps;
-use crate::profile::Profile;
+use crate::profile::Memberships;
 use crate::profile::membership::MembershipState;
 
 /// What was decided.
@@ -64,7 +64,7 @@ impl<'r> Evaluation<'r> {
     pub fn decide(mut self, moment: Moment<'_>) -> Decided<'r> {
         let segments = self.segments;
         let transitions = match self.module.verdicts(moment) {
-            Ok(verdicts) => transitions(segments, verdicts, moment.profile),
+            Ok(verdicts) => transitions(segments, verdicts, moment.memberships),
             Err(_counted) => Vec::new(),
         };
         Decided {
@@ -88,10 +88,10 @@ impl Drop for Evaluation<'_> {
 fn transitions<'r>(
     segments: &'r Segments,
     verdicts: Verdicts<'_>,
-    profile: &Profile,
+    memberships: &Memberships,
 ) -> Vec<TransitionRef<'r>> {
     let mut changed: SmallVec<[(usize, Change, u32); 8]> = SmallVec::new();
-    let mut memberships = profile.memberships.iter().peekable();
+    let mut memberships = memberships.iter().peekable();
     for (segment, position) in segments.by_id() {
         // A segment that left the catalog has no verdict: its members stay as they are.
         while memberships.next_if(|(own, _)| *own < segment).is_some() {}

@@ -5,7 +5,7 @@ use tidegate_event::{AggregateHit, Change, Enriched, Timestamp};
 use tidegate_rules_wasm::{Trap, Verdict};
 
 use super::expressions::SlotSet;
-use crate::profile::Profile;
+use crate::profile::{Memberships, Profile};
 use crate::session::Session;
 
 /// One module with the state of one evaluation; a thread has it to itself while that lasts.
@@ -64,6 +64,8 @@ impl ModuleName {
 pub struct Moment<'a> {
     /// The state, the event already folded in.
     pub profile: &'a Profile,
+    /// The segments it is in before: its own, unless a merge is decided.
+    pub memberships: &'a Memberships,
     /// The session that `session.*` names; None: those fields are absent.
     pub session: Option<&'a Session>,
     /// `decided_at`.
@@ -76,6 +78,7 @@ impl<'a> Moment<'a> {
     pub fn of(profile: &'a Profile, now: Timestamp) -> Self {
         Self {
             profile,
+            memberships: &profile.memberships,
             session: profile.current_session(now),
             now,
         }

@@ -1,8 +1,10 @@
 //! How a journal record changes a profile: the one definition of state, used when a hit is taken
 //! and when the journal is replayed, so that both always agree.
 //!
-//! The live path calls the parts one by one, because a decision is made between them; [`record`]
-//! is all of them in their order.
+//! A record is folded in two stages. [`received`] takes in what happened; [`Received::decided`] takes in
+//! what was decided on the state that this made: the next wake-up and the memberships. A caller that
+//! decides, evaluates between the two and fills the record in; [`record()`] is both, for records
+//! that are complete.
 
 use tidegate_event::Timestamp;
 use tidegate_event::record::{
@@ -18,58 +20,93 @@ const VISITORS_MAX: usize = 64;
 /// Folds one whole record into the profile it names. `loser` is the other side of a merge as it was
 /// before; what becomes of it is [`merge::retire`]'s.
 pub fn record(profile: &mut Profile, loser: Option<&Profile>, record: &Record<'_>, offset: u64) {
+    received(profile, loser, record).decided(record, offset);
+}
+
+/// A profile that a record's first stage is folded into.
+#[derive(Debug)]
+#[must_use = "the record's second stage is missing"]
+pub struct Received<'p>(&'p mut Profile);
+
+/// The first stage: sessions, identifiers, counters, aggregates, traits, the state of a profile
+/// merged into this one. Reads nothing that was decided.
+pub fn received<'p>(
+    profile: &'p mut Profile,
+    loser: Option<&Profile>,
+    record: &Record<'_>,
+) -> Received<'p> {
     begin(profile, record.decided_at);
     match &record.fold {
         Fold::Event(fold) => {
             profile.shares = record.dispatch;
             event(profile, fold, record.event_time, record.decided_at);
-            profile.wake_up = fold.wake_up.into();
         }
         Fold::SessionStart(session) => session_start(profile, *session, record.event_time),
         Fold::DeviceStart(start) => {
             device_start(profile, start, record.event_time, record.decided_at);
         }
-        Fold::SessionEnd(end) => {
-            session::fold::end(&mut profile.sessions, end);
-            profile.wake_up = end.wake_up.into();
-        }
+        Fold::SessionEnd(end) => session::fold::end(&mut profile.sessions, end),
         Fold::SessionContinued(continued) => {
             session_continued(profile, continued, record.event_time);
         }
         Fold::SessionMerged(merged) => session::fold::merged(&mut profile.sessions, merged),
-        Fold::ProfileMerged(merged) => {
+        Fold::ProfileMerged(_) => {
             if let Some(loser) = loser {
                 merge::absorb(profile, loser, record.decided_at);
             }
-            profile.wake_up = merged.wake_up.into();
         }
-        Fold::WakeUp(wake_up) => {
-            profile.wake_up = wake_up.wake_up.into();
-            guest_over(profile, record.decided_at);
-        }
-        Fold::Catalog(_) => {}
+        Fold::WakeUp(_) | Fold::Catalog(_) => {}
         Fold::Erased => *profile = Profile::new(profile.id),
     }
-    transitions(profile, &record.transitions);
-    profile.applied_offset = offset + 1;
+    Received(profile)
+}
+
+impl Received<'_> {
+    /// The state that is decided on.
+    #[must_use]
+    pub const fn profile(&self) -> &Profile {
+        self.0
+    }
+
+    /// The second stage: the next wake-up and the memberships.
+    pub fn decided(self, record: &Record<'_>, offset: u64) {
+        let profile = self.0;
+        match &record.fold {
+            Fold::Event(fold) => profile.wake_up = fold.wake_up.into(),
+            Fold::SessionEnd(end) => profile.wake_up = end.wake_up.into(),
+            Fold::ProfileMerged(merged) => profile.wake_up = merged.wake_up.into(),
+            Fold::WakeUp(wake_up) => {
+                profile.wake_up = wake_up.wake_up.into();
+                guest_over(profile, record.decided_at);
+            }
+            Fold::SessionStart(_)
+            | Fold::DeviceStart(_)
+            | Fold::SessionContinued(_)
+            | Fold::SessionMerged(_)
+            | Fold::Catalog(_)
+            | Fold::Erased => {}
+        }
+        transitions(profile, &record.transitions);
+        profile.applied_offset = offset + 1;
+    }
 }
 
 /// What every record does first: the profile is born with its first one.
-pub fn begin(profile: &mut Profile, decided_at: Timestamp) {
+fn begin(profile: &mut Profile, decided_at: Timestamp) {
     if profile.created_at == Profile::UNBORN {
         profile.created_at = decided_at;
     }
 }
 
 /// `session_start`
-pub fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) {
+fn session_start(profile: &mut Profile, session: SessionRef, at: Timestamp) {
     session::fold::start(&mut profile.sessions, session, at);
     profile.sessions_opened = profile.sessions_opened.saturating_add(1);
     visited(profile, session);
 }
 
 /// `session_start` of a device's own profile, which begins with it.
-pub fn device_start(
+fn device_start(
     profile: &mut Profile,
     start: &DeviceStart<'_>,
     at: Timestamp,
@@ -83,12 +120,12 @@ pub fn device_start(
 }
 
 /// A wake-up at `now` ends the part in another profile's session that is over by then.
-pub fn guest_over(profile: &mut Profile, now: Timestamp) {
+fn guest_over(profile: &mut Profile, now: Timestamp) {
     profile.guest.take_if(|guest| guest.due <= now);
 }
 
 /// `session_continued`
-pub fn session_continued(profile: &mut Profile, continued: &SessionContinued, at: Timestamp) {
+fn session_continued(profile: &mut Profile, continued: &SessionContinued, at: Timestamp) {
     let event = SessionEvent {
         at,
         received_at: continued.received_at,
@@ -112,7 +149,7 @@ fn visited(profile: &mut Profile, session: SessionRef) {
 }
 
 /// A received event: identifiers, counters, session, aggregates, traits. Not its transitions.
-pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Timestamp) {
+fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Timestamp) {
     for (namespace, value) in &fold.edges {
         profile.identifiers.push(*namespace, now, value);
     }
@@ -128,7 +165,7 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
             conversion: fold.conversion,
             visible_ms: fold.visible_ms,
         };
-        if session::fold::position(&profile.sessions, session).is_none() {
+        if session::position(&profile.sessions, session).is_none() {
             let guest = Guest::of(session, at, fold.received_at);
             let guest = guest.and(profile.guest.as_deref().copied());
             profile.guest = Some(Box::new(guest));
@@ -147,7 +184,7 @@ pub fn event(profile: &mut Profile, fold: &EventFold<'_>, at: Timestamp, now: Ti
 
 /// The record's own membership changes. A merge's exits under the loser's id are facts for the
 /// outside only: the loser's state stays as it was.
-pub fn transitions(profile: &mut Profile, transitions: &[TransitionRef<'_>]) {
+fn transitions(profile: &mut Profile, transitions: &[TransitionRef<'_>]) {
     for transition in transitions.iter().filter(|t| t.profile.is_none()) {
         profile
             .memberships

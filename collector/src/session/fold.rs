@@ -5,7 +5,7 @@ use tidegate_event::record::{SessionEnd, SessionMerged, SessionRef};
 
 use crate::list::List;
 
-use super::{BURST_EVENTS, BURST_MS, KEPT_MAX, LATENESS_MAX_MS, Session, SessionEvent};
+use super::{BURST_EVENTS, BURST_MS, LATENESS_MAX_MS, Session, SessionEvent, position, surplus};
 
 impl Session {
     fn opened(session: SessionRef, at: Timestamp) -> Self {
@@ -64,32 +64,6 @@ impl Session {
         self.bot_suspect |= other.bot_suspect;
         self.ended &= other.ended;
     }
-}
-
-/// Where `session` stands in `sessions`.
-#[must_use]
-pub fn position(sessions: &[Session], session: SessionRef) -> Option<usize> {
-    sessions
-        .iter()
-        .position(|s| s.visitor == session.visitor && s.index == session.index)
-}
-
-/// Of the visitor's kept sessions, the one to let go when a further one opens; None while fewer
-/// than [`KEPT_MAX`] are kept.
-#[must_use]
-pub fn surplus(sessions: &[Session], session: SessionRef) -> Option<usize> {
-    let of_visitor = || {
-        sessions
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| s.visitor == session.visitor)
-    };
-    if of_visitor().count() < KEPT_MAX {
-        return None;
-    }
-    of_visitor()
-        .min_by_key(|(_, s)| (s.last_at, s.index))
-        .map(|(position, _)| position)
 }
 
 /// `session_start`: opens it; the visitor's surplus session goes.

@@ -4,6 +4,7 @@
 //! was decided. Neither knows rules, storage or the clock.
 
 pub mod assign;
+mod kept;
 pub mod fold;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use tidegate_event::record::SessionRef;
 use tidegate_event::{Timestamp, VisitorId};
 
 pub use assign::{Assignment, Caps, assign};
+pub use kept::{position, surplus};
 
 /// A late event joins a session up to this long after it happened.
 pub const LATENESS_MAX_MS: i64 = 60 * 60_000;

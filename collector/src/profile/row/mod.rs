@@ -59,21 +59,24 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::profile::{Guest, Traits, fold};
+    use crate::profile::{Guest, Traits};
+    use crate::session;
 
     pub(super) const AT: Timestamp = Timestamp(1_800_000_000_000);
 
     /// One of each thing that a row may hold.
     pub(super) fn everything() -> Profile {
         let mut profile = Profile::new(ProfileId(1));
-        fold::begin(&mut profile, AT);
         let session = SessionRef {
             id: 2,
             visitor: VisitorId(3),
             index: 1,
             gap_ms: 1_800_000,
         };
-        fold::session_start(&mut profile, session, AT);
+        profile.created_at = AT;
+        session::fold::start(&mut profile.sessions, session, AT);
+        profile.sessions_opened = 1;
+        profile.visitors.push((session.visitor, session.index));
         let spec = AggregateSpec {
             id: AggregateId(8),
             kind: AggregateKind::Count,
