@@ -8,7 +8,7 @@ use crate::dead_letter::DeadLetter;
 use crate::destination::Destination;
 use crate::error::{AdminError, StoreError};
 use crate::replay::{ReplayReport, ReplayWhich, replay};
-use crate::retry::{Answer, FailureKind, Verdict, judge};
+use crate::retry::{Answer, FailureKind, Verdict};
 use crate::stats::{DestinationStatus, Metrics};
 
 /// What a test call found.
@@ -120,7 +120,7 @@ impl Activation {
             Answer::Status { code, .. } => Some(code),
             Answer::Timeout | Answer::Connect | Answer::Blocked | Answer::Broken => None,
         };
-        let failure = match judge(answer, now) {
+        let failure = match plan.judge(answer, now) {
             Verdict::Delivered => None,
             Verdict::Retry { kind, .. } | Verdict::Permanent(kind) => Some(kind),
             Verdict::Auth => Some(FailureKind::Auth),

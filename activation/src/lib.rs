@@ -18,7 +18,6 @@ mod limiter;
 mod breaker;
 pub mod retry;
 pub mod destinations;
-pub mod sign;
 pub mod transport;
 mod shared;
 mod mutant;

@@ -11,6 +11,7 @@ use tidegate_event::Timestamp;
 
 use crate::error::{ConfigFault, ConfigFaultKind};
 use crate::intent::{Intent, Row};
+use crate::retry::{Answer, Verdict, judge};
 use crate::settings::{DestinationConfig, DestinationKind, Limits, Network, RetryPolicy};
 
 /// A destination's configuration, checked and ready to use.
@@ -60,6 +61,13 @@ impl Plan {
         match &self.target {
             Target::Webhook(target) => target.redacted(&self.name, intent),
         }
+    }
+
+    /// Judges one answer, which came at `now`.
+    pub(crate) fn judge(&self, answer: Answer, now: Timestamp) -> Verdict {
+        judge(answer, now, |code, not_before| match &self.target {
+            Target::Webhook(_) => webhook::judge(code, not_before),
+        })
     }
 
     /// Changes when the destination becomes another one in all but name.

@@ -34,19 +34,19 @@ pub enum FailureKind {
     Blocked,
     /// Connection broke.
     Broken,
-    /// 429, 502 or 504: asked to slow down.
+    /// It asks to slow down, as with 429.
     Throttled,
-    /// Other 5xx, 408 or 425.
+    /// It failed itself, as with 500.
     Server,
     /// 3xx: redirects are not followed.
     Redirect,
-    /// 401 or 403.
+    /// It refuses our credentials, as with 401.
     Auth,
-    /// 410.
+    /// It is gone for good.
     Gone,
-    /// A 4xx that may pass: 404, 405, 409, 423 and others.
+    /// It refuses the request, and may take it later.
     Client,
-    /// 400, 411, 413 to 417, 422 and 431: the same request will be refused again.
+    /// It refuses the request, and would refuse the same one again.
     Refused,
 }
 
@@ -88,7 +88,7 @@ impl FailureKind {
 /// What to do with the item, and with the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// 2xx.
+    /// It was taken.
     Delivered,
     /// Try the item again, not before `not_before`.
     Retry {
@@ -105,16 +105,21 @@ pub enum Verdict {
     Gone,
 }
 
-/// Judges one answer, which came at `now`.
+/// Judges one answer, which came at `now`. What a status means is `of_status` to say: the rule of
+/// the destination's kind.
 #[must_use]
-pub fn judge(answer: Answer, now: Timestamp) -> Verdict {
+pub fn judge(
+    answer: Answer,
+    now: Timestamp,
+    of_status: impl FnOnce(u16, Option<Timestamp>) -> Verdict,
+) -> Verdict {
     let kind = match answer {
         Answer::Status {
             code,
             retry_after_ms,
         } => {
             let not_before = retry_after_ms.map(|ms| now.plus_ms(ms));
-            return judge_status(code, not_before);
+            return of_status(code, not_before);
         }
         Answer::Timeout => FailureKind::Timeout,
         Answer::Connect => FailureKind::Connect,
@@ -127,61 +132,9 @@ pub fn judge(answer: Answer, now: Timestamp) -> Verdict {
     }
 }
 
-/// Standard Webhooks makes 410 alone final. The other final ones name the request itself (RFC 9110,
-/// 15.5), which would be the same each time; all further 4xx are tried again, because proxies answer
-/// them while a receiver is rolled out.
-const fn judge_status(code: u16, not_before: Option<Timestamp>) -> Verdict {
-    let kind = match code {
-        200..=299 => return Verdict::Delivered,
-        401 | 403 => return Verdict::Auth,
-        410 => return Verdict::Gone,
-        429 | 502 | 504 => FailureKind::Throttled,
-        408 | 425 => FailureKind::Server,
-        400 | 411 | 413..=417 | 422 | 431 => return Verdict::Permanent(FailureKind::Refused),
-        400..=499 => FailureKind::Client,
-        300..=399 => FailureKind::Redirect,
-        _ => FailureKind::Server,
-    };
-    Verdict::Retry { kind, not_before }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_2xx_is_success_and_each_refusal_has_its_meaning() {
-        let again = |kind| Verdict::Retry {
-            kind,
-            not_before: None,
-        };
-        for (codes, verdict) in [
-            (&[200, 204, 299][..], Verdict::Delivered),
-            (&[301, 304], again(FailureKind::Redirect)),
-            (
-                &[400, 411, 413, 414, 415, 417, 422, 431],
-                Verdict::Permanent(FailureKind::Refused),
-            ),
-            (
-                &[
-                    402, 404, 405, 406, 409, 412, 418, 421, 423, 424, 428, 451, 499,
-                ],
-                again(FailureKind::Client),
-            ),
-            (&[401, 403], Verdict::Auth),
-            (&[410], Verdict::Gone),
-            (&[429, 502, 504], again(FailureKind::Throttled)),
-            (&[199, 408, 425, 500, 503, 600], again(FailureKind::Server)),
-        ] {
-            for &code in codes {
-                let answer = Answer::Status {
-                    code,
-                    retry_after_ms: None,
-                };
-                assert_eq!(judge(answer, Timestamp(0)), verdict, "{code}");
-            }
-        }
-    }
 
     #[test]
     fn what_never_got_an_answer_is_tried_again() {
@@ -192,7 +145,7 @@ mod tests {
             Answer::Broken,
         ] {
             assert!(matches!(
-                judge(answer, Timestamp(0)),
+                judge(answer, Timestamp(0), |code, _| unreachable!("{code}")),
                 Verdict::Retry {
                     not_before: None,
                     ..

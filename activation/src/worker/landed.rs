@@ -13,7 +13,7 @@ use crate::mutant::Mutant;
 use crate::observer::{Attempt, outcome};
 use crate::outbox::{Command, Ending};
 use crate::queue::DueChange;
-use crate::retry::{Answer, FailureKind, Step, Verdict, judge, next_step};
+use crate::retry::{Answer, FailureKind, Step, Verdict, next_step};
 use crate::stats::count;
 
 impl Worker {
@@ -31,7 +31,7 @@ impl Worker {
         };
         let now = self.shared.clock.now();
         let plan = self.destination.plan();
-        let verdict = judge(answer, now);
+        let verdict = plan.judge(answer, now);
         self.observe(&plan, &row, verdict, sent_at, now);
         if let Some(observer) = self.shared.observer.get() {
             let (status, failure) = outcome(answer);

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidegate_activation::sign::SigningKey;
+use tidegate_activation::destinations::webhook::SigningKey;
 use tidegate_activation::{
     Activation, BreakerState, Clock, DestinationConfig, DestinationStatus, Intent, RetryPolicy,
     Settings,

@@ -226,7 +226,7 @@ fn well_formed_secrets(entry: &Entry<Destination>, reader: &Reader<'_>) {
     let places = entry.parts.iter().filter(|(part, _)| *part == "secret");
     let secrets = iter::once(secret).chain(further_secrets);
     for (secret, (_, place)) in secrets.zip(places) {
-        if tidegate_activation::sign::SigningKey::parse(secret).is_err() {
+        if tidegate_activation::destinations::webhook::SigningKey::parse(secret).is_err() {
             let reason = Reason::Secret {
                 why: "it is not whsec_ and the base64 of 24 to 64 bytes",
             };

@@ -14,7 +14,7 @@ use crate::destinations::TooLarge;
 use crate::error::ConfigFaultKind;
 use crate::intent::Intent;
 use crate::settings::{Network, Secret};
-use crate::sign::{SigningKey, signatures};
+use super::sign::{SigningKey, signatures};
 use crate::transport::is_allowed;
 
 /// A webhook that passed its checks.

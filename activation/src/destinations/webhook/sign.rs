@@ -73,8 +73,7 @@ impl fmt::Debug for SigningKey {
 }
 
 /// The `webhook-signature` value: one signature a key, space separated.
-#[must_use]
-pub fn signatures(keys: &[SigningKey], id: &str, timestamp_s: i64, body: &[u8]) -> String {
+pub(super) fn signatures(keys: &[SigningKey], id: &str, timestamp_s: i64, body: &[u8]) -> String {
     let each: Vec<_> = keys
         .iter()
         .map(|key| key.sign(id, timestamp_s, body))
