@@ -57,6 +57,7 @@ impl Activation {
         let inner = self.inner();
         let destination = inner.find(name)?;
         let outbox = inner.shared.outbox()?;
+        let plan = destination.plan();
         let newest: Vec<_> = destination.letters.lock().numbers().rev().collect();
         let readable = newest.into_iter().filter_map(|number| {
             let letter = outbox.dead_one(destination.id, number);
@@ -68,7 +69,7 @@ impl Activation {
         });
         Ok(readable
             .take(limit)
-            .map(|(id, row)| row.listed(id, name))
+            .map(|(id, row)| row.listed(id, &plan))
             .collect())
     }
 

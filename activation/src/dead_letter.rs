@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use tidegate_event::{Change, Timestamp};
 
 use crate::destinations::Plan;
-use crate::destinations::webhook::webhook_id;
 use crate::intent::Row;
 
 /// Why a change became a dead letter.
@@ -15,7 +14,7 @@ pub enum DeadReason {
     Refused,
     /// It was not delivered before its deadline.
     Expired,
-    /// Its body is larger than webhooks may be.
+    /// Its body is larger than its kind allows.
     TooLarge,
     /// The destination's part of the outbox was full.
     OutboxFull,
@@ -59,8 +58,8 @@ pub struct RenderedRequest {
 pub struct DeadLetter {
     /// Names it for a replay; unique in the store.
     pub id: u64,
-    /// Its `webhook-id`.
-    pub webhook_id: String,
+    /// The id that its receiver deduplicates by.
+    pub delivery_id: String,
     /// Which segment.
     pub segment: String,
     /// Which way.
@@ -97,11 +96,11 @@ impl DeadRow {
         }
     }
 
-    pub(crate) fn listed(self, id: u64, destination: &str) -> DeadLetter {
+    pub(crate) fn listed(self, id: u64, plan: &Plan) -> DeadLetter {
         let intent = self.row.intent;
         DeadLetter {
             id,
-            webhook_id: webhook_id(destination, &intent),
+            delivery_id: plan.delivery_id(&intent),
             segment: intent.segment,
             change: intent.change,
             epoch: intent.epoch,

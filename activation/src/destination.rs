@@ -8,7 +8,7 @@ use tidegate_event::Timestamp;
 
 use crate::breaker::{Breaker, BreakerState};
 use crate::dead_letter::{DeadReason, DeadRow};
-use crate::destinations::{Plan, Target};
+use crate::destinations::Plan;
 use crate::intent::Row;
 use crate::limiter::{Rate, Width};
 use crate::outbox::{DestinationId, Kept, Letters};
@@ -122,9 +122,7 @@ impl Destination {
         let control = self.control.lock();
         DestinationStatus {
             name: plan.name.clone(),
-            kind: match plan.target {
-                Target::Webhook(_) => "webhook",
-            },
+            kind: plan.kind,
             enabled: plan.enabled,
             queued: self.rows(),
             in_flight: self.in_flight.load(Ordering::Relaxed) as u64,

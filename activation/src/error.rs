@@ -2,6 +2,7 @@
 
 use tidegate_event::row_version::RowError;
 
+use crate::destinations::KeyError;
 use crate::outbox::FORMAT;
 
 /// The outbox could not be opened.
@@ -111,21 +112,9 @@ pub enum ConfigFaultKind {
     /// Two destinations of one name.
     #[error("name: used twice")]
     DuplicateName,
-    /// Not an absolute URL.
-    #[error("url: expected http://host/path or https://host/path")]
-    Url,
-    /// User and password in the URL.
-    #[error("url: must not carry a user or password")]
-    UserInfo,
-    /// The URL's address is private and not allowed.
-    #[error("url: private address; list it in activation.allow_private to allow it")]
-    PrivateAddress,
-    /// No secret at all.
-    #[error("secret: at least one is needed")]
-    NoSecret,
-    /// Malformed secret.
-    #[error("secret: expected whsec_ and the base64 of 24 to 64 bytes")]
-    Secret,
+    /// A value that its kind refuses.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// A limit of zero.
     #[error("limits: rps, concurrency and timeout must be at least 1")]
     ZeroLimit,

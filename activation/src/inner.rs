@@ -205,10 +205,7 @@ fn disable_missing(state: &State, plans: &[Plan]) {
     for known in &state.destinations {
         let plan = known.plan();
         if plans.iter().all(|other| other.name != plan.name) {
-            known.replan(Plan {
-                enabled: false,
-                ..Plan::clone(&plan)
-            });
+            known.replan(plan.disabled());
         }
     }
 }

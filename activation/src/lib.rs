@@ -1,5 +1,5 @@
-//! From membership changes to signed callbacks: gates, a durable outbox, one worker a destination,
-//! and webhooks that are retried until they succeed or land among the dead letters.
+//! From membership changes to callbacks: gates, a durable outbox, one worker a destination, and
+//! requests that are retried until they succeed or become dead letters.
 //!
 //! The collector reads the journal and hands records in with their offset; this crate never opens
 //! the journal and never reads a clock of its own ([`Clock`] is given at start). Delivery is
@@ -42,6 +42,7 @@ pub use admin::TestReport;
 pub use breaker::{BreakerState, PauseReason};
 pub use clock::Clock;
 pub use dead_letter::{DeadLetter, DeadReason, RenderedRequest};
+pub use destinations::DestinationKind;
 pub use error::{
     AdminError, ApplyError, ConfigFault, ConfigFaultKind, OpenError, ReopenError, StoreError,
 };
@@ -50,7 +51,5 @@ pub use observer::{Attempt, Observer};
 pub use outbox::storage::{Durability, Entry, KeyRange, Op, Space, Storage};
 pub use outbox::{FORMAT, Step, check_format};
 pub use replay::{ReplayReport, ReplayWhich};
-pub use settings::{
-    DestinationConfig, DestinationKind, Limits, Network, RetryPolicy, Secret, Settings,
-};
+pub use settings::{DestinationConfig, Limits, Network, RetryPolicy, Secret, Settings};
 pub use stats::{DestinationMetrics, DestinationStatus, LATENCY_BUCKETS_MS, Latency, Metrics};

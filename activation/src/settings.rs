@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::destinations::DestinationKind;
+
 /// Bounds and permissions of the whole crate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -53,7 +55,7 @@ impl Default for Settings {
 pub struct DestinationConfig {
     /// Unique name; part of the idempotency key, so renaming makes a new destination.
     pub name: String,
-    /// What it is, with the kind's own keys.
+    /// What it is, with the values of the kind's own keys.
     pub kind: DestinationKind,
     /// Segments whose changes it gets; `"*"` is all of them.
     pub segments: Vec<String>,
@@ -67,31 +69,15 @@ pub struct DestinationConfig {
     pub enabled: bool,
 }
 
-/// The kinds of destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DestinationKind {
-    /// HTTP POST as Standard Webhooks 1.0.0 says.
-    Webhook {
-        /// `http://` or `https://`.
-        url: String,
-        /// `whsec_` secrets: the first is the current one, all of them sign (rotation).
-        secrets: Vec<Secret>,
-    },
-}
-
 impl DestinationConfig {
-    /// A webhook with default limits, retries and no linger.
+    /// With the limits that the kind's values say, default retries and no linger.
     #[must_use]
-    pub fn webhook(name: &str, url: &str, secret: &str, segments: &[&str]) -> Self {
+    pub fn new(name: &str, kind: DestinationKind, segments: &[&str]) -> Self {
         Self {
             name: name.to_owned(),
-            kind: DestinationKind::Webhook {
-                url: url.to_owned(),
-                secrets: vec![Secret::new(secret)],
-            },
+            limits: kind.limits(),
+            kind,
             segments: segments.iter().map(|&segment| segment.to_owned()).collect(),
-            limits: Limits::default(),
             retry: RetryPolicy::default(),
             linger_ms: 0,
             enabled: true,
@@ -159,7 +145,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself: for signing only.
+    /// The text itself: for signing and for the catalog's store only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -264,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_secret_never_shows_in_debug() {
-        let config = DestinationConfig::webhook("d", "http://h/", "whsec_topsecret", &["s"]);
+        let kind = crate::destinations::stub::kind("https://h/", "topsecret");
+        let config = DestinationConfig::new("d", kind, &["s"]);
         assert!(!format!("{config:?}").contains("topsecret"));
     }
 }

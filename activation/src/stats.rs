@@ -102,7 +102,7 @@ impl Stats {
 pub struct DestinationStatus {
     /// Its name.
     pub name: String,
-    /// `webhook`.
+    /// The word for its kind.
     pub kind: &'static str,
     /// As configured.
     pub enabled: bool,

@@ -13,7 +13,7 @@ mod source;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rules::{BAD_NAMES, CRATES, LINES_AIM, MODULES};
+use rules::{BAD_NAMES, CRATES, KINDS_LIST, KINDS_NAMED, LINES_AIM, MODULES};
 use source::{dependencies, hidden_from_tests, rust_files};
 
 fn root() -> PathBuf {
@@ -53,6 +53,32 @@ fn modules_keep_to_their_side() {
                     rule.why
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn a_kind_of_destination_is_known_to_its_folder_and_the_list_only() {
+    let folder = root().join("activation/src/destinations");
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+    let kinds: Vec<_> = entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert!(kinds.len() >= 2, "{kinds:?}");
+    let crates = ["activation/src", "collector/src"].map(|part| root().join(part));
+    for file in crates.iter().flat_map(|part| rust_files(part)) {
+        let name = file.strip_prefix(root()).unwrap().display().to_string();
+        let mut text = hidden_from_tests(&read(&file)).to_ascii_lowercase();
+        for (_, word) in KINDS_NAMED.iter().filter(|(at, _)| name.starts_with(at)) {
+            text = word.map_or_else(String::new, |word| text.replace(word, ""));
+        }
+        for kind in &kinds {
+            let own = name.starts_with(&format!("activation/src/destinations/{kind}/"));
+            assert!(
+                own || name == KINDS_LIST || !text.contains(&**kind),
+                "{name} names the kind {kind:?}, which its own folder knows"
+            );
         }
     }
 }

@@ -70,8 +70,10 @@ pub(crate) const CRATES: &[Crate] = &[
             "rdkafka",
             "wasmtime",
             "dashmap",
+            "toml",
+            "toml_edit",
         ],
-        why: "records and their offset are handed in",
+        why: "records, their offset and the values of entries are handed in",
     },
     Crate {
         folder: "collector",
@@ -283,6 +285,23 @@ pub(crate) const MODULES: &[Module] = &[
         ],
         why: "it is data",
     },
+];
+
+/// Where the kinds of destination are listed: the only file beside a kind's own folder that names it.
+pub(crate) const KINDS_LIST: &str = "activation/src/destinations/mod.rs";
+
+/// Folders and files that may name a kind all the same, with the word that is meant; without one,
+/// any.
+pub(crate) const KINDS_NAMED: &[(&str, Option<&str>)] = &[
+    // Plays the gateway's customer: its catalog, and a receiver of callbacks.
+    ("collector/src/demo", None),
+    // Tests of whole lives; they make destinations of a kind.
+    ("activation/src/simulation", None),
+    ("collector/src/simulation", None),
+    ("collector/src/app/tests", None),
+    ("collector/src/admin/fake.rs", None),
+    // The member's name in the API, older than a second kind.
+    ("collector/src/admin/control.rs", Some("webhook_id")),
 ];
 
 pub(crate) const BAD_NAMES: &[&str] = &[

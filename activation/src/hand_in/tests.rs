@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::destinations::plans;
+use crate::destinations::webhook;
 use crate::intent::tests::intent;
 use crate::outbox::{DestinationId, Kept};
 use crate::queue::Waiting;
@@ -24,7 +25,8 @@ fn webhook() -> Arc<Destination> {
 
 fn lingering(linger_ms: u64) -> Arc<Destination> {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let mut config = DestinationConfig::webhook("ads", "https://h.example/", secret, &["*"]);
+    let mut config =
+        DestinationConfig::new("ads", webhook::kind("https://h.example/", secret), &["*"]);
     config.linger_ms = linger_ms;
     let plan = plans(&[config], &[]).unwrap().remove(0);
     let id = DestinationId::of("ads");

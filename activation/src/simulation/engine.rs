@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use parking_lot::Mutex;
 use tidegate_event::Timestamp;
 use tokio::sync::mpsc::Sender;
@@ -51,12 +52,19 @@ pub struct Sent {
     pub flight: u64,
     /// What it delivers.
     pub change: Intent,
-    /// Its `webhook-id`.
-    pub webhook_id: String,
-    /// Its `webhook-timestamp`.
-    pub timestamp_s: i64,
+    /// The headers of its request.
+    pub headers: HeaderMap,
     /// How long its answer may take.
     pub timeout_ms: u64,
+}
+
+impl Sent {
+    /// The text of a header; empty where there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
 }
 
 impl Seat {
@@ -224,8 +232,6 @@ impl Engine {
         seat.flush();
         let started = look.starts.len();
         for start in look.starts {
-            let headers = start.request.headers();
-            let text = |name: &'static str| headers.get(name).and_then(|value| value.to_str().ok());
             let Some(change) = seat.worker.change(start.flight) else {
                 continue;
             };
@@ -233,10 +239,7 @@ impl Engine {
                 destination: destination.to_owned(),
                 flight: start.flight,
                 change,
-                webhook_id: text("webhook-id").unwrap_or_default().to_owned(),
-                timestamp_s: text("webhook-timestamp")
-                    .and_then(|seconds| seconds.parse().ok())
-                    .unwrap_or_default(),
+                headers: start.request.headers().clone(),
                 timeout_ms: start.timeout_ms,
             });
         }

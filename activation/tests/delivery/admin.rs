@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegate_activation::destinations::webhook;
 use tidegate_activation::{
     AdminError, ApplyError, ConfigFaultKind, DestinationConfig, ReplayWhich,
 };
@@ -12,11 +13,18 @@ use crate::harness::{Bench, Receiver, Reply, SECRET, change, eventually, quick};
 async fn a_faulty_configuration_changes_nothing() {
     let receiver = Receiver::start().await;
     let bench = Bench::new(&[quick("ads", &receiver)]);
-    let bad = DestinationConfig::webhook("bad", "http://10.0.0.1/", SECRET, &["buyers"]);
+    let bad = DestinationConfig::new(
+        "bad",
+        webhook::kind("http://10.0.0.1/", SECRET),
+        &["buyers"],
+    );
     let Err(ApplyError::Faults(faults)) = bench.activation.set_destinations(&[bad]) else {
         panic!("accepted");
     };
-    assert_eq!(faults[0].kind, ConfigFaultKind::PrivateAddress);
+    assert_eq!(
+        faults[0].kind,
+        ConfigFaultKind::Key(webhook::PRIVATE_ADDRESS)
+    );
     bench.hand_in(&[change(1, 1, 1)]);
     receiver.until_received(1).await;
 }

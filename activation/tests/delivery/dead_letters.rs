@@ -38,7 +38,7 @@ async fn a_400_is_a_dead_letter_at_once_and_a_replay_delivers_it() {
     );
     let received = receiver.until_received(2).await;
     assert_eq!(received[0].id, received[1].id);
-    assert_eq!(letter.webhook_id, received[0].id);
+    assert_eq!(letter.delivery_id, received[0].id);
     eventually("all done", || bench.activation.metrics().outbox_rows == 0).await;
     assert_eq!(bench.activation.list()[0].dead_letters, 0);
 }

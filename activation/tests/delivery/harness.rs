@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidegate_activation::destinations::webhook::SigningKey;
+use tidegate_activation::destinations::webhook::{self, SigningKey};
 use tidegate_activation::{
     Activation, BreakerState, Clock, DestinationConfig, DestinationStatus, Intent, RetryPolicy,
     Settings,
@@ -172,7 +172,8 @@ impl Receiver {
 
 /// Retries within milliseconds, so that tests need not wait.
 pub(crate) fn quick(name: &str, receiver: &Receiver) -> DestinationConfig {
-    let mut config = DestinationConfig::webhook(name, &receiver.url, SECRET, &["buyers"]);
+    let mut config =
+        DestinationConfig::new(name, webhook::kind(&receiver.url, SECRET), &["buyers"]);
     config.retry = RetryPolicy {
         base_ms: 20,
         pause_ms: 20,

@@ -117,10 +117,8 @@ fn a_destination_that_answered_gone_stays_off_over_a_restart() {
             .unwrap();
         assert_eq!(activation.list()[0].breaker, off);
         let mut moved = quick("ads", &receiver);
-        let tidegate_activation::DestinationKind::Webhook { url, .. } = &mut moved.kind else {
-            unreachable!("a webhook")
-        };
-        *url = url.replace("/hook", "/new");
+        let url = moved.kind.text("url").replace("/hook", "/new");
+        moved.kind.set("url", &*url);
         activation.set_destinations(&[moved]).unwrap();
         eventually("delivered", || activation.metrics().outbox_rows == 0).await;
     });

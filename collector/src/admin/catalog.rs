@@ -1,14 +1,12 @@
 //! `/admin/v1/catalog`: the catalog in force, and applying a file to it.
 
-use std::iter;
-
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::control::{CatalogView, Control, ControlError};
 use super::reply::{Reply, error, json, not_applied, of};
 use super::route::flag;
-use crate::catalog::{DestinationKind, SourceKind};
+use crate::catalog::SourceKind;
 
 /// What is in force; secrets are masked here, whatever the gateway gave. A server's write key is one:
 /// who has it is believed about addresses. A web key stands in every page.
@@ -45,17 +43,7 @@ fn masked(mut view: CatalogView) -> CatalogView {
         }
     }
     for destination in &mut view.catalog.destinations {
-        match &mut destination.kind {
-            DestinationKind::Webhook {
-                secret,
-                further_secrets,
-                ..
-            } => {
-                for one in iter::once(secret).chain(further_secrets) {
-                    "***".clone_into(one);
-                }
-            }
-        }
+        destination.kind.mask();
     }
     view
 }

@@ -213,7 +213,7 @@ impl From<tidegate_journal::CursorInfo> for CursorView {
 pub struct DestinationView {
     /// Its name.
     pub name: String,
-    /// `webhook`.
+    /// The word for its kind.
     pub kind: String,
     /// Whether it is told anything.
     pub enabled: bool,
@@ -239,8 +239,9 @@ pub struct DestinationView {
 pub struct DeadLetterView {
     /// Names it for a replay.
     pub id: u64,
-    /// Its `webhook-id`.
-    pub webhook_id: String,
+    /// The id that its receiver deduplicates by.
+    #[serde(rename = "webhook_id")]
+    pub delivery_id: String,
     /// The segment.
     pub segment: String,
     /// `enter` or `exit`.

@@ -210,7 +210,7 @@ impl Control for Arc<Fake> {
         self.note(format!("dead letters limit={limit}"));
         Ok(vec![DeadLetterView {
             id: 7,
-            webhook_id: "msg_1".to_owned(),
+            delivery_id: "msg_1".to_owned(),
             segment: "buyers".to_owned(),
             change: "enter".to_owned(),
             epoch: 1,

@@ -181,6 +181,19 @@ async fn the_shown_catalog_holds_no_secret() {
 }
 
 #[tokio::test]
+async fn the_secrets_of_every_kind_are_masked() {
+    let desk = Desk::open(None);
+    let text = "[[destination]]\nname = \"d\"\nkind = \"stub\"\nsegments = []\n\
+                endpoint = \"https://stub.example\"\ntoken = \"a-long-token\"\n";
+    let (status, _) = desk.ask(Method::POST, "/admin/v1/catalog", text).await;
+    assert_eq!(status, 200);
+    let (_, shown) = desk.json(Method::GET, "/admin/v1/catalog", "").await;
+    let kind = &shown["catalog"]["destinations"][0]["kind"]["stub"];
+    assert_eq!(kind["token"], "***");
+    assert_eq!(kind["endpoint"], "https://stub.example");
+}
+
+#[tokio::test]
 async fn the_shown_catalog_holds_no_server_key() {
     let desk = Desk::open(None);
     let sources = r#"

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::admin::control::ApplyRefused;
 use crate::catalog::change::Applied;
 use crate::catalog::store::{ApplyError, ConfiguredFile, Current, Prepared, Store, StoreError};
-use crate::catalog::{caution, check};
+use crate::catalog::{caution, destination};
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::decide::Rules;
@@ -177,7 +177,7 @@ impl Catalogs {
             store.commit(&prepared, now).map_err(refused)?;
             if changes {
                 // Before the rules: the first change that they decide finds its destination.
-                let configs = check::configs(&prepared.catalog.destinations, in_flight_max);
+                let configs = destination::configs(&prepared.catalog.destinations, in_flight_max);
                 let set = activation.set_destinations(&configs);
                 set.map_err(|error| failed(&error))?;
             }

@@ -168,7 +168,7 @@ impl Control for AppControl {
             .into_iter()
             .map(|letter| DeadLetterView {
                 id: letter.id,
-                webhook_id: letter.webhook_id,
+                delivery_id: letter.delivery_id,
                 segment: letter.segment,
                 change: letter.change.as_str().to_owned(),
                 epoch: letter.epoch,

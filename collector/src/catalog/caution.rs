@@ -1,16 +1,9 @@
 //! Entries that are allowed and yet open to abuse, as [`crate::settings::caution`] has it of
-//! settings: callbacks that anyone on the way can read, and keys that everyone knows since they are
-//! printed in our own examples.
+//! settings: keys that everyone knows since they are printed in our own examples, and what a kind of
+//! destination says of its own keys.
 
-use std::iter;
-use std::net::IpAddr;
+use super::{Destination, Source, SourceKind};
 
-use http::Uri;
-
-use super::{Destination, DestinationKind, Source, SourceKind};
-
-/// The secrets of README.md, docs and deploy.
-const PUBLISHED_SECRETS: [&str; 1] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
 /// How a write key that is to be replaced begins, in docs and deploy.
 const PLACEHOLDER: &str = "replace-this";
 /// The server keys of README.md. Its web keys are no secrets: they stand in every page.
@@ -53,55 +46,13 @@ fn published_key(source: &Source) -> Option<Caution> {
     })
 }
 
-fn of_destination(destination: &Destination) -> Vec<Caution> {
-    let DestinationKind::Webhook {
-        url,
-        secret,
-        further_secrets,
-        ..
-    } = &destination.kind;
-    let caution = |key, danger, remedy| Caution {
-        key: format!("destination \"{}\": {key}", destination.name),
-        danger,
-        remedy,
-    };
-    let mut found = Vec::new();
-    if is_readable_on_the_way(url) {
-        found.push(caution(
-            "url",
-            "http:// lets anyone on the way read which visitor is in which segment",
-            "write https://",
-        ));
-    }
-    if iter::once(secret)
-        .chain(further_secrets)
-        .any(|one| PUBLISHED_SECRETS.contains(&one.as_str()))
-    {
-        found.push(caution(
-            "secret",
-            "it is the secret of a published example, so that anyone can sign a callback as this \
-             gateway",
-            "make one with: printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\"",
-        ));
-    }
-    found
-}
-
-/// True of plain HTTP to another machine.
-fn is_readable_on_the_way(url: &str) -> bool {
-    let Ok(url) = url.parse::<Uri>() else {
-        return false;
-    };
-    let host = url.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = match bare.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_name) => {
-            let name = bare.trim_end_matches('.').to_ascii_lowercase();
-            name == "localhost" || name.ends_with(".localhost")
-        }
-    };
-    url.scheme_str() == Some("http") && !is_loopback
+fn of_destination(destination: &Destination) -> impl Iterator<Item = Caution> {
+    let cautions = destination.kind.cautions().into_iter();
+    cautions.map(|one| Caution {
+        key: format!("destination \"{}\": {}", destination.name, one.key),
+        danger: one.danger,
+        remedy: one.remedy,
+    })
 }
 
 #[cfg(test)]

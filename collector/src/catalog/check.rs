@@ -2,19 +2,15 @@
 //! destinations that can be called.
 
 use std::collections::HashMap;
-use std::iter;
 use std::ops::Range;
 
-use tidegate_activation::{ConfigFaultKind, DestinationConfig, Network, Secret, destinations};
 use tidegate_event::SegmentId;
 use tidegate_rules_wasm::{ExpressionError, SegmentSource, compile};
 
 use super::file::{Context, Entries, Entry};
-use super::{Destination, DestinationKind, Segment, Source};
+use super::{Segment, Source, destination};
 use crate::document::position::{in_literal, offset_of};
-use crate::document::suggest::nearest;
 use crate::document::{Place, Reader, Reason};
-use crate::settings::Cidr;
 
 /// Notes what the entries cannot mean together.
 pub(super) fn together(entries: &Entries, context: Context<'_>, reader: &Reader<'_>) {
@@ -30,22 +26,29 @@ pub(super) fn together(entries: &Entries, context: Context<'_>, reader: &Reader<
         expressions(segments, reader);
     }
     let known = known_segments(entries, context);
-    for destination in destinations {
+    for entry in destinations {
         if let Some(known) = &known {
-            told_of(destination, known, reader);
+            destination::known_segments(entry, known, reader);
         }
-        callable(destination, context.allow_private, reader);
+        destination::callable(entry, context.allow_private, reader);
     }
 }
 
 impl<T> Entry<T> {
-    fn fault(&self, key: &str, place: Place, reason: Reason, reader: &Reader<'_>) {
+    pub(super) fn fault(&self, key: &str, place: Place, reason: Reason, reader: &Reader<'_>) {
         reader.fault(place, &format!("{}{key}", self.path), reason);
     }
 
     fn part(&self, key: &str) -> Place {
-        let part = self.parts.iter().find(|(part, _)| *part == key);
-        part.map_or_else(|| self.name.clone(), |(_, place)| place.clone())
+        self.part_at(key, 0)
+    }
+
+    /// The place of a key's value of this number, from 0; of the name where it has none.
+    pub(super) fn part_at(&self, key: &str, at: usize) -> Place {
+        let mut parts = self.parts.iter().filter(|(part, _)| *part == key);
+        parts
+            .nth(at)
+            .map_or_else(|| self.name.clone(), |(_, place)| place.clone())
     }
 }
 
@@ -155,129 +158,4 @@ fn known_segments(entries: &Entries, context: Context<'_>) -> Option<Vec<String>
     let current = context.current?;
     let names = current.segments.iter().map(|segment| segment.name.clone());
     Some(names.collect())
-}
-
-fn told_of(entry: &Entry<Destination>, known: &[String], reader: &Reader<'_>) {
-    let places = entry.parts.iter().filter(|(part, _)| *part == "segments");
-    for (segment, (_, place)) in entry.value.segments.iter().zip(places) {
-        if segment == "*" || known.contains(segment) {
-            continue;
-        }
-        let names = known.iter().map(String::as_str);
-        let reason = Reason::NoSegment {
-            given: segment.clone(),
-            meant: nearest(segment, names).map(str::to_owned),
-            known: known.iter().take(20).cloned().collect(),
-        };
-        entry.fault("segments", place.clone(), reason, reader);
-    }
-}
-
-/// Asks the crate that will call it.
-fn callable(entry: &Entry<Destination>, allow: Option<&[Cidr]>, reader: &Reader<'_>) {
-    let networks = networks(allow.unwrap_or_default());
-    let found = destinations::check(&[config(&entry.value)], &networks);
-    for fault in found.err().unwrap_or_default() {
-        let (key, reason) = match fault.kind {
-            ConfigFaultKind::Url => (
-                "url",
-                Reason::Url {
-                    form: "an http or https URL",
-                },
-            ),
-            ConfigFaultKind::UserInfo => (
-                "url",
-                Reason::Url {
-                    form: "a URL without user and password",
-                },
-            ),
-            ConfigFaultKind::PrivateAddress if allow.is_none() => continue,
-            ConfigFaultKind::PrivateAddress => (
-                "url",
-                Reason::Needs {
-                    needs: "its private address to be allowed",
-                    remedy: "add it to activation.allow_private in tidegate.toml",
-                },
-            ),
-            // Each one is checked at its own place.
-            ConfigFaultKind::Secret => continue,
-            ConfigFaultKind::NoSecret => (
-                "secret",
-                Reason::Secret {
-                    why: "it is not whsec_ and the base64 of 24 to 64 bytes",
-                },
-            ),
-            // Their own keys' bounds have told these already.
-            ConfigFaultKind::Name | ConfigFaultKind::DuplicateName | ConfigFaultKind::ZeroLimit => {
-                continue;
-            }
-        };
-        entry.fault(key, entry.part(key), reason, reader);
-    }
-    well_formed_secrets(entry, reader);
-}
-
-fn well_formed_secrets(entry: &Entry<Destination>, reader: &Reader<'_>) {
-    let DestinationKind::Webhook {
-        secret,
-        further_secrets,
-        ..
-    } = &entry.value.kind;
-    let places = entry.parts.iter().filter(|(part, _)| *part == "secret");
-    let secrets = iter::once(secret).chain(further_secrets);
-    for (secret, (_, place)) in secrets.zip(places) {
-        if tidegate_activation::destinations::webhook::SigningKey::parse(secret).is_err() {
-            let reason = Reason::Secret {
-                why: "it is not whsec_ and the base64 of 24 to 64 bytes",
-            };
-            entry.fault("secret", place.clone(), reason, reader);
-        }
-    }
-}
-
-/// `[activation] allow_private` as the activation crate takes it.
-#[must_use]
-pub fn networks(ranges: &[Cidr]) -> Vec<Network> {
-    let text = |range: &Cidr| format!("{}/{}", range.network, range.prefix);
-    ranges
-        .iter()
-        .filter_map(|range| text(range).parse().ok())
-        .collect()
-}
-
-/// Destinations as the activation crate takes them. Together they have at most so many requests in
-/// flight, each of them an equal part, so that one which does not answer takes none of the others'.
-#[must_use]
-pub fn configs(destinations: &[Destination], in_flight_max: usize) -> Vec<DestinationConfig> {
-    let part = (in_flight_max / destinations.len().max(1)).max(1);
-    let mut configs: Vec<_> = destinations.iter().map(config).collect();
-    for config in &mut configs {
-        config.limits.concurrency = config.limits.concurrency.min(part);
-    }
-    configs
-}
-
-fn config(destination: &Destination) -> DestinationConfig {
-    let segments: Vec<&str> = destination.segments.iter().map(String::as_str).collect();
-    match &destination.kind {
-        DestinationKind::Webhook {
-            url,
-            secret,
-            further_secrets,
-            rps,
-            concurrency,
-            timeout_ms,
-        } => {
-            let mut config = DestinationConfig::webhook(&destination.name, url, secret, &segments);
-            let secrets = iter::once(secret).chain(further_secrets);
-            config.kind = tidegate_activation::DestinationKind::Webhook {
-                url: url.clone(),
-                secrets: secrets.map(Secret::new).collect(),
-            };
-            config.limits.rps = *rps;
-            config.limits.concurrency = usize::try_from(*concurrency).unwrap_or(usize::MAX);
-            config.limits.timeout_ms = *timeout_ms;
-            config
-        }
-    }
 }

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use super::{
-    Catalog, ConsentDefault, ConsentMap, ConsentMeaning, Destination, DestinationKind, GpcPolicy,
-    Segment, Source, SourceKind, check,
+    Catalog, ConsentDefault, ConsentMap, ConsentMeaning, Destination, GpcPolicy, Segment, Source,
+    SourceKind, check, destination,
 };
 use crate::document::{Document, Environment, Faults, Found, Place, Reader, Reason, Section};
 use crate::settings::Cidr;
@@ -18,9 +18,6 @@ const DAY: u64 = 24 * HOUR;
 
 /// A whole number of entries of each kind, at most: what one process is meant to hold.
 pub const ENTRIES_MAX: usize = 10_000;
-
-/// Secrets of one destination, at most.
-const SECRETS_MAX: usize = 4;
 
 /// Ids in one `consent_map`.
 const CONSENT_IDS_MAX: usize = 100;
@@ -98,7 +95,7 @@ pub(super) fn read_entries(reader: &Reader<'_>) -> Entries {
         segments: kind(&root, "segment", |section| {
             segment(section, &mut segment_names)
         }),
-        destinations: kind(&root, "destination", destination),
+        destinations: kind(&root, "destination", destination::read),
         segment_names,
     };
     root.finish();
@@ -233,76 +230,7 @@ fn segment(section: Section<'_>, names: &mut Vec<String>) -> Option<Entry<Segmen
     })
 }
 
-fn destination(section: Section<'_>) -> Option<Entry<Destination>> {
-    let name = name(&section, "name = \"ads\"");
-    // A wrong one is noted; the rest is read as the only kind that there is.
-    if let Some(found) = section.require("kind", "kind = \"webhook\"") {
-        let _: Option<()> = found.word(&[("webhook", ())]);
-    }
-    let list = section
-        .require("segments", "segments = [\"pricing-interested\"]")
-        .and_then(|found| found.list());
-    let mut parts = Vec::new();
-    let mut segments = Vec::new();
-    for found in list.unwrap_or_default() {
-        if let Some(segment) = found.text() {
-            parts.push(("segments", found.place().clone()));
-            segments.push(segment);
-        }
-    }
-    let text = |key, example| {
-        let found = section.require(key, example)?;
-        Some((found.text()?, found.place().clone()))
-    };
-    let url = text("url", "url = \"https://ads.example.com/hook\"");
-    let secrets = secrets(&section);
-    let limits = tidegate_activation::Limits::default();
-    let (mut rps, mut concurrency) = (limits.rps, 64);
-    let mut timeout_ms = limits.timeout_ms;
-    section.number("rps", &mut rps, 1..=100_000);
-    section.number("concurrency", &mut concurrency, 1..=1_024);
-    section.duration("timeout", &mut timeout_ms, 100..=MINUTE);
-    let path = section.path_of("");
-    section.finish();
-    let ((name, place), (url, url_place), secrets) = (name?, url?, secrets?);
-    parts.push(("url", url_place));
-    let (mut secrets, places): (Vec<_>, Vec<_>) = secrets.into_iter().unzip();
-    parts.extend(places.into_iter().map(|place| ("secret", place)));
-    Some(Entry {
-        value: Destination {
-            name,
-            segments,
-            kind: DestinationKind::Webhook {
-                url,
-                secret: secrets.remove(0),
-                further_secrets: secrets,
-                rps,
-                concurrency,
-                timeout_ms,
-            },
-        },
-        name: place,
-        parts,
-        path,
-        literal: None,
-    })
-}
-
-/// One secret, or a list of them with the current one first; never empty.
-fn secrets(section: &Section<'_>) -> Option<Vec<(String, Place)>> {
-    let found = section.require("secret", "secret = \"whsec_...\"")?;
-    let elements = found.one_or_list()?;
-    if !(1..=SECRETS_MAX).contains(&elements.len()) {
-        found.fault(Reason::Secret {
-            why: "a list of them holds 1 to 4",
-        });
-        return None;
-    }
-    let secret = |one: &Found<'_>| Some((one.text()?, one.place().clone()));
-    elements.iter().map(secret).collect()
-}
-
-fn name(section: &Section<'_>, example: &'static str) -> Option<(String, Place)> {
+pub(super) fn name(section: &Section<'_>, example: &'static str) -> Option<(String, Place)> {
     let found = section.require("name", example)?;
     let name = found.text()?;
     if is_name(&name) {

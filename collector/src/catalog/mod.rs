@@ -2,6 +2,7 @@
 //! reading the file, checking it and the SQLite store are in the sibling modules.
 
 pub mod file;
+pub mod destination;
 pub mod check;
 pub mod caution;
 pub mod write;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
+pub use tidegate_activation::DestinationKind;
 
 /// Everything that `tidegate apply` can change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -129,46 +131,6 @@ pub struct Destination {
     pub name: String,
     /// The segments it is told about; `*` is all of them.
     pub segments: Vec<String>,
-    /// How.
+    /// How, with the values of its kind's own keys.
     pub kind: DestinationKind,
-}
-
-/// A destination's kind with its own keys.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DestinationKind {
-    /// Standard Webhooks.
-    Webhook {
-        /// Where to POST.
-        url: String,
-        /// `whsec_...`, the current one.
-        secret: String,
-        /// Further ones that sign beside it, while the receiver changes over.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        further_secrets: Vec<String>,
-        /// Requests a second.
-        rps: u32,
-        /// Requests at once.
-        concurrency: u32,
-        /// How long one request may take.
-        timeout_ms: u64,
-    },
-}
-
-impl std::fmt::Debug for DestinationKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Webhook {
-                rps,
-                concurrency,
-                timeout_ms,
-                ..
-            } => f
-                .debug_struct("Webhook")
-                .field("rps", rps)
-                .field("concurrency", concurrency)
-                .field("timeout_ms", timeout_ms)
-                .finish_non_exhaustive(),
-        }
-    }
 }

@@ -1,12 +1,16 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
+use tidegate_activation::destinations::{Form, KINDS};
 use tidegate_event::{SegmentId, Timestamp};
 
+use super::caution::cautions;
 use super::change::{Applied, Fate};
+use super::destination::configs;
 use super::file::{Context, Declared, read};
 use super::store::{ApplyError, ConfiguredFile, FILE, Store};
-use super::{Catalog, DestinationKind, GpcPolicy, SourceKind, canonical, check, default};
+use super::{Catalog, DestinationKind, GpcPolicy, SourceKind, canonical, default, write};
+use crate::document::units::write_duration;
 use crate::document::{Document, Environment, Reader};
 use crate::settings::Cidr;
 
@@ -69,12 +73,9 @@ fn a_whole_catalog_is_read_with_its_defaults() {
         declared.segments.unwrap()[0].wake_up_max_delay_ms,
         86_400_000
     );
-    let DestinationKind::Webhook {
-        rps,
-        timeout_ms,
-        concurrency,
-        ..
-    } = declared.destinations.unwrap()[0].kind;
+    let kind = &declared.destinations.unwrap()[0].kind;
+    let number = |key| kind.number(key).unwrap();
+    let (rps, timeout_ms, concurrency) = (number("rps"), number("timeout"), number("concurrency"));
     assert_eq!((rps, timeout_ms, concurrency), (5, 3_000, 64));
 }
 
@@ -118,6 +119,62 @@ fn the_reference_names_every_key_and_no_other() {
         }
     }
     assert_eq!(listed, read);
+}
+
+#[test]
+fn the_reference_says_what_the_kinds_declare() {
+    let reference = committed("docs/catalog.md");
+    for kind in KINDS {
+        let of_kind = format!("`\"{}\"`: {}", kind.name, kind.documentation);
+        assert!(reference.contains(&of_kind), "missing: {of_kind}");
+        for key in kind.keys {
+            let default = match &key.form {
+                Form::Text { .. } | Form::Secrets { .. } => "required".to_owned(),
+                Form::Number { default, .. } => format!("`{default}`"),
+                Form::Duration { default, .. } => format!("`\"{}\"`", write_duration(*default)),
+            };
+            let line = format!("| `{}` | {default} | {} |", key.name, key.documentation);
+            assert!(reference.contains(&line), "missing: {line}");
+        }
+    }
+}
+
+const STUB: &str = "[[destination]]\nname = \"d\"\nkind = \"stub\"\nsegments = [\"*\"]\n\
+                    endpoint = \"https://published.example\"\ntoken = \"a-long-token\"\n\
+                    timeout = \"2s\"\n";
+
+#[test]
+fn a_kind_that_only_its_folder_knows_is_applied() {
+    let store = Fixture::new();
+    assert_eq!(store.apply(STUB).unwrap().generation, 1);
+    let catalog = store.store.current().unwrap().catalog;
+    let stored = r#"{"stub":{"endpoint":"https://published.example","token":"a-long-token","timeout_ms":2000}}"#;
+    let kind = &catalog.destinations[0].kind;
+    assert_eq!(serde_json::to_string(kind).unwrap(), stored);
+    assert!(!format!("{catalog:?}").contains("a-long-token"));
+    let configs = configs(&catalog.destinations, 1_000);
+    assert_eq!(configs[0].limits.timeout_ms, 2_000);
+    let cautions = cautions(&[], &catalog.destinations);
+    assert_eq!(cautions[0].key, "destination \"d\": endpoint");
+    let printed = write::toml(&catalog);
+    assert_eq!(
+        declared(&printed).unwrap().destinations,
+        Some(catalog.destinations)
+    );
+}
+
+#[test]
+fn values_that_a_kind_refuses_are_blamed_at_their_place() {
+    let text = STUB
+        .replace("https:", "http:")
+        .replace("a-long-token", "short");
+    assert_eq!(
+        faults(&text),
+        [
+            "catalog.toml:5:12: destination[0].endpoint: is not an https URL",
+            "catalog.toml:6:9: destination[0].token: is shorter than 8 characters",
+        ]
+    );
 }
 
 #[test]
@@ -621,27 +678,17 @@ fn a_secret_is_one_or_a_list() {
     let with = |value: &str| webhook(url, SECRET).replace(&one, &format!("secret = {value}"));
     let both = declared(&with(&format!("[\"{SECRET}\", \"{OLD}\"]"))).unwrap();
     let destinations = both.destinations.unwrap();
-    let DestinationKind::Webhook {
-        secret,
-        further_secrets,
-        ..
-    } = &destinations[0].kind;
-    assert_eq!(
-        (secret.as_str(), &further_secrets[..]),
-        (SECRET, &[OLD.to_owned()][..])
-    );
-    let configs = check::configs(&destinations, 1_000);
-    let tidegate_activation::DestinationKind::Webhook { secrets, .. } = &configs[0].kind else {
-        unreachable!("a webhook")
-    };
-    let exposed: Vec<_> = secrets
+    let configs = configs(&destinations, 1_000);
+    let exposed: Vec<_> = configs[0]
+        .kind
+        .secrets("secret")
         .iter()
         .map(tidegate_activation::Secret::expose)
         .collect();
     assert_eq!(exposed, [SECRET, OLD], "both sign, the current one first");
     let four = vec![destinations[0].clone(); 4];
     for (in_flight_max, each) in [(1_000, 64), (100, 25), (3, 1)] {
-        let configs = check::configs(&four, in_flight_max);
+        let configs = super::destination::configs(&four, in_flight_max);
         let concurrency = configs.iter().map(|config| config.limits.concurrency);
         assert!(concurrency.eq([each; 4]), "{in_flight_max}");
     }
@@ -658,12 +705,9 @@ fn a_secret_is_one_or_a_list() {
 fn a_stored_destination_of_an_earlier_build_has_one_secret() {
     let stored = r#"{"webhook":{"url":"https://x.example","secret":"whsec_a","rps":1,
         "concurrency":1,"timeout_ms":1000}}"#;
-    let DestinationKind::Webhook {
-        secret,
-        further_secrets,
-        ..
-    } = serde_json::from_str(stored).unwrap();
-    assert_eq!((secret.as_str(), further_secrets.len()), ("whsec_a", 0));
+    let kind: DestinationKind = serde_json::from_str(stored).unwrap();
+    let (secret, further_secrets) = kind.secrets("secret").split_first().unwrap();
+    assert_eq!((secret.expose(), further_secrets.len()), ("whsec_a", 0));
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 use std::fmt::Write;
 
+use tidegate_activation::Secret;
+use tidegate_activation::destinations::{Form, Value as Given};
 use toml_edit::Value;
 
 use super::{
-    Catalog, ConsentDefault, ConsentMap, ConsentMeaning, Destination, DestinationKind, GpcPolicy,
-    Source, SourceKind,
+    Catalog, ConsentDefault, ConsentMap, ConsentMeaning, Destination, GpcPolicy, Source, SourceKind,
 };
 
 /// The file.
@@ -81,26 +82,18 @@ fn write_destination(out: &mut String, destination: &Destination) {
     out.push_str("[[destination]]\n");
     text(out, "name", &destination.name);
     list(out, "segments", &destination.segments);
-    match &destination.kind {
-        DestinationKind::Webhook {
-            url,
-            secret,
-            further_secrets,
-            rps,
-            concurrency,
-            timeout_ms,
-        } => {
-            text(out, "kind", "webhook");
-            text(out, "url", url);
-            if further_secrets.is_empty() {
-                text(out, "secret", secret);
-            } else {
-                let secrets = [std::slice::from_ref(secret), further_secrets].concat();
-                list(out, "secret", &secrets);
+    text(out, "kind", destination.kind.name());
+    for (key, given) in destination.kind.values() {
+        match (given, &key.form) {
+            (Given::Text(word), _) => text(out, key.name, word),
+            (Given::Secrets(secrets), _) => match secrets.as_slice() {
+                [one] => text(out, key.name, one.expose()),
+                several => value(out, key.name, &several.iter().map(Secret::expose).collect()),
+            },
+            (Given::Number(ms), Form::Duration { .. }) => text(out, key.name, &format!("{ms}ms")),
+            (Given::Number(number), _) => {
+                value(out, key.name, &Value::from(number.cast_signed()));
             }
-            value(out, "rps", &Value::from(i64::from(*rps)));
-            value(out, "concurrency", &Value::from(i64::from(*concurrency)));
-            text(out, "timeout", &format!("{timeout_ms}ms"));
         }
     }
 }
@@ -124,6 +117,8 @@ fn value(out: &mut String, key: &str, value: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_activation::destinations::webhook;
+
     use super::*;
     use crate::catalog::Segment;
     use crate::catalog::file::{Context, read};
@@ -131,6 +126,16 @@ mod tests {
 
     #[test]
     fn a_catalog_reads_back_what_it_wrote() {
+        const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let mut kind = webhook::kind("https://ads.example/hook", SECRET);
+        let further = "whsec_AfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        kind.set(
+            "secret",
+            Given::Secrets([SECRET, further].map(Secret::new).into()),
+        );
+        for (key, number) in [("rps", 7), ("concurrency", 3), ("timeout", 5_000)] {
+            kind.set(key, number);
+        }
         let catalog = Catalog {
             sources: vec![Source {
                 name: "shop".to_owned(),
@@ -156,14 +161,7 @@ mod tests {
             destinations: vec![Destination {
                 name: "ads".to_owned(),
                 segments: vec!["pricing".to_owned()],
-                kind: DestinationKind::Webhook {
-                    url: "https://ads.example/hook".to_owned(),
-                    secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
-                    further_secrets: vec!["whsec_AfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()],
-                    rps: 7,
-                    concurrency: 3,
-                    timeout_ms: 5_000,
-                },
+                kind,
             }],
             ..Catalog::default()
         };

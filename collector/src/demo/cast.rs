@@ -4,6 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use tidegate_activation::destinations::webhook;
+
 use crate::catalog::{
     Catalog, ConsentDefault, Destination, DestinationKind, GpcPolicy, Segment, Source, SourceKind,
 };
@@ -60,18 +62,19 @@ pub(crate) fn catalog(shop: &str, ads: SocketAddr, secret: &str) -> Catalog {
                 .iter()
                 .map(|segment| segment.name.clone())
                 .collect(),
-            kind: DestinationKind::Webhook {
-                url: format!("http://{ads}/audience"),
-                secret: secret.to_owned(),
-                further_secrets: Vec::new(),
-                rps: 100,
-                concurrency: 4,
-                timeout_ms: 5_000,
-            },
+            kind: callbacks(ads, secret),
         }],
         segments: segments.into(),
         ..Catalog::default()
     }
+}
+
+fn callbacks(ads: SocketAddr, secret: &str) -> DestinationKind {
+    let mut kind = webhook::kind(&format!("http://{ads}/audience"), secret);
+    for (key, number) in [("rps", 100), ("concurrency", 4), ("timeout", 5_000)] {
+        kind.set(key, number);
+    }
+    kind
 }
 
 /// Settings for a gateway that never leaves loopback.

@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 
 use super::run::{DemoError, Gateway, run};
 use super::stage::{Options, Stage};
-use crate::catalog::DestinationKind;
 use crate::clock::Clock;
 use crate::settings::Settings;
 
@@ -69,13 +68,17 @@ fn signed(secret: &str, body: &str) -> String {
 }
 
 fn hears_of(stage: &Stage) -> (SocketAddr, String) {
-    let DestinationKind::Webhook { url, secret, .. } = &stage.catalog().destinations[0].kind;
-    let addr = url
+    let kind = &stage.catalog().destinations[0].kind;
+    let addr = kind
+        .text("url")
         .strip_prefix("http://")
         .unwrap()
         .strip_suffix("/audience")
         .unwrap();
-    (addr.parse().unwrap(), secret.clone())
+    (
+        addr.parse().unwrap(),
+        kind.secrets("secret")[0].expose().to_owned(),
+    )
 }
 
 #[tokio::test]

@@ -123,24 +123,17 @@ pub enum Reason {
         /// One that would do.
         example: &'static str,
     },
-    /// A URL that cannot be called; never shows it, for it may carry credentials.
-    #[error("is not {form}; write one such as \"https://ads.example.com/hook\"")]
-    Url {
-        /// What it should be.
-        form: &'static str,
-    },
     /// A write key that cannot be sent; never shows it.
     #[error(
         "is not 1 to 128 visible characters without a colon; write one made by: openssl rand -hex 16"
     )]
     WriteKey,
-    /// A secret that cannot be one; never shows it.
-    #[error(
-        "is not a Standard Webhooks secret: {why}; write one made by: printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\""
-    )]
-    Secret {
-        /// What is wrong with it.
-        why: &'static str,
+    /// A value that a kind of destination refuses; never shows it, for it may be a secret or carry
+    /// credentials.
+    #[error("{message}")]
+    Refused {
+        /// What is wrong and what to write, as the kind says it.
+        message: &'static str,
     },
     /// Two entries share what must be unique.
     #[error("{given:?} is used twice, first on line {first_line}; write another {what}")]

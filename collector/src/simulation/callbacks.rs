@@ -94,7 +94,7 @@ impl Callbacks {
     /// Its id is not the change's.
     pub(super) fn sent(&mut self, sent: &Sent) -> Result<(), String> {
         let name = &sent.destination;
-        if sent.webhook_id != webhook_id(name, &sent.change) {
+        if sent.header("webhook-id") != webhook_id(name, &sent.change) {
             return Err(format!("{name} got {:?} under another id", sent.change));
         }
         let item = (name.clone(), key(&sent.change), sent.change.offset);
@@ -195,7 +195,7 @@ fn dead_letters<'i>(
     for name in names {
         let letters = activation.dead_letters(name, usize::MAX);
         for letter in letters.map_err(|error| error.to_string())? {
-            found.insert((name.clone(), letter.webhook_id));
+            found.insert((name.clone(), letter.delivery_id));
         }
     }
     Ok(found)

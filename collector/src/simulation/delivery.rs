@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rand::Rng;
 use rand::rngs::SmallRng;
+use tidegate_activation::destinations::webhook;
 use tidegate_activation::retry::Answer;
 use tidegate_activation::simulation::{Engine, MemoryStorage, Mutant, Sent, Step};
 use tidegate_activation::{
@@ -68,7 +69,7 @@ fn settings() -> Settings {
 
 fn config(name: &&'static str) -> DestinationConfig {
     let url = format!("https://{name}.example/");
-    let mut config = DestinationConfig::webhook(name, &url, SECRET, &["*"]);
+    let mut config = DestinationConfig::new(name, webhook::kind(&url, SECRET), &["*"]);
     config.retry = RetryPolicy {
         base_ms: 100,
         cap_ms: 5_000,

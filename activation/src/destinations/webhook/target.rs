@@ -1,6 +1,4 @@
-//! Where a webhook goes and how it is signed: the checked form of its settings.
-
-use std::net::IpAddr;
+//! Where a webhook goes and how it is signed: the checked form of its entry.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -9,86 +7,23 @@ use http_body_util::Full;
 use tidegate_event::Timestamp;
 use tidegate_event::id::fnv1a_64;
 
+use super::answers;
 use super::body::{self, BODY_BYTES_MAX, webhook_id};
-use crate::destinations::TooLarge;
-use crate::error::ConfigFaultKind;
-use crate::intent::Intent;
-use crate::settings::{Network, Secret};
 use super::sign::{SigningKey, signatures};
-use crate::transport::is_allowed;
+use crate::destinations::target::{Target, TooLarge};
+use crate::intent::Intent;
+use crate::retry::Verdict;
 
 /// A webhook that passed its checks.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct Webhook {
     uri: Uri,
     keys: Vec<SigningKey>,
 }
 
-impl Target {
-    /// Checks URL and secrets; all faults at once.
-    pub(crate) fn check(
-        url: &str,
-        secrets: &[Secret],
-        allow_private: &[Network],
-    ) -> Result<Self, Vec<ConfigFaultKind>> {
-        let mut faults = Vec::new();
-        let uri = check_url(url, allow_private)
-            .map_err(|kind| faults.push(kind))
-            .ok();
-        if secrets.is_empty() {
-            faults.push(ConfigFaultKind::NoSecret);
-        }
-        let keys: Result<Vec<_>, _> = secrets
-            .iter()
-            .map(|secret| SigningKey::parse(secret.expose()))
-            .collect();
-        let keys = keys.map_err(|_| faults.push(ConfigFaultKind::Secret)).ok();
-        match (uri, keys) {
-            (Some(uri), Some(keys)) if faults.is_empty() => Ok(Self { uri, keys }),
-            _ => Err(faults),
-        }
-    }
-
-    pub(crate) fn request(
-        &self,
-        destination: &str,
-        intent: &Intent,
-        now: Timestamp,
-    ) -> Result<Request<Full<Bytes>>, TooLarge> {
-        let body = body::change(destination, intent);
-        if body.len() >= BODY_BYTES_MAX {
-            return Err(TooLarge);
-        }
-        Ok(self.post(&webhook_id(destination, intent), body, now))
-    }
-
-    pub(crate) fn test_request(&self, destination: &str, now: Timestamp) -> Request<Full<Bytes>> {
-        let id = format!(
-            "msg_test_{:x}",
-            fnv1a_64(format!("{destination}|{}", now.0).as_bytes())
-        );
-        self.post(&id, body::test(destination, now), now)
-    }
-
-    pub(crate) fn redacted(
-        &self,
-        destination: &str,
-        intent: &Intent,
-    ) -> (&'static str, String, String) {
-        let mut body = body::change(destination, intent);
-        // What was too large to send is cut, so that a row's size stays bounded.
-        body.truncate(BODY_BYTES_MAX);
-        let host = self
-            .uri
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        let scheme = self.uri.scheme_str().unwrap_or("http");
-        let url = format!("{scheme}://{host}{}", self.uri.path());
-        ("POST", url, String::from_utf8_lossy(&body).into_owned())
-    }
-
-    pub(crate) fn fingerprint(&self) -> u64 {
-        fnv1a_64(self.uri.to_string().as_bytes())
+impl Webhook {
+    pub(super) fn new(uri: Uri, keys: Vec<SigningKey>) -> Self {
+        Self { uri, keys }
     }
 
     fn post(&self, id: &str, body: Vec<u8>, now: Timestamp) -> Request<Full<Bytes>> {
@@ -107,28 +42,52 @@ impl Target {
     }
 }
 
-fn check_url(url: &str, allow_private: &[Network]) -> Result<Uri, ConfigFaultKind> {
-    let uri: Uri = url.parse().map_err(|_| ConfigFaultKind::Url)?;
-    let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    let (true, Some(authority)) = (known, uri.authority()) else {
-        return Err(ConfigFaultKind::Url);
-    };
-    if authority.as_str().contains('@') {
-        return Err(ConfigFaultKind::UserInfo);
+impl Target for Webhook {
+    fn delivery_id(&self, destination: &str, intent: &Intent) -> String {
+        webhook_id(destination, intent)
     }
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    if host.is_empty() {
-        return Err(ConfigFaultKind::Url);
+
+    fn request(
+        &self,
+        destination: &str,
+        intent: &Intent,
+        now: Timestamp,
+    ) -> Result<Request<Full<Bytes>>, TooLarge> {
+        let body = body::change(destination, intent);
+        if body.len() >= BODY_BYTES_MAX {
+            return Err(TooLarge);
+        }
+        Ok(self.post(&webhook_id(destination, intent), body, now))
     }
-    // Names are judged when they are connected; a literal can be told now.
-    let literal = host.parse::<IpAddr>();
-    if literal.is_ok_and(|address| !is_allowed(address, allow_private)) {
-        return Err(ConfigFaultKind::PrivateAddress);
+
+    fn test_request(&self, destination: &str, now: Timestamp) -> Request<Full<Bytes>> {
+        let id = format!(
+            "msg_test_{:x}",
+            fnv1a_64(format!("{destination}|{}", now.0).as_bytes())
+        );
+        self.post(&id, body::test(destination, now), now)
     }
-    Ok(uri)
+
+    fn redacted(&self, destination: &str, intent: &Intent) -> (&'static str, String, String) {
+        let mut body = body::change(destination, intent);
+        // What was too large to send is cut, so that a row's size stays bounded.
+        body.truncate(BODY_BYTES_MAX);
+        let host = self
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let scheme = self.uri.scheme_str().unwrap_or("http");
+        let url = format!("{scheme}://{host}{}", self.uri.path());
+        ("POST", url, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    fn judge(&self, status: u16, not_before: Option<Timestamp>) -> Verdict {
+        answers::judge(status, not_before)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        fnv1a_64(self.uri.to_string().as_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -139,8 +98,9 @@ mod tests {
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    fn target(url: &str) -> Target {
-        Target::check(url, &[Secret::new(SECRET)], &[]).unwrap()
+    fn target(url: &str) -> Webhook {
+        let key = SigningKey::parse(SECRET).unwrap();
+        Webhook::new(url.parse().unwrap(), vec![key])
     }
 
     #[tokio::test]

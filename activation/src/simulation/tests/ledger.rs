@@ -46,8 +46,12 @@ impl Ledger {
         let id = self
             .ids
             .entry(item)
-            .or_insert_with(|| sent.webhook_id.clone());
-        assert_eq!(*id, sent.webhook_id, "the id of a change is stable");
+            .or_insert_with(|| sent.header("webhook-id").to_owned());
+        assert_eq!(
+            *id,
+            sent.header("webhook-id"),
+            "the id of a change is stable"
+        );
     }
 
     /// Results that were not written are lost: their rows are sent again, in order.

@@ -7,6 +7,7 @@ mod world;
 mod operations;
 mod letters;
 mod flood;
+mod kinds;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

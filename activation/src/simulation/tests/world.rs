@@ -13,6 +13,7 @@ use tidegate_event::{Change, ProfileId, Timestamp};
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
+use crate::destinations::webhook;
 use crate::intent::{Intent, Key};
 use crate::replay::ReplayWhich;
 use crate::retry::Answer;
@@ -78,7 +79,7 @@ fn settings() -> Settings {
 
 pub(super) fn config(name: &str) -> DestinationConfig {
     let url = format!("https://{name}.example/");
-    let mut config = DestinationConfig::webhook(name, &url, SECRET, &["*"]);
+    let mut config = DestinationConfig::new(name, webhook::kind(&url, SECRET), &["*"]);
     config.retry = RetryPolicy {
         base_ms: 100,
         cap_ms: 5_000,
@@ -211,7 +212,11 @@ impl World {
         let wall_s = self.clock.now().0.div_euclid(1_000);
         for sent in self.engine.flights() {
             if !before.contains(&sent) {
-                assert_eq!(sent.timestamp_s, wall_s, "signed by the wall clock");
+                assert_eq!(
+                    sent.header("webhook-timestamp"),
+                    wall_s.to_string(),
+                    "signed by the wall clock"
+                );
                 self.ledger.sent(&sent);
             }
         }
@@ -491,8 +496,7 @@ impl World {
                 let of = |change: &&Intent| {
                     change.segment == letter.segment
                         && change.epoch == letter.epoch
-                        && letter.webhook_id
-                            == crate::destinations::webhook::webhook_id(name, change)
+                        && letter.delivery_id == webhook::webhook_id(name, change)
                 };
                 let change = self.journal.iter().find(of).unwrap();
                 dead.insert((name.to_owned(), Key::of(change), change.offset));

@@ -22,7 +22,7 @@ use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::{self, BadRows};
 use crate::catalog::store::{ConfiguredFile, Current, Store};
-use crate::catalog::{Catalog, caution, check, write};
+use crate::catalog::{Catalog, caution, destination, write};
 use crate::clock::{Clock, GatewayClock};
 use crate::core::metrics::CoreMetrics;
 use crate::core::{Compiled, Core, CoreSettings, Parts, Progress};
@@ -109,7 +109,7 @@ impl AtRest<'_> {
             activation.observed_by(Arc::new(traces.clone()));
         }
         let in_flight_max = self.open_files.destinations(settings);
-        let configs = check::configs(&current.catalog.destinations, in_flight_max);
+        let configs = destination::configs(&current.catalog.destinations, in_flight_max);
         activation.set_destinations(&configs)?;
         let bad_rows = self.bad_rows(registry)?;
         let sources = Arc::new(ArcSwap::from_pointee(RuntimeCatalog::new(&current.catalog)));
@@ -236,7 +236,7 @@ impl AtRest<'_> {
     fn activation(&self, database: Database) -> Result<Activation, StartError> {
         let settings = &self.settings.activation;
         let outbox = tidegate_activation::Settings {
-            allow_private: check::networks(&settings.allow_private),
+            allow_private: destination::networks(&settings.allow_private),
             outbox_rows_max: u64::try_from(settings.outbox_rows_max).unwrap_or(u64::MAX),
             destination_rows_max: u64::try_from(settings.destination_rows_max).unwrap_or(u64::MAX),
             dead_letters_max: u64::try_from(settings.dead_letters_max).unwrap_or(u64::MAX),

@@ -1,0 +1,164 @@
+//! A destination's configuration, checked and ready to use.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use tidegate_event::Timestamp;
+
+use super::target::{Target, TooLarge};
+use crate::error::{ConfigFault, ConfigFaultKind};
+use crate::intent::{Intent, Row};
+use crate::retry::{Answer, Verdict, judge};
+use crate::settings::{DestinationConfig, Limits, Network, RetryPolicy};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    /// The word for its kind.
+    pub(crate) kind: &'static str,
+    target: Arc<dyn Target>,
+    pub(crate) segments: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) linger_ms: i64,
+    pub(crate) enabled: bool,
+}
+
+impl Plan {
+    /// The same, with nothing queued and nothing sent.
+    pub(crate) fn disabled(&self) -> Self {
+        Self {
+            enabled: false,
+            ..self.clone()
+        }
+    }
+
+    /// The id of a change at this destination, see [`Target::delivery_id`].
+    pub(crate) fn delivery_id(&self, intent: &Intent) -> String {
+        self.target.delivery_id(&self.name, intent)
+    }
+
+    /// The request of one attempt at `now`.
+    pub(crate) fn request(
+        &self,
+        row: &Row,
+        now: Timestamp,
+    ) -> Result<Request<Full<Bytes>>, TooLarge> {
+        self.target.request(&self.name, &row.intent, now)
+    }
+
+    /// A request that a receiver can tell from a real change.
+    pub(crate) fn test_request(&self, now: Timestamp) -> Request<Full<Bytes>> {
+        self.target.test_request(&self.name, now)
+    }
+
+    /// Judges one answer, which came at `now`.
+    pub(crate) fn judge(&self, answer: Answer, now: Timestamp) -> Verdict {
+        judge(answer, now, |status, not_before| {
+            self.target.judge(status, not_before)
+        })
+    }
+
+    /// Method, URL without its query, and body, for people; never a secret or a signature.
+    pub(crate) fn redacted(&self, intent: &Intent) -> (&'static str, String, String) {
+        self.target.redacted(&self.name, intent)
+    }
+
+    /// Changes when the destination becomes another one in all but name.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.target.fingerprint()
+    }
+}
+
+/// Checks a whole list of destinations.
+///
+/// # Errors
+/// Every invalid value of every destination, in order.
+pub(crate) fn plans(
+    configs: &[DestinationConfig],
+    allow_private: &[Network],
+) -> Result<Vec<Plan>, Vec<ConfigFault>> {
+    let mut faults = Vec::new();
+    let mut names = HashSet::new();
+    let mut plans = Vec::with_capacity(configs.len());
+    for config in configs {
+        let mut kinds = common_faults(config);
+        if !names.insert(&config.name) {
+            kinds.push(ConfigFaultKind::DuplicateName);
+        }
+        match config.kind.target(allow_private) {
+            Ok(target) if kinds.is_empty() => plans.push(plan(config, target)),
+            Ok(_) => {}
+            Err(more) => kinds.extend(more.into_iter().map(ConfigFaultKind::Key)),
+        }
+        let fault = |kind| ConfigFault {
+            name: config.name.clone(),
+            kind,
+        };
+        faults.extend(kinds.into_iter().map(fault));
+    }
+    if faults.is_empty() {
+        Ok(plans)
+    } else {
+        Err(faults)
+    }
+}
+
+fn common_faults(config: &DestinationConfig) -> Vec<ConfigFaultKind> {
+    let mut kinds = Vec::new();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if config.name.is_empty() || config.name.len() > 64 || !config.name.bytes().all(fits) {
+        kinds.push(ConfigFaultKind::Name);
+    }
+    let limits = &config.limits;
+    if limits.rps == 0 || limits.concurrency == 0 || limits.timeout_ms == 0 {
+        kinds.push(ConfigFaultKind::ZeroLimit);
+    }
+    kinds
+}
+
+fn plan(config: &DestinationConfig, target: Arc<dyn Target>) -> Plan {
+    Plan {
+        name: config.name.clone(),
+        kind: config.kind.name(),
+        target,
+        segments: config.segments.clone(),
+        limits: config.limits.clone(),
+        retry: config.retry.clone(),
+        linger_ms: i64::try_from(config.linger_ms).unwrap_or(i64::MAX),
+        enabled: config.enabled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stub;
+    use super::*;
+
+    fn config(name: &str, endpoint: &str, token: &str) -> DestinationConfig {
+        DestinationConfig::new(name, stub::kind(endpoint, token), &["buyers"])
+    }
+
+    #[test]
+    fn all_faults_of_all_destinations_come_at_once() {
+        let mut bad = config("with space", "nowhere", "short");
+        bad.limits.rps = 0;
+        let good = config("ads", "https://ads.example/", "a-long-token");
+        let faults = plans(&[bad, good.clone(), good], &[]).unwrap_err();
+        let kinds: Vec<_> = faults.iter().map(|fault| fault.kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                ConfigFaultKind::Name,
+                ConfigFaultKind::ZeroLimit,
+                ConfigFaultKind::Key(stub::NOT_HTTPS),
+                ConfigFaultKind::Key(stub::TOKEN_TOO_SHORT),
+                ConfigFaultKind::DuplicateName,
+            ]
+        );
+    }
+}

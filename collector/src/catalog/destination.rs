@@ -1,0 +1,160 @@
+//! `[[destination]]` entries. The keys that all have are known here; those of a kind are read,
+//! checked and printed as the activation crate declares them.
+
+use tidegate_activation::destinations::{Declaration, Form, KINDS, Key, Value, find};
+use tidegate_activation::{DestinationConfig, Network, Secret};
+
+use super::file::{Entry, name};
+use super::{Destination, DestinationKind};
+use crate::document::suggest::nearest;
+use crate::document::{Found, Place, Reader, Reason, Section};
+use crate::settings::Cidr;
+
+/// The places of values, by key.
+type Parts = Vec<(&'static str, Place)>;
+
+/// None where a required key is missing.
+pub(super) fn read(section: Section<'_>) -> Option<Entry<Destination>> {
+    let name = name(&section, "name = \"ads\"");
+    let declaration = declaration(&section);
+    let list = section
+        .require("segments", "segments = [\"pricing-interested\"]")
+        .and_then(|found| found.list());
+    let mut parts = Parts::new();
+    let mut segments = Vec::new();
+    for found in list.unwrap_or_default() {
+        if let Some(segment) = found.text() {
+            parts.push(("segments", found.place().clone()));
+            segments.push(segment);
+        }
+    }
+    let kind = DestinationKind::read(declaration, |key| value(&section, key, &mut parts));
+    let path = section.path_of("");
+    section.finish();
+    let ((name, place), kind) = (name?, kind?);
+    Some(Entry {
+        value: Destination {
+            name,
+            segments,
+            kind,
+        },
+        name: place,
+        parts,
+        path,
+        literal: None,
+    })
+}
+
+/// An unknown kind is noted, and the rest is read as of the first one.
+fn declaration(section: &Section<'_>) -> &'static Declaration {
+    let found = section.require("kind", KINDS[0].example);
+    let declaration = found.and_then(|found| {
+        let known = found.text().and_then(|word| find(&word));
+        known.or_else(|| {
+            let offered = KINDS.map(|kind| (kind.name, kind));
+            found.word(&offered)
+        })
+    });
+    declaration.unwrap_or(KINDS[0])
+}
+
+/// The value of one declared key; None where it is required and there is none.
+fn value(section: &Section<'_>, key: &'static Key, parts: &mut Parts) -> Option<Value> {
+    match &key.form {
+        Form::Text { example } => {
+            let found = section.require(key.name, example)?;
+            let text = found.text()?;
+            parts.push((key.name, found.place().clone()));
+            Some(Value::Text(text))
+        }
+        Form::Secrets {
+            most,
+            example,
+            count,
+            ..
+        } => {
+            let found = section.require(key.name, example)?;
+            let elements = found.one_or_list()?;
+            if !(1..=*most).contains(&elements.len()) {
+                found.fault(Reason::Refused { message: count });
+                return None;
+            }
+            let secrets: Option<Vec<_>> = elements.iter().map(Found::text).collect();
+            let places = elements.iter().map(|one| (key.name, one.place().clone()));
+            parts.extend(places);
+            Some(Value::Secrets(
+                secrets?.into_iter().map(Secret::new).collect(),
+            ))
+        }
+        Form::Number { range, default } => {
+            let mut number = *default;
+            section.number(key.name, &mut number, range.clone());
+            Some(Value::Number(number))
+        }
+        Form::Duration { range, default } => {
+            let mut ms = *default;
+            section.duration(key.name, &mut ms, range.clone());
+            Some(Value::Number(ms))
+        }
+    }
+}
+
+/// Notes segments that are not there.
+pub(super) fn known_segments(entry: &Entry<Destination>, known: &[String], reader: &Reader<'_>) {
+    for (at, segment) in entry.value.segments.iter().enumerate() {
+        if segment == "*" || known.contains(segment) {
+            continue;
+        }
+        let names = known.iter().map(String::as_str);
+        let reason = Reason::NoSegment {
+            given: segment.clone(),
+            meant: nearest(segment, names).map(str::to_owned),
+            known: known.iter().take(20).cloned().collect(),
+        };
+        entry.fault("segments", entry.part_at("segments", at), reason, reader);
+    }
+}
+
+/// Asks the crate that will call it.
+pub(super) fn callable(entry: &Entry<Destination>, allow: Option<&[Cidr]>, reader: &Reader<'_>) {
+    let networks = allow.map(networks);
+    let checked = entry.value.kind.check(networks.as_deref());
+    for error in checked.err().unwrap_or_default() {
+        let reason = Reason::Refused {
+            message: error.message,
+        };
+        entry.fault(
+            error.key,
+            entry.part_at(error.key, error.at),
+            reason,
+            reader,
+        );
+    }
+}
+
+/// `[activation] allow_private` as the activation crate takes it.
+#[must_use]
+pub fn networks(ranges: &[Cidr]) -> Vec<Network> {
+    let text = |range: &Cidr| format!("{}/{}", range.network, range.prefix);
+    ranges
+        .iter()
+        .filter_map(|range| text(range).parse().ok())
+        .collect()
+}
+
+/// Destinations as the activation crate takes them. Together they have at most so many requests in
+/// flight, each of them an equal part, so that one which does not answer takes none of the others'.
+#[must_use]
+pub fn configs(destinations: &[Destination], in_flight_max: usize) -> Vec<DestinationConfig> {
+    let part = (in_flight_max / destinations.len().max(1)).max(1);
+    let mut configs: Vec<_> = destinations.iter().map(config).collect();
+    for config in &mut configs {
+        config.limits.concurrency = config.limits.concurrency.min(part);
+    }
+    configs
+}
+
+fn config(destination: &Destination) -> DestinationConfig {
+    let segments: Vec<&str> = destination.segments.iter().map(String::as_str).collect();
+    DestinationConfig::new(&destination.name, destination.kind.clone(), &segments)
+}
