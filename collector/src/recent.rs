@@ -28,7 +28,7 @@ pub struct RecentOutcome {
     /// The end.
     pub outcome: Outcome,
     /// The HTTP status of the answer, which is one for all events of a request. None: the client
-    /// hung up before it, and the outcome is the one that it would have been told.
+    /// hung up before it, and the outcome is the one that it would have received.
     pub status: Option<u16>,
     /// Why, where it is no success or has no status.
     pub reason: Option<String>,

@@ -26,7 +26,7 @@ pub struct Identifiers<'a> {
     pub linked_cookie_id: Option<Cow<'a, str>>,
     /// The second id of an alias.
     pub previous_id: Option<Cow<'a, str>>,
-    /// The anonymous id was minted for this request: nobody can know it yet, so no look-up.
+    /// The anonymous id was minted for this request: no profile has it yet, so it is not looked up.
     pub minted: bool,
 }
 

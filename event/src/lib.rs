@@ -2,7 +2,7 @@
 //! bytes become a [`Hit`], a [`Consented`] hit, an [`Identified`] one, an [`Enriched`] one, and at
 //! last a journal [`record`].
 //!
-//! Plain data only: no I/O, no clock, no async, no environment. Whoever needs "now" passes it in.
+//! Plain data only: no I/O, no clock, no async, no environment. Callers pass "now" in.
 
 pub mod time;
 pub mod id;

@@ -234,7 +234,7 @@ impl Journal {
         self.core().cursors.lock().infos(durable)
     }
 
-    /// Forgets a cursor that nobody has a handle to: it holds nothing any more.
+    /// Forgets a cursor without an open handle. It no longer holds segments.
     ///
     /// # Errors
     /// [`CursorError::Unknown`], [`CursorError::InUse`], or those of the storage.

@@ -69,7 +69,7 @@ impl Core {
         self.room.wake_all();
     }
 
-    /// Gives the memory of segments that nobody is reading to the next ones: pages that were just
+    /// Gives the memory of segments without a reader to the next ones: pages that were just
     /// freed cost less than ones the machine has never touched.
     fn cool(&self) {
         loop {

@@ -1,5 +1,5 @@
 //! Admission and order: who may append, how much room is promised, which offsets are taken.
-//! Plain state behind one short mutex; writes nothing and waits for nobody.
+//! Plain state behind one short mutex; does no I/O and never waits.
 
 use std::collections::VecDeque;
 

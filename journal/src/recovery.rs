@@ -87,7 +87,7 @@ pub(crate) fn recover(
     let needed = cursors.lowest_saved_required().unwrap_or(0);
     for pair in known.windows(2) {
         let end = pair[1].header.previous_end;
-        // What nobody needs is verified when somebody reads it.
+        // Segments below every required cursor are verified when they are read.
         if end > needed {
             verify_sealed(&read_segment(storage, dir, pair[0].header.base)?, end)?;
         }

@@ -29,7 +29,7 @@ pub struct Repaired {
     pub damage: Option<Corruption>,
     /// What it cost; `None` when no segment was damaged.
     pub cut: Option<Cut>,
-    /// The files that keep what was cut. Nobody reads them; they do not count in the budget.
+    /// The files that keep what was cut. The journal does not read them, and they do not count in the budget.
     pub aside: Vec<PathBuf>,
 }
 

@@ -10,7 +10,7 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Most bytes on disk: segments plus what is charged with [`crate::Journal::charge`].
     pub disk_budget: u64,
-    /// How long a segment that nobody needs is kept, in milliseconds of `decided_at`.
+    /// How long a segment is kept after the last required cursor passed it, in milliseconds of `decided_at`.
     pub retention_ms: u64,
     /// Largest payload of one record, in bytes.
     pub record_bytes_max: usize,

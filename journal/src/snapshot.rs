@@ -253,7 +253,7 @@ mod tests {
         }
     }
 
-    /// A process id that nobody has any more.
+    /// A process id that no process has.
     fn gone() -> u32 {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();

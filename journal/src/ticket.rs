@@ -1,5 +1,5 @@
 //! A reservation is room promised; a ticket is an offset taken. Both give back on drop what was
-//! not used, so that a caller that panics stalls nobody.
+//! not used, so that a caller that panics stalls no other.
 
 use std::fmt;
 use std::future::Future;

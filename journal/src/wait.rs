@@ -29,7 +29,7 @@ impl Wait {
         self.core
             .waiters
             .enter(&mut self.place, self.target, context.waker());
-        // What came true before the entry is announced to nobody.
+        // A change before the entry wakes no waiter: look before waiting.
         ready(&self.core).map_or(Poll::Pending, Poll::Ready)
     }
 }

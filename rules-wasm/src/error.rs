@@ -183,7 +183,7 @@ pub enum Mistake {
     /// An aggregate within a condition of an aggregate.
     #[error("{0} cannot stand within another aggregate")]
     NestedAggregate(&'static str),
-    /// `now` in a comparison whose moment of change cannot be told.
+    /// `now` in a comparison whose moment of change cannot be computed.
     #[error(
         "compare now with one time and a literal duration, as in now - profile.last_seen > duration(\"7d\")"
     )]

@@ -22,7 +22,7 @@ pub enum Verdict {
     False,
     /// A member.
     True,
-    /// Cannot be told: the membership stays as it is.
+    /// Unknown: the membership stays as it is.
     Unknown,
 }
 

@@ -22,7 +22,7 @@ pub trait Control: Send + Sync + 'static {
     fn liveness(&self) -> Arc<Report>;
 
     /// What is wrong where a restart may help; empty where all is well.
-    fn ailments(&self) -> Vec<String>;
+    fn stalls(&self) -> Vec<String>;
 
     /// A snapshot of figures for people; any shape.
     fn stats(&self) -> serde_json::Value;

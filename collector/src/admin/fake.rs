@@ -84,8 +84,8 @@ impl Control for Arc<Fake> {
         Arc::new(self.report.lock().clone())
     }
 
-    fn ailments(&self) -> Vec<String> {
-        self.report.lock().ailments()
+    fn stalls(&self) -> Vec<String> {
+        self.report.lock().stalls()
     }
 
     fn stats(&self) -> serde_json::Value {

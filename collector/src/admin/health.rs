@@ -9,11 +9,11 @@ use super::reply::{Reply, json};
 
 /// 200 while every thread and task moves on, else 503 with those that do not.
 pub fn health(control: &impl Control) -> Reply {
-    let ailments = control.ailments();
-    if ailments.is_empty() {
+    let stalls = control.stalls();
+    if stalls.is_empty() {
         return json(StatusCode::OK, &json!({ "status": "ok" }));
     }
-    let body = json!({ "status": "stalled", "reasons": ailments });
+    let body = json!({ "status": "stalled", "reasons": stalls });
     json(StatusCode::SERVICE_UNAVAILABLE, &body)
 }
 

@@ -32,8 +32,8 @@ pub(super) struct Ahead {
     pub(super) compiled: Option<Compiled>,
     /// How long another process may still hold the directory's locks.
     pub(super) lock_patience: Duration,
-    /// When the process before was told to end, microseconds on the monotonic clock.
-    pub(super) relieved_at_us: Option<u64>,
+    /// When the process before was asked to end, microseconds on the monotonic clock.
+    pub(super) handed_over_at_us: Option<u64>,
 }
 
 impl Ahead {
@@ -63,7 +63,7 @@ impl Ahead {
             doors: None,
             compiled: None,
             lock_patience,
-            relieved_at_us: None,
+            handed_over_at_us: None,
         };
         let patience = end_patience(settings);
         let predecessor = match before {
@@ -81,8 +81,8 @@ impl Ahead {
         let compiled = Some(compile(settings, evaluators)?);
         let devices = devices.checked().await?;
         tracing::info!("prepared; the process before may end");
-        let relieved_at_us = Some(clock.monotonic_us());
-        tokio::task::spawn_blocking(move || predecessor.relieve(patience))
+        let handed_over_at_us = Some(clock.monotonic_us());
+        tokio::task::spawn_blocking(move || predecessor.hand_over(patience))
             .await
             .map_err(|_panicked| TakeOverError::Stuck { waited: patience })??;
         Ok(Self {
@@ -93,7 +93,7 @@ impl Ahead {
             compiled,
             // It may hold its locks a moment longer, and until its end where it was ending by itself.
             lock_patience: patience,
-            relieved_at_us,
+            handed_over_at_us,
         })
     }
 }

@@ -60,8 +60,8 @@ impl Control for AppControl {
         self.liveness.report()
     }
 
-    fn ailments(&self) -> Vec<String> {
-        self.liveness.ailments()
+    fn stalls(&self) -> Vec<String> {
+        self.liveness.stalls()
     }
 
     fn stats(&self) -> serde_json::Value {

@@ -108,7 +108,7 @@ impl Gateway {
         self.reloads.reload().await
     }
 
-    /// The journal, for whoever wants to follow it in this process.
+    /// The journal, for callers that follow it in this process.
     #[must_use]
     pub fn journal(&self) -> &Journal {
         self.core.journal()

@@ -136,7 +136,7 @@ impl Reloads {
     async fn read(&self, round: Round) -> Result<Read<'_>, Faults> {
         let mut faults = Vec::new();
         let read = noted(self.read_settings(&round).await, &mut faults);
-        // Also where they have mistakes all other files are read, so that all are told at once.
+        // Also where they have mistakes all other files are read, so that all are reported at once.
         let (next, changes) =
             read.unwrap_or_else(|| ((*self.in_force()).clone(), Changes::default()));
         let databases = noted(self.read_geo(&next, &round).await, &mut faults).flatten();

@@ -1,5 +1,5 @@
 //! Stop, in reverse: no new hits, timers off, what is in flight durable, sinks parked, state
-//! written. Each step has its share of the time; what outlasts it is left and told, because the
+//! written. Each step has its share of the time; what outlasts it is left and logged, because the
 //! journal holds everything that was acknowledged.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct Patience {
     /// All steps together.
     pub whole: Duration,
     /// A new process has the same sockets: the admin listener is left to it at once.
-    pub relieved: bool,
+    pub handed_over: bool,
 }
 
 impl Patience {
@@ -42,7 +42,7 @@ impl Patience {
             requests: whole * 2 / 3,
             callbacks: (whole / 6).min(CALLBACKS_MAX),
             whole,
-            relieved: false,
+            handed_over: false,
         }
     }
 
@@ -54,7 +54,7 @@ impl Patience {
             requests,
             callbacks: requests / 2,
             whole: Duration::from_millis(drain.deadline_ms).max(requests),
-            relieved: true,
+            handed_over: true,
         }
     }
 }
@@ -107,7 +107,7 @@ impl Gateway {
         } = self;
         withdraw(offer).await;
         stop.send_replace(true);
-        if patience.relieved {
+        if patience.handed_over {
             stop_admin.send_replace(true);
         }
         let mut left = Leftover::default();

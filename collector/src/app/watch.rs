@@ -20,7 +20,7 @@ const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 type Look = Vec<(PathBuf, Option<Fingerprint>)>;
 
-/// Reloads on every change until told to stop. The first look reloads too: a file may have changed
+/// Reloads on every change until it has to stop. The first look reloads too: a file may have changed
 /// between being read and being watched.
 pub(super) async fn watch(reloads: Arc<Reloads>, mut stopping: watch::Receiver<bool>) {
     let (mut before, mut done) = (None, None);

@@ -51,7 +51,7 @@ pub struct BadRow<'a> {
     pub path: &'a str,
     /// The event as sent, or the whole body where it is no JSON.
     pub payload: &'a [u8],
-    /// The payload is JSON, so that its well-known names can be told from values and kept.
+    /// The payload is JSON, so that its well-known names are known from values and kept.
     pub is_json: bool,
 }
 

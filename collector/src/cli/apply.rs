@@ -32,7 +32,7 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<(), CliError> {
     let document = catalog_document(&arguments.catalog)?;
-    // Told here with the file's own name; the gateway checks again, against what it has.
+    // Reported here with the file's own name; the gateway checks again, against what it has.
     let faults = catalog_faults(&document);
     if !faults.is_empty() {
         writeln!(process.output, "{faults}")?;

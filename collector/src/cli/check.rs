@@ -175,7 +175,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// A file of which no table can be told is said to be settings: its mistakes are the same.
+    /// A file without a known table is taken for settings: its mistakes are the same.
     fn of(document: &Document) -> Self {
         let entry = |name: &&str| {
             let one = name.strip_suffix('s').unwrap_or(name);

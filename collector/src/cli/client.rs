@@ -48,7 +48,7 @@ pub enum ClientError {
         /// Why.
         source: std::io::Error,
     },
-    /// Nobody listens there.
+    /// No process listens there.
     #[error(
         "no gateway answers at {url}: {source}; start one with \"tidegate serve\", or name another with --admin URL"
     )]

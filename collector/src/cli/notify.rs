@@ -1,4 +1,4 @@
-//! What the service manager is told of the process's state, where there is one that asks
+//! Reports the process's state to the service manager, where there is one that asks
 //! (`NOTIFY_SOCKET`, sd_notify(3)). Elsewhere every call does nothing.
 
 use sd_notify::NotifyState;
@@ -28,6 +28,6 @@ pub(super) fn stopping() {
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, state) {
-        tracing::debug!(%error, "the service manager was not told");
+        tracing::debug!(%error, "the service manager was not notified");
     }
 }

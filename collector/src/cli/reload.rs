@@ -24,14 +24,14 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, process: &mut Process<'_>) -> Result<(), CliError> {
-    // Where --admin says all, the settings may be the broken ones that shall be told about.
+    // Where --admin says all, the settings may be the broken ones that the reload reports.
     let settings = match &arguments.gateway.admin {
         Some(_) => Settings::default(),
         None => arguments.configuration.settings(&process.environment)?,
     };
     let client = arguments.gateway.client(&settings)?;
-    let told: Result<ReloadView, _> = client.ask(Method::POST, "/admin/v1/reload", "");
-    match told {
+    let answer: Result<ReloadView, _> = client.ask(Method::POST, "/admin/v1/reload", "");
+    match answer {
         Ok(view) => report(&view, process),
         Err(ClientError::Refused { faults, .. }) if !faults.is_empty() => {
             for fault in &faults {

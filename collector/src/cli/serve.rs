@@ -183,7 +183,7 @@ impl Signals {
         }
     }
 
-    /// Reloads on each SIGHUP, until told to end. What came of a reload is logged.
+    /// Reloads on each SIGHUP until it has to end. The result of a reload is logged.
     async fn end_after_reloads(&mut self, gateway: &Gateway) {
         loop {
             tokio::select! {
@@ -205,36 +205,36 @@ impl Signals {
 
 /// Why a gateway ends.
 enum End {
-    Told,
-    Relieved(Successor),
+    Signal,
+    HandedOver(Successor),
     Failed(tidegate_journal::Fatal),
 }
 
-/// Runs until told to end, until a new process takes over, or until the disk fails; then stops in
-/// order. Gives whoever waits for the end of this process.
+/// Runs until a signal, until a new process takes over, or until the disk fails; then stops in
+/// order. Returns the process that waits for the end of this one.
 async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<Option<Successor>, CliError> {
     notify::ready();
     let end = tokio::select! {
-        () = signals.end_after_reloads(&gateway) => End::Told,
-        successor = gateway.successor() => End::Relieved(successor),
+        () = signals.end_after_reloads(&gateway) => End::Signal,
+        successor = gateway.successor() => End::HandedOver(successor),
         fatal = gateway.failed() => End::Failed(fatal),
     };
     let drain = gateway.settings().drain.clone();
     let patience = match &end {
         // The service goes on, in another process.
-        End::Relieved(_) => Patience::handing_over(&drain),
-        End::Told | End::Failed(_) => {
+        End::HandedOver(_) => Patience::handing_over(&drain),
+        End::Signal | End::Failed(_) => {
             notify::stopping();
             Patience::of(&drain)
         }
     };
-    if matches!(end, End::Told) && drain.readiness_delay_ms > 0 {
+    if matches!(end, End::Signal) && drain.readiness_delay_ms > 0 {
         let delay_ms = drain.readiness_delay_ms;
         tracing::info!(delay_ms, "no longer ready; requests are still taken");
         gateway.announce_stop();
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(delay_ms)) => {}
-            () = signals.end() => tracing::info!("told again: stopping at once"),
+            () = signals.end() => tracing::info!("second signal: stopping at once"),
         }
     }
     tracing::info!("stopping");
@@ -247,8 +247,8 @@ async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<Option<Suc
         "stopped; what is left goes on with the next start"
     );
     match end {
-        End::Told => Ok(None),
-        End::Relieved(successor) => Ok(Some(successor)),
+        End::Signal => Ok(None),
+        End::HandedOver(successor) => Ok(Some(successor)),
         End::Failed(fatal) => Err(CliError::DiskFailed(fatal)),
     }
 }

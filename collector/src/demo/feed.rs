@@ -1,4 +1,4 @@
-//! What the live page is told: journal records and received callbacks, with the time each took.
+//! What the live page shows: journal records and received callbacks, with the time each took.
 //!
 //! Keeps the last few hundred in memory and nothing else; it never holds the journal back.
 

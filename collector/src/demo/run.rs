@@ -34,7 +34,7 @@ pub enum DemoError<E: std::error::Error + 'static> {
     /// The gateway did not start.
     #[error(transparent)]
     Gateway(E),
-    /// The addresses could not be told.
+    /// The addresses could not be printed.
     #[error("cannot write the demo's addresses: {0}")]
     Output(io::Error),
     /// The journal cannot be read.
@@ -60,7 +60,7 @@ pub async fn run<G: Gateway, E: std::error::Error + 'static>(
     let started = start(stage.settings(), stage.catalog()).await;
     let gateway = started.map_err(DemoError::Gateway)?;
     let (feed, journal) = (stage.feed(), gateway.journal().clone());
-    let told = say(&addresses(
+    let printed = say(&addresses(
         stage.shop_addr(),
         gateway.http(),
         gateway.admin(),
@@ -68,7 +68,7 @@ pub async fn run<G: Gateway, E: std::error::Error + 'static>(
 
     let from = journal.durable();
     let mut playing = pin!(stage.play(gateway.http(), clock.clone()));
-    let ended = match told {
+    let ended = match printed {
         Err(error) => Err(DemoError::Output(error)),
         Ok(()) => tokio::select! {
             followed = tail::follow(&journal, from, &feed, &clock) =>

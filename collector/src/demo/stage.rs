@@ -22,7 +22,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::settings::Settings;
 
-/// What `tidegate demo` can be told.
+/// Options of `tidegate demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Port of the shop and of the live page; 0 picks a free one

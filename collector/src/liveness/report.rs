@@ -27,7 +27,7 @@ impl Report {
 
     /// What is wrong with threads and tasks, for people.
     #[must_use]
-    pub fn ailments(&self) -> Vec<String> {
+    pub fn stalls(&self) -> Vec<String> {
         let bad = self.parts.iter().filter(|part| part.state.is_bad());
         bad.map(|part| {
             let PartView { part, state, .. } = part;

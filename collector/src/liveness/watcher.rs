@@ -89,7 +89,7 @@ impl Liveness {
         Arc::clone(&self.0.disk_hangs)
     }
 
-    /// Parts that end from now on do so because they are told to.
+    /// Parts that end from now on were asked to.
     pub fn stopping(&self) {
         self.0.stopping.store(true, Ordering::Release);
     }
@@ -107,20 +107,20 @@ impl Liveness {
     /// What is wrong, where a restart may help; empty where all is well. The watcher itself is
     /// among it: who asks is another thread.
     #[must_use]
-    pub fn ailments(&self) -> Vec<String> {
+    pub fn stalls(&self) -> Vec<String> {
         // The drain has a deadline of its own.
         if self.is_stopping() {
             return Vec::new();
         }
-        let mut ailments = self.report().ailments();
+        let mut stalls = self.report().stalls();
         let looked_us = self.0.looked_us.load(Ordering::Acquire);
         let silent_ms = self.0.clock.monotonic_us().saturating_sub(looked_us) / 1_000;
         if silent_ms > OWN_BOUND_MS {
-            ailments.push(format!(
+            stalls.push(format!(
                 "the liveness thread has not looked for {silent_ms} ms"
             ));
         }
-        ailments
+        stalls
     }
 
     /// Starts to look, until the gateway stops or the sender of `gateway` is dropped.
@@ -143,7 +143,7 @@ impl Liveness {
             durable: DurableLag::default(),
             known: BTreeMap::new(),
         };
-        // Whoever asks at once finds all parts.
+        // A caller that asks at once finds all parts.
         watcher.look();
         let pulse = self.register("liveness", Duration::from_millis(OWN_BOUND_MS));
         let thread = spawn::thread("liveness", pulse, move |pulse| {

@@ -218,7 +218,7 @@ fn reword(message: &str) -> Mistake {
             expected: "one field, as in has(page.title) or has(properties[\"item category\"])",
         };
     }
-    // ANTLR lists every token that could have stood there, which helps nobody.
+    // ANTLR lists every token that could have stood there: far too many to read.
     let end = message.find(" expecting {").unwrap_or(message.len());
     Mistake::Syntax(message[..end].replace("'<EOF>'", "end of text").into())
 }

@@ -33,7 +33,7 @@ pub enum InheritError {
         /// As passed.
         name: String,
     },
-    /// Nobody would accept from it: its clients would connect and hang.
+    /// No listener would accept from it: its clients would connect and hang.
     #[error(
         "the service manager passes a socket named {name:?} that nothing would serve: {remedy}"
     )]

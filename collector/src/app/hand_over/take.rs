@@ -38,7 +38,7 @@ pub enum TakeOverError {
 /// What is known of the process before when a start begins.
 #[derive(Debug, Default)]
 pub enum Before {
-    /// Nobody asked it to make room: whoever holds the data directory keeps it.
+    /// Do not ask it to end: the process that holds the data directory keeps it.
     #[default]
     NotAsked,
     /// It was asked and does not answer. It has ended, or is ending and still holds its locks.
@@ -88,7 +88,7 @@ impl Predecessor {
     ///
     /// # Errors
     /// [`TakeOverError::Stuck`] after `patience`.
-    pub(in crate::app) fn relieve(mut self, patience: Duration) -> Result<(), TakeOverError> {
+    pub(in crate::app) fn hand_over(mut self, patience: Duration) -> Result<(), TakeOverError> {
         let stuck = |_error| TakeOverError::Stuck { waited: patience };
         self.stream
             .set_read_timeout(Some(patience))
@@ -151,7 +151,7 @@ mod tests {
         });
         let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
         dead.recv().unwrap();
-        predecessor.relieve(PATIENCE).unwrap();
+        predecessor.hand_over(PATIENCE).unwrap();
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
             stream.read_exact(&mut [0]).unwrap();
         });
         let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
-        predecessor.relieve(PATIENCE).unwrap();
+        predecessor.hand_over(PATIENCE).unwrap();
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
             let _ = end.recv();
         });
         let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
-        let stuck = predecessor.relieve(Duration::from_millis(20));
+        let stuck = predecessor.hand_over(Duration::from_millis(20));
         assert!(matches!(stuck, Err(TakeOverError::Stuck { .. })));
         drop(ended);
     }

@@ -49,7 +49,7 @@ use state::{AtRest, State, evaluators};
 /// What a gateway is started with.
 #[derive(Debug, Default)]
 pub struct Launch {
-    /// What it is told.
+    /// The settings.
     pub settings: Settings,
     /// Where that comes from, to be read again on reload; None where it was made up in this process.
     pub origin: Option<Origin>,
@@ -98,7 +98,7 @@ impl Gateway {
             doors,
             compiled,
             lock_patience,
-            relieved_at_us,
+            handed_over_at_us,
         } = Ahead::start(&settings, evaluators(), before, &clock, || {
             Doors::open(&settings, &mut inherited, None, &clock, &mut registry)
         })
@@ -184,8 +184,8 @@ impl Gateway {
         if let Some(quic) = addresses.quic {
             edge = edge.advertising_http3(quic.port(), &settings);
         }
-        let told = &settings.telemetry;
-        let recent = RecentOutcomes::new(told.outcomes_max, told.outcomes_sample);
+        let telemetry = &settings.telemetry;
+        let recent = RecentOutcomes::new(telemetry.outcomes_max, telemetry.outcomes_sample);
         let draining = Arc::new(AtomicBool::new(false));
         let edge = edge.remembering(recent.clone()).tracing(traces);
         let edge = edge.until(Arc::clone(&draining), liveness.disk_hangs());
@@ -291,8 +291,8 @@ impl Gateway {
             stop_admin,
         };
         announce(&settings.data_dir, addresses, admin_addr)?;
-        if let Some(relieved_at_us) = relieved_at_us {
-            let pause_us = clock.monotonic_us().saturating_sub(relieved_at_us);
+        if let Some(handed_over_at_us) = handed_over_at_us {
+            let pause_us = clock.monotonic_us().saturating_sub(handed_over_at_us);
             pause.set(Duration::from_micros(pause_us).as_secs_f64());
             tracing::info!(
                 pause_ms = pause_us / 1_000,

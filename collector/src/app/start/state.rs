@@ -42,7 +42,7 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Block cache of the store: rows are read once, when a visitor comes back.
 const STORE_CACHE_BYTES: u64 = 16 << 20;
 
-/// How often a lock is tried that somebody is about to let go.
+/// Delay between two tries for a lock that another process is about to release.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a cursor's thread may work between two waits: a batch, with the syncs of its sink.
@@ -287,7 +287,7 @@ impl AtRest<'_> {
     }
 }
 
-/// Opens what somebody else may still hold, where they are about to let go.
+/// Opens what another process may still hold. Tries again for `patience`.
 pub(in crate::app) async fn once_free<T>(
     patience: Duration,
     open: impl Fn() -> Result<T, StartError>,
@@ -358,7 +358,7 @@ pub(super) fn evaluators() -> usize {
     Handle::current().metrics().num_workers() + 1
 }
 
-/// A random 128-bit id that nobody can guess: cookie and profile ids stand for people.
+/// A random 128-bit id that cannot be guessed: cookie and profile ids stand for people.
 fn mint() -> u128 {
     thread_local! {
         static RANDOM: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());

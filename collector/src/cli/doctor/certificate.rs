@@ -1,5 +1,5 @@
 //! A TLS certificate as a file: whether it parses, fits its key and its host, and for how long.
-//! Nobody is connected to.
+//! It opens no connection.
 
 use std::path::Path;
 

@@ -10,9 +10,9 @@ use serde::Serialize;
 pub enum Verdict {
     /// As it should be.
     Ok,
-    /// Cannot be told from here.
+    /// Cannot be found out from here.
     Unknown,
-    /// It works, and will hurt some day.
+    /// It works, and will cause trouble some day.
     Warn,
     /// It does not work, or breaks a promise.
     Fail,
@@ -53,12 +53,12 @@ impl Finding {
         }
     }
 
-    /// Cannot be told from here.
+    /// Cannot be found out from here.
     pub fn unknown(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
         Self::with(Verdict::Unknown, check, found, next)
     }
 
-    /// It works, and will hurt some day.
+    /// It works, and will cause trouble some day.
     pub fn warn(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
         Self::with(Verdict::Warn, check, found, next)
     }

@@ -1,4 +1,4 @@
-//! How long Safari will keep the visitor cookie, told from names and addresses alone.
+//! How long Safari will keep the visitor cookie, found from names and addresses alone.
 //!
 //! WebKit caps a cookie that an answer sets at 7 days in two cases: the answering host is an alias
 //! (CNAME) of another site, or its address does not share the first half (IPv4: 16 bits, IPv6: 64
@@ -73,7 +73,7 @@ pub fn share_a_half(one: IpAddr, other: IpAddr) -> bool {
     }
 }
 
-/// The part of a name that somebody registered (`example.co.uk`); an address or a name without a
+/// The registered part of a name (`example.co.uk`); an address or a name without a
 /// public suffix stands for itself.
 fn registrable(name: &str) -> &str {
     if name.parse::<IpAddr>().is_ok() {

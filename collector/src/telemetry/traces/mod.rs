@@ -1,7 +1,7 @@
 //! Traces of some requests and deliveries, sent to an OpenTelemetry collector as OTLP over HTTP
 //! (protobuf). Off unless `telemetry.otlp.endpoint` is set.
 //!
-//! What a span may say is a closed list of attributes, none of which is about a visitor: no address,
+//! What a span may say is a closed list of attributes. None is about a visitor: no address,
 //! id, path or query. Metrics are scraped and logs are lines: neither is sent from here.
 
 mod request;
@@ -145,9 +145,9 @@ impl Traces {
 
 /// The span that a trusted peer made for what it sends.
 fn parent_of(headers: &HeaderMap) -> Option<SpanContext> {
-    let nobody = Context::new();
+    let no_parent = Context::new();
     let read =
-        TraceContextPropagator::new().extract_with_context(&nobody, &HeaderExtractor(headers));
+        TraceContextPropagator::new().extract_with_context(&no_parent, &HeaderExtractor(headers));
     let parent = read.span().span_context().clone();
     parent.is_valid().then_some(parent)
 }

@@ -68,7 +68,7 @@ impl Export {
         })
     }
 
-    /// Sends until told to stop, then what is queued by then.
+    /// Sends until it has to stop, then what is queued by then.
     pub async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {
             tokio::select! {
@@ -76,13 +76,13 @@ impl Export {
                 _ = stopping.wait_for(|stop| *stop) => break,
                 () = self.fill() => {}
             }
-            let told = async {
+            let stopped = async {
                 let _ = stopping.wait_for(|stop| *stop).await;
                 tokio::time::sleep(LAST_MAX).await;
             };
             tokio::select! {
                 () = self.send() => {}
-                () = told => {
+                () = stopped => {
                     self.give_up();
                     break;
                 }

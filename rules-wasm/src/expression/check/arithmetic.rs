@@ -68,7 +68,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// The value as a double, told as `what` where it is no number.
+    /// The value as a double. An error names it `what` where it is not a number.
     pub(super) fn real(&mut self, id: u64, value: Operand, what: &'static str) -> Option<Number> {
         let found = value.ty();
         let number = real_of(value);

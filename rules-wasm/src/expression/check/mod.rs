@@ -1,5 +1,5 @@
 //! The syntax tree to the typed form: names become fields, literals values, and every mistake is
-//! noted with its place. A node with a mistake is None from there on, so that one slip is told once.
+//! noted with its place. A node with a mistake is None from there on, so that one mistake is reported once.
 
 mod field;
 mod compare;
@@ -73,7 +73,7 @@ impl Checker<'_, '_> {
         self.faults.at_node(self.parsed, id, mistake);
     }
 
-    /// Counts nodes; None from the one on that is too many, which is told once.
+    /// Counts nodes; None from the first one beyond the limit, which is reported once.
     fn count(&mut self, id: u64, nodes: usize) -> Option<()> {
         let max = self.limits.expression_nodes_max;
         let before = self.nodes;
