@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::doors::Doors;
+use super::bound::Bound;
 use super::hand_over::{Before, TakeOverError};
 use super::lookups::LoadingDevices;
 use super::start::StartError;
@@ -27,7 +27,7 @@ pub(super) struct Ahead {
     pub(super) geo: Arc<GeoDatabases>,
     pub(super) devices: LoadingDevices,
     /// Open already where there is a process before.
-    pub(super) doors: Option<Doors>,
+    pub(super) bound: Option<Bound>,
     /// The rules of the catalog that will be in force, where there was time to compile them.
     pub(super) compiled: Option<Compiled>,
     /// How long another process may still hold the directory's locks.
@@ -43,7 +43,7 @@ impl Ahead {
         evaluators: usize,
         before: Before,
         clock: &SystemClock,
-        open_doors: impl FnOnce() -> Result<Doors, StartError>,
+        bind: impl FnOnce() -> Result<Bound, StartError>,
     ) -> Result<Self, StartError> {
         let token_file = settings.admin.token_file.as_deref();
         let token = token_file.map(Token::load).transpose()?;
@@ -60,7 +60,7 @@ impl Ahead {
             token: token.clone(),
             geo: Arc::clone(&geo),
             devices,
-            doors: None,
+            bound: None,
             compiled: None,
             lock_patience,
             handed_over_at_us: None,
@@ -74,7 +74,7 @@ impl Ahead {
             }
             Before::Runs(predecessor) => predecessor,
         };
-        let doors = Some(open_doors()?);
+        let bound = Some(bind()?);
         if let Some(settings) = &settings.kafka {
             kafka::check(settings).map_err(kafka::StartError::from)?;
         }
@@ -89,7 +89,7 @@ impl Ahead {
             token,
             geo,
             devices,
-            doors,
+            bound,
             compiled,
             // It may hold its locks a moment longer, and until its end where it was ending by itself.
             lock_patience: patience,

@@ -4,7 +4,7 @@
 mod open_files;
 pub mod named_files;
 mod hand_over;
-mod doors;
+mod bound;
 mod lookups;
 mod ahead;
 mod start;

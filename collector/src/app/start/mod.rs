@@ -23,8 +23,8 @@ pub use error::StartError;
 pub(super) use state::database;
 
 use super::ahead::Ahead;
+use super::bound::{Addresses, Bound, offered, open_admin, watched};
 use super::control::AppControl;
-use super::doors::{Addresses, Doors, offered, open_admin, watched};
 use super::figures::Figures;
 use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::lookups::Lookups;
@@ -95,15 +95,15 @@ impl Gateway {
             token,
             geo,
             devices,
-            doors,
+            bound,
             compiled,
             lock_patience,
             handed_over_at_us,
         } = Ahead::start(&settings, evaluators(), before, &clock, || {
-            Doors::open(&settings, &mut inherited, None, &clock, &mut registry)
+            Bound::open(&settings, &mut inherited, None, &clock, &mut registry)
         })
         .await?;
-        let early_admin = match &doors {
+        let early_admin = match &bound {
             Some(_) => None,
             None => open_admin(&settings.admin, &mut inherited)?,
         };
@@ -139,9 +139,9 @@ impl Gateway {
         let (stop, stopping) = channel(false);
         let (stop_admin, stopping_admin) = channel(false);
 
-        let doors = match doors {
+        let bound = match bound {
             Some(open) => open,
-            None => Doors::open(
+            None => Bound::open(
                 &settings,
                 &mut inherited,
                 early_admin,
@@ -149,11 +149,11 @@ impl Gateway {
                 &mut registry,
             )?,
         };
-        let Doors {
+        let Bound {
             sockets,
             admin: admin_listener,
             tls,
-        } = doors;
+        } = bound;
         let addresses = Addresses::of(&sockets)?;
         let offered = offered(&sockets, &admin_listener);
         let certificates = tls.as_ref().map(|tls| Arc::clone(tls.certificates()));

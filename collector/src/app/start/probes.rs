@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{self, Replay, Starting};
-use crate::app::doors::watched;
+use crate::app::bound::watched;
 use crate::settings;
 
 /// Ends when dropped: the listener of the started gateway follows.

@@ -1,5 +1,5 @@
-//! The doors: every listening socket, inherited or newly bound, and the certificates behind them.
-//! Opening them lets nobody in yet.
+//! Every listening socket, inherited or newly bound, and the certificates of TLS. Nothing is accepted
+//! from them yet.
 
 use std::io;
 use std::net::{self, SocketAddr};
@@ -15,15 +15,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::edge::{BindError, Given, Sockets, Tls, TlsMetrics};
 use crate::settings::{self, Settings};
 
-/// All of them.
+/// The sockets of the edge and of the admin API.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct Bound {
     pub(super) sockets: Sockets,
     pub(super) admin: net::TcpListener,
     pub(super) tls: Option<Tls>,
 }
 
-impl Doors {
+impl Bound {
     /// Takes from `inherited` what fits. `admin` is the admin listener where it is open already.
     pub(super) fn open(
         settings: &Settings,
@@ -115,7 +115,7 @@ fn open_sockets(
 }
 
 /// The admin listener before all others, for the probes of a start; None where its address is in use,
-/// which [`Doors::open`] reports once the data directory is known to be free.
+/// which [`Bound::open`] reports once the data directory is known to be free.
 ///
 /// # Errors
 /// [`StartError::TokenMissing`]
@@ -132,7 +132,7 @@ pub(super) fn open_admin(
     Ok(open)
 }
 
-/// Nobody elsewhere reaches the admin API without a token or a certificate. The socket decides, not
+/// Off loopback the admin API needs a token or a client certificate. The socket decides, not
 /// `admin.listen`: it may be inherited.
 fn guarded(admin: &settings::Admin, listener: &net::TcpListener) -> Result<(), StartError> {
     let address = listener.local_addr().map_err(StartError::Sockets)?;
