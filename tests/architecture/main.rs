@@ -13,8 +13,10 @@ mod source;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rules::{BAD_NAMES, CRATES, KINDS_LIST, KINDS_NAMED, LINES_AIM, MODULES};
-use source::{dependencies, hidden_from_tests, rust_files};
+use rules::{
+    BAD_NAMES, CRATES, KINDS_LIST, KINDS_NAMED, LINES_AIM, MODULES, SETTINGS_THAT_COMPARE,
+};
+use source::{declared_keys, dependencies, hidden_from_tests, rust_files};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -200,6 +202,33 @@ fn no_file_name_says_nothing() {
     }
 }
 
+#[test]
+fn a_setting_stands_in_one_file() {
+    let folder = root().join("collector/src/settings");
+    let files: Vec<_> = rust_files(&folder)
+        .into_iter()
+        .map(|file| (hidden_from_tests(&read(&file)), file))
+        .collect();
+    let compares = |file: &Path| SETTINGS_THAT_COMPARE.iter().any(|it| file.ends_with(it));
+    let mut declared = 0;
+    for (text, file) in &files {
+        for key in declared_keys(text) {
+            declared += 1;
+            let elsewhere = files.iter().find(|(other, path)| {
+                path != file && !compares(path) && other.contains(&format!("\"{key}\""))
+            });
+            if let Some((_, elsewhere)) = elsewhere {
+                panic!(
+                    "{key} of {} is also in {}",
+                    file.display(),
+                    elsewhere.display()
+                );
+            }
+        }
+    }
+    assert!(declared > 100, "{declared} keys found");
+}
+
 /// An aim, not a limit: long files are listed (`--nocapture`), nothing fails.
 #[test]
 fn long_files_are_listed() {
@@ -223,6 +252,9 @@ fn the_rules_themselves_can_fail() {
     let text =
         hidden_from_tests("use a;\n// tokio\n/// tokio\n#[cfg(test)]\nmod tests { use hyper; }\n");
     assert!(text.contains("use a") && !text.contains("tokio") && !text.contains("hyper"));
+    let section =
+        "a: u64 = 1 => key(\"s.a\", Live, x()),\nb: u64 = 2\n=> key(\n\"s.b\", Live, x()),";
+    assert_eq!(declared_keys(section), ["s.a", "s.b"]);
     let inline = hidden_from_tests("a();\n#[cfg(test)]\nmod tests {\n    b();\n}\nc();\n");
     assert!(inline.contains("a()") && !inline.contains("b()") && inline.contains("c()"));
 }

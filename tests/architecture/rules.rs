@@ -304,6 +304,14 @@ pub(crate) const KINDS_NAMED: &[(&str, Option<&str>)] = &[
     ("collector/src/admin/control.rs", Some("webhook_id")),
 ];
 
+/// Files of `collector/src/settings` that may name a key of another file: they hold several keys
+/// against each other.
+pub(crate) const SETTINGS_THAT_COMPARE: &[&str] = &[
+    "settings/check.rs",
+    "settings/edge/check.rs",
+    "settings/caution.rs",
+];
+
 pub(crate) const BAD_NAMES: &[&str] = &[
     "utils", "util", "common", "helper", "helpers", "misc", "manager",
 ];

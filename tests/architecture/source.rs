@@ -59,3 +59,10 @@ pub(crate) fn hidden_from_tests(text: &str) -> String {
     }
     out
 }
+
+/// The keys that a file of the settings declares, in full: the texts of `key("...", ...)`.
+pub(crate) fn declared_keys(text: &str) -> Vec<String> {
+    let declarations = text.split("=> key(").skip(1);
+    let path = |rest: &str| rest.split('"').nth(1).map(str::to_owned);
+    declarations.filter_map(path).collect()
+}

@@ -2,7 +2,6 @@
 //! asked for.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use toml_edit::{Item, TableLike};
@@ -218,11 +217,6 @@ impl<'r> Section<'r> {
     /// Overwrites `into` with true or false, where given.
     pub fn boolean(&self, key: &'static str, into: &mut bool) {
         put(into, self.get(key).and_then(|found| found.boolean()));
-    }
-
-    /// Overwrites `into` with an address, where there is one.
-    pub fn address(&self, key: &'static str, into: &mut SocketAddr) {
-        put(into, self.get(key).and_then(|found| found.address()));
     }
 
     /// Overwrites `into` with the word's meaning, where there is one.

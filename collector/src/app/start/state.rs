@@ -238,7 +238,7 @@ impl AtRest<'_> {
         let outbox = tidegate_activation::Settings {
             allow_private: destination::networks(&settings.allow_private),
             outbox_rows_max: u64::try_from(settings.outbox_rows_max).unwrap_or(u64::MAX),
-            destination_rows_max: u64::try_from(settings.destination_rows_max).unwrap_or(u64::MAX),
+            destination_rows_max: u64::try_from(settings.destination_rows()).unwrap_or(u64::MAX),
             dead_letters_max: u64::try_from(settings.dead_letters_max).unwrap_or(u64::MAX),
             dead_letters_max_age_ms: settings.dead_letters_max_age_ms,
             idle_connections_max: self.open_files.idle(self.settings),
