@@ -13,24 +13,24 @@ section! {
         allow_private: Vec<Cidr> = Vec::new()
             => key("activation.allow_private", Restart, networks()),
 
-        /// Callbacks waiting, all destinations together. Half of them is kept for the destinations
-        /// in equal parts, the rest goes to the first that needs it. A visitor and segment with
-        /// callbacks takes about 60 bytes of memory.
+        /// Callbacks waiting, all destinations together. Half of this is divided among the
+        /// destinations in equal parts; the rest goes to the first that needs it. A visitor and
+        /// segment with callbacks take about 60 bytes of memory.
         outbox_rows_max: usize = 1_000_000
             => key("activation.outbox_rows_max", Restart, number(1..=COUNT_MAX)),
 
-        /// Callbacks waiting for one destination; unset, half of `activation.outbox_rows_max`,
-        /// which it may not exceed. A visitor has at most four for each segment: a further change
-        /// replaces the newest that was not sent yet. With a `linger`, while the destination is
-        /// held back, and past half of this bound only the latest waits. The last quarter is for
-        /// visitors without any. At one of these two bounds a destination that delivers is waited
-        /// for, a second at most; beyond, its changes become dead letters (`outbox_full`). The
-        /// others go on.
+        /// Callbacks waiting for one destination, at most `activation.outbox_rows_max`; unset, half
+        /// of that. A visitor has at most four for each segment: a further change replaces the
+        /// newest that was not sent yet. Only the latest waits with a `linger`, while the
+        /// destination is held back, and above half of this limit. The last quarter is for visitors
+        /// without callbacks. At one of these two limits, Tidegate waits for a destination that
+        /// delivers, at most one second; after that its changes become dead letters
+        /// (`outbox_full`). Other destinations are not affected.
         destination_rows_max: Option<usize> = None
             => key("activation.destination_rows_max", Restart, number(1..=COUNT_MAX).optional())
                 .unset("250000"),
 
-        /// Dead letters kept for each destination, the newest of each visitor and segment. Beyond
+        /// Dead letters kept for each destination: the newest of each visitor and segment. Beyond
         /// it the visitor with the most loses the oldest. A letter takes about 300 bytes of memory.
         dead_letters_max: usize = 10_000
             => key("activation.dead_letters_max", Restart, number(1..=COUNT_MAX)),

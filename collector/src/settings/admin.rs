@@ -11,26 +11,26 @@ use crate::document::{Reason, Section};
 section! {
     /// `[admin]`
     pub struct Admin {
-        /// Health, readiness, metrics and the admin API. Port 0 takes a free one.
+        /// Address of health, readiness, metrics and the admin API. Port 0 takes a free port.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9180))
             => key("admin.listen", Restart, address()),
 
         /// File with the bearer token, at least 16 characters, or with `sha256:` and its SHA-256 in
-        /// hex. Required where `listen` is not loopback and clients have no certificates.
+        /// hex. Required if `listen` is not loopback and clients have no certificates.
         token_file: Option<PathBuf> = None
             => key("admin.token_file", Restart, path().optional()).unset(r#""admin.token""#),
 
-        /// A request body of the admin API: a catalog.
+        /// Bytes of a request body of the admin API (a catalog).
         body_bytes_max: usize = 4 << 20
             => key("admin.body_bytes_max", Restart, size(4 * KIB..=64 * MIB)),
 
-        /// Open admin connections; a further one takes the place of the one that has waited longest
-        /// for its client, also for a body, and waits while all are at work. At most half of them
-        /// may be at work, eight of these as tests of destinations and one as a reload: further
-        /// requests are answered 429 or 409, so that probes find a place.
+        /// Open admin connections. A further one takes the place of the connection that has waited
+        /// longest for its client, also for a body; while all are working, it waits. At most half
+        /// of them may work at once, eight of these on tests of destinations and one on a reload.
+        /// Further requests are answered 429 or 409, so probes always get a connection.
         connections_max: usize = 64 => key("admin.connections_max", Restart, number(1..=10_000)),
 
-        /// How long one admin request may take to arrive, and a client to read its answer.
+        /// How long an admin request may take to arrive, and a client to read its answer.
         timeout_ms: u64 = 30 * SECOND => key("admin.timeout", Restart, duration(100..=10 * MINUTE)),
 
         /// `[admin.tls]`; None: cleartext.
@@ -41,8 +41,8 @@ section! {
 section! {
     /// `[admin.tls]`
     pub struct AdminTls {
-        /// Certificate chain of the admin listener, PEM; with it, it speaks TLS only. Read at
-        /// start.
+        /// Certificate chain of the admin listener, PEM. If set, the listener accepts TLS only.
+        /// Read at start.
         cert: PathBuf = PathBuf::new()
             => key("admin.tls.cert", Restart, path()).unset(r#""admin-cert.pem""#),
 
@@ -50,8 +50,8 @@ section! {
         key: PathBuf = PathBuf::new()
             => key("admin.tls.key", Restart, path()).unset(r#""admin-key.pem""#),
 
-        /// Who signs clients' certificates, PEM. With it, nobody without one is answered, probes
-        /// included.
+        /// Certificate that signs the clients' certificates, PEM. If set, clients without such a
+        /// certificate get no answer, including probes.
         client_ca: Option<PathBuf> = None
             => key("admin.tls.client_ca", Restart, path().optional())
                 .unset(r#""admin-clients.pem""#),

@@ -1,5 +1,5 @@
-//! Settings that are allowed and yet open a door in most places. Never a mistake: they are said by
-//! `tidegate check`, by `tidegate doctor`, at start and on reload, and the gateway does as it is told.
+//! Settings that are allowed but unsafe in most installations. They are warnings, not errors:
+//! `tidegate check`, `tidegate doctor`, a start and a reload report them.
 
 use std::net::IpAddr;
 
@@ -15,13 +15,13 @@ const IPV6_PREFIX_MIN: u8 = 16;
 pub struct Caution {
     /// The key.
     pub key: &'static str,
-    /// What it lets happen.
+    /// What can happen.
     pub danger: &'static str,
     /// What to write instead.
     pub remedy: &'static str,
 }
 
-/// Everything that these settings should be asked about.
+/// The warnings about these settings.
 #[must_use]
 pub fn cautions(settings: &Settings) -> Vec<Caution> {
     let edge = &settings.edge;
@@ -36,23 +36,23 @@ pub fn cautions(settings: &Settings) -> Vec<Caution> {
     if reachable && edge.trusted_proxies.is_empty() {
         found.push(Caution {
             key: "edge.proxy_protocol",
-            danger: "without edge.trusted_proxies whoever connects may say in the header which \
-                     address it comes from",
+            danger: "without edge.trusted_proxies any client that connects can set its own address \
+                     in the header",
             remedy: "name the proxies in edge.trusted_proxies",
         });
     }
     if edge.trusted_proxies.iter().any(covers_strangers) {
         found.push(Caution {
             key: "edge.trusted_proxies",
-            danger: "a range shorter than /8 (of IPv6: /16) covers strangers, and whoever connects \
-                     from there may say which address, host and scheme a client has",
+            danger: "a range shorter than /8 (IPv6: /16) covers strangers: any client in it can set \
+                     the address, host and scheme of its requests",
             remedy: "name the proxies' own ranges",
         });
     }
     found
 }
 
-/// Says them in the log.
+/// Logs them.
 pub fn warn(settings: &Settings) {
     for caution in cautions(settings) {
         let (key, danger, remedy) = (caution.key, caution.danger, caution.remedy);

@@ -9,15 +9,15 @@ use crate::document::{Reason, Section};
 section! {
     /// `[cookie]`
     pub struct Cookie {
-        /// Name of the first-party cookie. On cleartext loopback `__Host-` is left off.
+        /// Name of the first-party cookie. On cleartext loopback the prefix `__Host-` is left off.
         name: String = "__Host-tg_vid".to_owned() => key("cookie.name", Live, cookie_name()),
 
-        /// Domain of the cookie; unset, only the host that set it gets it. Not with a `__Host-`
-        /// name.
+        /// Domain of the cookie. Unset: only the host that set it receives it. Not allowed with a
+        /// `__Host-` name.
         domain: Option<String> = None
             => key("cookie.domain", Live, cookie_domain().optional()).unset(r#""example.com""#),
 
-        /// How long browsers keep the cookie; 400 days is the most they do.
+        /// How long browsers keep the cookie; 400 days is their maximum.
         lifetime_ms: u64 = 400 * DAY => key("cookie.lifetime", Live, duration(MINUTE..=400 * DAY)),
     }
 }

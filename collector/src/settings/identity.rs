@@ -11,9 +11,9 @@ const PLACEHOLDERS_MAX: usize = 10_000;
 section! {
     /// `[identity]`
     pub struct Identity {
-        /// Values of `userId`, `anonymousId`, `previousId` and `messageId` that name no one and are
-        /// dropped, beside the built-in ones (`null`, `guest`, zeros, ...); at most 10,000. Case
-        /// does not count.
+        /// Values of `userId`, `anonymousId`, `previousId` and `messageId` that name no visitor and
+        /// are dropped, in addition to the built-in ones (`null`, `guest`, zeros, ...); at most
+        /// 10,000. Case is ignored.
         placeholders: Vec<String> = Vec::new()
             => key("identity.placeholders", Live, placeholders()),
     }

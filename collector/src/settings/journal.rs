@@ -11,14 +11,14 @@ const SEGMENTS_MIN: u64 = 4;
 section! {
     /// `[journal]`
     pub struct Journal {
-        /// What journal, outbox, dead letters and bad rows may take together; at the budget hits
-        /// are answered 503. A 64th of a segment is kept for the gateway's own records: catalog
-        /// changes, session ends, wake-ups. At least 4 segments.
+        /// Bytes that journal, outbox, dead letters and bad rows may take together, at least 4
+        /// segments. At the budget hits are answered 503. A 64th of a segment is kept for the
+        /// gateway's own records: catalog changes, session ends, wake-ups.
         disk_budget: u64 = 10 * GIB
             => key("journal.disk_budget", Restart, size(16 * MIB..=1_024 * TIB)),
 
         /// How long a record is kept after every required cursor has passed it. On a quiet site up
-        /// to a quarter longer: a segment is closed at that age, and goes as a whole.
+        /// to a quarter longer: a segment is closed at this age and removed as a whole.
         retention_ms: u64 = DAY => key("journal.retention", Restart, duration(0..=3_660 * DAY)),
 
         // A segment holds at least two of the largest records (1 MiB).

@@ -8,14 +8,14 @@ use crate::document::{Found, Reason, Section};
 section! {
     /// `[kafka]`
     pub struct Kafka {
-        /// Brokers to start from. Without this section nothing is sent to Kafka.
+        /// Brokers to connect to first. Without this section nothing is sent to Kafka.
         brokers: String = String::new()
             => key("kafka.brokers", Restart, brokers()).unset(r#""127.0.0.1:9092""#),
 
-        /// Where events go, keyed by profile.
+        /// Topic of events, keyed by profile.
         topic: String = "tidegate.events".to_owned() => key("kafka.topic", Restart, topic()),
 
-        /// Where segment transitions go, keyed by profile.
+        /// Topic of segment transitions, keyed by profile.
         transitions_topic: String = "tidegate.transitions".to_owned()
             => key("kafka.transitions_topic", Restart, topic()),
 
@@ -23,12 +23,12 @@ section! {
         in_flight_max: usize = 100_000
             => key("kafka.in_flight_max", Restart, number(1..=10_000_000)),
 
-        /// Records kept that Kafka refused for good; oldest out.
+        /// Records kept that Kafka refused for good; the oldest are removed.
         dead_letters_max: usize = 10_000
             => key("kafka.dead_letters_max", Restart, number(0..=COUNT_MAX)),
 
-        /// Further librdkafka properties, as they are. Those that the promises rest on (`acks`,
-        /// idempotence, timeouts) are refused.
+        /// Further librdkafka properties, passed on unchanged. Properties that durability and order
+        /// depend on (`acks`, idempotence, timeouts) are refused.
         properties: Vec<(String, String)> = Vec::new()
             => key("kafka.properties", Restart, properties())
                 .unset(r#"{ "compression.type" = "lz4" }"#),

@@ -76,22 +76,22 @@ fn row(out: &mut String, key: &Key) {
 const INTRODUCTION: &str = "\
 # Settings
 
-`tidegate serve --config tidegate.toml` reads one TOML file. Without it every default below holds.
-`tidegate check tidegate.toml catalog.toml` reads files as the gateway would and prints every
-mistake with its line and column.
+`tidegate serve --config tidegate.toml` reads one TOML file. Without a file, the defaults below apply.
+`tidegate check tidegate.toml catalog.toml` reads files as the gateway would and prints every error
+with its line and column.
 
-- A key that stands in none of these tables is an error, so that a slip is never silently a default.
-- Lengths of time are a whole number and `ms`, `s`, `m`, `h` or `d`: `\"30m\"`. Sizes are a whole
-  number and `B`, `KiB`, `MiB`, `GiB` or `TiB`: `\"10GiB\"`.
+- A key that is in none of these tables is an error, so a misspelt key is never silently a default.
+- A length of time is a whole number with `ms`, `s`, `m`, `h` or `d`: `\"30m\"`. A size is a whole
+  number with `B`, `KiB`, `MiB`, `GiB` or `TiB`: `\"10GiB\"`.
 - Relative paths start from the folder of the file.
-- An environment variable overrides the file: `TIDEGATE__EDGE__HTTP` is `edge.http`. Its text is the
-  value without quotes; lists are parted by commas. A variable with that beginning that overrides
-  nothing is an error too. `TIDEGATE__KAFKA__PROPERTIES__SECURITY_PROTOCOL` is the producer property
-  `security.protocol`.
-- A change takes effect on reload where the table says `live`, and with the next start where it says
-  `restart`. A reload comes by SIGHUP, by `tidegate reload`, by `POST /admin/v1/reload`, or by itself
-  when a file changes. It happens as a whole or, where a file has a mistake, not at all; it names
-  what changed and what waits for a restart.
+- An environment variable overrides the file: `TIDEGATE__EDGE__HTTP` is `edge.http`. Write its value
+  without quotes, and separate the entries of a list by commas. A variable that begins with
+  `TIDEGATE__` and overrides no key is an error. `TIDEGATE__KAFKA__PROPERTIES__SECURITY_PROTOCOL` is
+  the producer property `security.protocol`.
+- The column \"change\" says when a changed key takes effect: `live` on reload, `restart` with the next
+  start. SIGHUP, `tidegate reload` and `POST /admin/v1/reload` reload; a changed file is reloaded by
+  itself. With any error in a file nothing changes. The result names what changed and what waits for
+  a restart.
 - `TIDEGATE_LOG` (or `--log`) sets what is logged: `info` by default, `debug`, or by module as in
   `info,tidegate_collector::edge=debug`.
 

@@ -7,13 +7,13 @@ use super::kind::{HOUR, SECOND, duration};
 section! {
     /// `[liveness]`
     pub struct Liveness {
-        /// A cursor that has records before it and has not moved for so long is stalled: in the
-        /// log, in `tidegate_cursor_stalled_seconds`, in `/readyz?verbose`.
+        /// A cursor that has records to read and has not moved for this time is reported as
+        /// stalled: in the log, in `tidegate_cursor_stalled_seconds`, in `/readyz?verbose`.
         cursor_stalled_ms: u64 = 30 * SECOND
             => key("liveness.cursor_stalled", Restart, duration(SECOND..=HOUR)),
 
-        /// How long a record may wait to become durable. Beyond it the disk hangs: `/readyz`, and
-        /// `/healthz` on the edge's port, answer 503 until it answers.
+        /// How long a record may wait to become durable. Beyond it `/readyz`, and `/healthz` on the
+        /// edge's port, answer 503 until the disk answers.
         durable_lag_max_ms: u64 = 10 * SECOND
             => key("liveness.durable_lag_max", Restart, duration(SECOND..=HOUR)),
     }

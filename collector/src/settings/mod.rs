@@ -71,12 +71,12 @@ pub use user_agents::UserAgents;
 section! {
     /// Everything that can be set.
     pub struct Settings {
-        /// Where journal, profiles, outbox and catalog live. One process at a time.
+        /// Directory of journal, profiles, outbox and catalog. One process uses it at a time.
         data_dir: PathBuf = PathBuf::from("./tidegate-data") => key("data_dir", Restart, path()),
 
-        /// The catalog file that is applied at start and on reload, where it was edited since it
-        /// was last applied: what `tidegate apply` put over it stays until then. Without one, an
-        /// empty data directory starts with the source `demo`.
+        /// The catalog file. It is applied at start and on reload if it was edited since it was
+        /// last applied; until then, what `tidegate apply` put in its place stays. Without a file,
+        /// an empty data directory starts with the source `demo`.
         catalog: Option<PathBuf> = None
             => key("catalog", Live, path().optional()).unset(r#""catalog.toml""#),
 

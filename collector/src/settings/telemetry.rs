@@ -19,22 +19,22 @@ const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", 
 section! {
     /// `[telemetry]`
     pub struct Telemetry {
-        /// `text` or `json`; unset, text for a terminal and JSON for everything else.
+        /// `text` or `json`. Unset: text for a terminal, JSON otherwise.
         log_format: Option<LogFormat> = None
             => key("telemetry.log_format", Restart, word(LOG_FORMATS).optional())
                 .unset(r#""json""#),
 
-        /// How often one message is logged within a minute; further ones are counted, and the count
-        /// is logged. 0 logs all.
+        /// How often one message is logged within a minute. Further ones are counted, and the count
+        /// is logged. 0: no limit.
         log_repeats_max: u32 = 20
             => key("telemetry.log_repeats_max", Restart, number(0..=1_000_000)),
 
-        /// Outcomes kept in memory for `/debug/outcomes`; oldest out. 0 keeps none.
+        /// Outcomes kept in memory for `/debug/outcomes`; the oldest are removed. 0 keeps none.
         outcomes_max: usize = 1_000
             => key("telemetry.outcomes_max", Restart, number(0..=1_000_000)),
 
-        /// Of accepted events every this many is kept there; of all others each one. 0 keeps no
-        /// accepted one.
+        /// One in this many accepted events is kept there, and every event that was not accepted. 0
+        /// keeps no accepted event.
         outcomes_sample: u32 = 100 => key("telemetry.outcomes_sample", Live, number(0..=COUNT_MAX)),
 
         /// `[telemetry.otlp]`
@@ -46,22 +46,22 @@ section! {
     /// `[telemetry.otlp]`: traces for an OpenTelemetry collector.
     #[derive(Eq)]
     pub struct Otlp {
-        /// Where an OpenTelemetry collector takes traces, as OTLP over HTTP (protobuf). Unset,
-        /// nothing is traced. Credentials come by the variable `OTEL_EXPORTER_OTLP_HEADERS`,
-        /// further attributes of this instance by `OTEL_RESOURCE_ATTRIBUTES`.
+        /// URL at which an OpenTelemetry collector accepts traces, as OTLP over HTTP (protobuf).
+        /// Unset: no traces. Set credentials in the variable `OTEL_EXPORTER_OTLP_HEADERS`, further
+        /// attributes of this instance in `OTEL_RESOURCE_ATTRIBUTES`.
         endpoint: Option<String> = None
             => key("telemetry.otlp.endpoint", Restart, url().optional())
                 .unset(r#""http://127.0.0.1:4318/v1/traces""#),
 
-        /// One request, and one delivery, in so many is traced, at random; 1 traces all, 0 none. A
-        /// `traceparent` of one of `edge.trusted_proxies` decides for its request instead.
+        /// One in this many requests, and deliveries, is traced, at random; 1 traces all, 0 none. A
+        /// `traceparent` from one of `edge.trusted_proxies` decides for its request instead.
         sample: u32 = 1_000 => key("telemetry.otlp.sample", Restart, number(0..=COUNT_MAX)),
 
         /// Spans waiting to be sent; further ones are dropped and counted.
         queue_max: usize = 4_096
             => key("telemetry.otlp.queue_max", Restart, number(16..=1_000_000)),
 
-        /// How long a batch of spans may take to be sent. One that was not is counted, and not sent
+        /// How long sending a batch of spans may take. A batch that fails is counted and not sent
         /// again.
         timeout_ms: u64 = 10 * SECOND
             => key("telemetry.otlp.timeout", Restart, duration(100..=5 * MINUTE)),

@@ -18,28 +18,28 @@ section! {
     /// `[edge.tls.acme]`
     #[derive(Eq)]
     pub struct Acme {
-        /// Names to get a certificate for by ACME (RFC 8555), at most 100 and no wildcards. The
-        /// authority proves each by TLS-ALPN-01 (RFC 8737): port 443 of the name has to lead to
-        /// `https` with nothing in between that ends TLS. Needs `terms_agreed`. Until the first
-        /// certificate is there, `edge.tls.cert` or a self-signed pair stands in.
+        /// Names to order a certificate for by ACME (RFC 8555), at most 100 and no wildcards. The
+        /// authority checks each by TLS-ALPN-01 (RFC 8737): port 443 of the name must lead to
+        /// `https`, with no other TLS endpoint in between. Needs `terms_agreed`. Until the first
+        /// certificate arrives, `edge.tls.cert` or a self-signed pair is used.
         domains: Vec<String> = Vec::new()
             => key("edge.tls.acme.domains", Restart, domains()).unset(r#"["t.example.com"]"#),
 
         /// Mail addresses that the authority may write to, at most 10.
         contact: Vec<String> = Vec::new() => key("edge.tls.acme.contact", Restart, contacts()),
 
-        /// The authority's directory. Try `https://acme-staging-v02.api.letsencrypt.org/directory`
-        /// first: its limits are wide, and no browser trusts its certificates.
+        /// URL of the authority's directory. Try
+        /// `https://acme-staging-v02.api.letsencrypt.org/directory` first: its limits are high, and
+        /// no browser trusts its certificates.
         directory: String = LETS_ENCRYPT.to_owned()
             => key("edge.tls.acme.directory", Restart, directory()),
 
-        /// `true` says that you agree to the authority's terms of service. Without it nothing is
-        /// ordered.
+        /// `true`: you agree to the authority's terms of service. Without it nothing is ordered.
         terms_agreed: bool = false
             => key("edge.tls.acme.terms_agreed", Restart, boolean()).unset("true"),
 
-        /// Who signs the directory's own certificate, PEM: for an authority of your own. Unset, the
-        /// roots that browsers trust.
+        /// Certificate that signs the directory's own certificate, PEM, for an authority of your
+        /// own. Unset: the roots that browsers trust.
         root: Option<PathBuf> = None
             => key("edge.tls.acme.root", Restart, path().optional()).unset(r#""acme-root.pem""#),
     }

@@ -48,42 +48,45 @@ pub struct ProxyProtocol {
 section! {
     /// `[edge]`
     pub struct Edge {
-        /// Where hits arrive, HTTP/1.1 and cleartext HTTP/2. Port 0 takes a free one.
+        /// Address for hits over HTTP/1.1 and cleartext HTTP/2. Port 0 takes a free port.
         http: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))
             => key("edge.http", Restart, address()),
 
-        /// Where hits arrive over TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2. Port 0 takes a free one.
+        /// Address for hits over TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2. Port 0 takes a free port.
         https: Option<SocketAddr> = None
             => key("edge.https", Restart, address().optional()).unset(r#""0.0.0.0:8443""#),
 
-        /// Serves HTTP/3 beside `https`, on the same port of UDP.
+        /// Serves HTTP/3 on the same port number as `https`, over UDP.
         http3: bool = true => key("edge.http3", Restart, boolean()),
 
-        /// How long browsers remember from an answer over TLS that there is HTTP/3 (`Alt-Svc`).
+        /// How long browsers remember that there is HTTP/3 (`Alt-Svc`, sent over TLS).
         alt_svc_max_age_ms: u64 = DAY => key("edge.alt_svc_max_age", Live, duration(0..=365 * DAY)),
 
-        /// The UDP port that browsers are told, where it is not that of `https`: behind a port
+        /// The UDP port that is sent to browsers, if it differs from that of `https`: behind a port
         /// mapping.
         alt_svc_port: Option<u16> = None
             => key("edge.alt_svc_port", Live, number(1..=65_535).optional()).unset("443"),
 
         /// Listeners, of `http` and `https`, whose connections begin with a PROXY protocol header,
-        /// version 1 or 2. Others are closed. Only from `trusted_proxies` where there are any. With
-        /// `https` here browsers are not told of HTTP/3.
+        /// version 1 or 2. Connections without it are closed. If `trusted_proxies` is set,
+        /// connections from other peers are closed too. With `https` here, HTTP/3 is not announced
+        /// to browsers.
         proxy_protocol: ProxyProtocol = ProxyProtocol::default()
             => key("edge.proxy_protocol", Restart, listeners()),
 
-        /// Peers whose word for address, scheme and host of a client is believed: addresses or
-        /// ranges. One shorter than /8 (of IPv6: /16) is warned of, because it covers strangers.
+        /// Peers whose headers are used for the client's address, scheme and host: addresses or
+        /// ranges. A range shorter than /8 (IPv6: /16) causes a warning, because it covers
+        /// strangers.
         trusted_proxies: Vec<Cidr> = Vec::new() => key("edge.trusted_proxies", Live, networks()),
 
-        /// The header in which they name the client. They must write or remove it themselves: one
-        /// that they pass on speaks for anybody. `forwarded` reads RFC 7239; a CDN has its own, as
-        /// `cf-connecting-ip`, `true-client-ip`, `fastly-client-ip`, `cloudfront-viewer-address`.
+        /// The header in which these proxies send the client's address. They must set or remove it
+        /// themselves: a header that they pass on can be written by any client. `forwarded` reads
+        /// RFC 7239. CDNs have their own, such as `cf-connecting-ip`, `true-client-ip`,
+        /// `fastly-client-ip`, `cloudfront-viewer-address`.
         client_ip_header: HeaderName = HeaderName::from_static("x-forwarded-for")
             => key("edge.client_ip_header", Live, header_name()),
 
-        /// When a hit is answered 2xx: `journal` once it is on disk, `kafka` once Kafka
+        /// When a hit is answered 2xx: `journal` after it is on disk, `kafka` after Kafka has
         /// acknowledged it as well.
         ack: Ack = Ack::Journal => key("edge.ack", Restart, word(ACKS)),
 
@@ -91,17 +94,18 @@ section! {
         ack_timeout_ms: u64 = 10 * SECOND
             => key("edge.ack_timeout", Restart, duration(100..=5 * MINUTE)),
 
-        /// Every route is also served below this path, for a site's own host.
+        /// Serves every route below this path as well, on a site's own host.
         path_prefix: String = String::new() => key("edge.path_prefix", Live, path_prefix()),
 
-        /// A request body, as sent and as inflated; beyond it 413.
+        /// Bytes of a request body, both as sent and as inflated; beyond it 413.
         body_bytes_max: usize = 4 << 20 => key("edge.body_bytes_max", Live, size(KIB..=256 * MIB)),
 
         /// How long a body may take to arrive; beyond it 408.
         body_timeout_ms: u64 = 30 * SECOND
             => key("edge.body_timeout", Live, duration(100..=10 * MINUTE)),
 
-        /// One event together with its batch's `context`; beyond it that event is `too_large`.
+        /// Bytes of one event together with its batch's `context`; beyond it that event is
+        /// `too_large`.
         event_bytes_max: usize = 32 << 10
             => key("edge.event_bytes_max", Live, size(256..=512 * KIB)),
 
@@ -112,14 +116,14 @@ section! {
         /// `invalid`.
         members_max: usize = 1_000 => key("edge.members_max", Live, number(10..=100_000)),
 
-        /// A batch's `context`, counted once for each of its events; beyond it events are
+        /// Bytes of a batch's `context`, counted once for each of its events; beyond it events are
         /// `too_large`.
         lent_bytes_max: usize = 2 << 20 => key("edge.lent_bytes_max", Live, size(KIB..=GIB)),
 
         // hyper reads headers into a buffer of no less than 8 KiB.
-        /// All headers of a request together; at least 8KiB. Beyond it 431; an HTTP/3 connection
-        /// whose client announces more is closed. How many CONTINUATION frames HTTP/2 may take for
-        /// them follows from it.
+        /// Bytes of all headers of a request together, at least 8KiB; beyond it 431. An HTTP/3
+        /// connection whose client announces more is closed. The number of HTTP/2 CONTINUATION
+        /// frames that are accepted follows from it.
         header_bytes_max: usize = 40 << 10
             => key("edge.header_bytes_max", Restart, size(8 * KIB..=MIB)),
 
@@ -130,73 +134,73 @@ section! {
         header_timeout_ms: u64 = 10 * SECOND
             => key("edge.header_timeout", Restart, duration(100..=10 * MINUTE)),
 
-        /// A connection without a request, HTTP/1.1 or HTTP/2, is closed after it. It and
-        /// `edge.header_timeout` are kept to within some milliseconds, from the last answer, or of
-        /// a head from its first byte.
+        /// A connection without a request, HTTP/1.1 or HTTP/2, is closed after this time. It and
+        /// `edge.header_timeout` are accurate to some milliseconds. They count from the last
+        /// answer, and from the first byte of a head.
         idle_timeout_ms: u64 = 75 * SECOND
             => key("edge.idle_timeout", Restart, duration(SECOND..=HOUR)),
 
-        /// Requests of one connection, of any version of HTTP. With the last of them it is closed
-        /// in order; what a client sends beyond it is not answered.
+        /// Requests of one connection, of any version of HTTP. After the last one the connection is
+        /// closed in order; further requests are not answered.
         requests_per_connection_max: u64 = 1_000_000
             => key("edge.requests_per_connection_max", Restart, number(1..=1_000_000_000)),
 
-        /// Open connections. Where all are taken, a client that waits for one gets the place of the
-        /// one that has rested longest without a request, a quarter of a second at least; while
-        /// none rests so long, clients wait, and those of HTTP/3 are refused.
+        /// Open connections. If all are in use, a waiting client gets the place of the connection
+        /// that has been idle longest, at least a quarter of a second. If no connection is idle
+        /// that long, clients wait, and clients of HTTP/3 are refused.
         connections_max: usize = 65_536
             => key("edge.connections_max", Restart, number(1..=1_000_000)),
 
-        /// Open connections of one client address (of IPv6: one /64); further ones are closed at
-        /// once. Trusted proxies and loopback are not limited. `0` sets no bound.
+        /// Open connections of one client address (IPv6: one /64); further ones are closed at once.
+        /// Trusted proxies and loopback have no limit. `0`: no limit.
         connections_per_address_max: u32 = 1_000
             => key("edge.connections_per_address_max", Restart, number(0..=100_000_000)),
 
-        /// Requests a second of one client address (of IPv6: one /64), with a burst of one second;
+        /// Requests a second of one client address (IPv6: one /64), with a burst of one second;
         /// beyond it 429. A source's own limit is `rate_limit` in the catalog.
         address_rate_limit: Option<NonZeroU32> = None
             => key("edge.address_rate_limit", Live, count(100_000_000).optional()).unset("1000"),
 
-        /// Events a second of one client address (of IPv6: one /64), with a burst of two seconds;
-        /// further ones are `rate_limited`, answered 429 with Retry-After, and are not taken off
-        /// the source's `rate_limit`. A second copy, server sources and loopback are not charged.
-        /// `0` sets no bound.
+        /// Events a second of one client address (IPv6: one /64), with a burst of two seconds.
+        /// Further events are `rate_limited`, answered 429 with Retry-After, and do not count
+        /// against the source's `rate_limit`. Duplicates, server sources and loopback do not count.
+        /// `0`: no limit.
         address_event_rate: u32 = 200
             => key("edge.address_event_rate", Live, number(0..=1_000_000)),
 
-        /// Requests of one client address (of IPv6: one /64) whose body has not arrived yet; beyond
-        /// it 503. Those that are complete at once are not limited.
+        /// Requests of one client address (IPv6: one /64) whose body has not arrived yet; beyond it
+        /// 503. Requests that are complete at once do not count.
         bodies_per_address_max: NonZeroU32 = const { NonZeroU32::new(1_024).unwrap() }
             => key("edge.bodies_per_address_max", Live, count(100_000_000)),
 
-        /// Requests in work at once; beyond it 503. At most half of them may wait for their bodies.
+        /// Requests in flight; beyond it 503. At most half of them may wait for their bodies.
         in_flight_max: usize = 16_384 => key("edge.in_flight_max", Live, number(1..=1_000_000)),
 
-        /// All request bodies in memory together, as sent and as inflated; beyond it 503. Those
-        /// that do not come in one go find half of it. At least twice `edge.body_bytes_max`.
-        /// Answers of more than 4 KiB that clients have not taken may be half as much beside;
-        /// beyond it 503.
+        /// Bytes of all request bodies in memory together, as sent and as inflated, at least twice
+        /// `edge.body_bytes_max`; beyond it 503. Bodies that do not arrive at once may use half of
+        /// it. Answers of more than 4 KiB that clients have not read yet may take half as much in
+        /// addition; beyond it 503.
         buffered_bytes_max: usize = 256 << 20
             => key("edge.buffered_bytes_max", Live, size(2 * KIB..=1_024 * GIB)),
 
-        /// How long requests may wait to be read. Where they wait longer for 100 ms on end, those
-        /// that waited so long are answered 503 at once, the younger ones are let in.
+        /// How long requests may wait to be read. If they wait longer for 100 ms without a break,
+        /// requests that waited longer are answered 503 at once; younger requests are served.
         read_delay_target_ms: u64 = 150
             => key("edge.read_delay_target", Restart, duration(2..=10 * SECOND)),
 
-        /// Where so many come that refusing takes most of the processor, requests are let in that
-        /// waited longer than `edge.read_delay_target`, but never longer than this.
+        /// If refusing takes most of the processor, requests are served that waited longer than
+        /// `edge.read_delay_target`, but never longer than this.
         read_delay_max_ms: u64 = 250
             => key("edge.read_delay_max", Restart, duration(2..=10 * SECOND)),
 
         /// How long records may wait for the disk; beyond it every request is answered 503 at once.
         delay_max_ms: u64 = SECOND => key("edge.delay_max", Restart, duration(5..=10 * SECOND)),
 
-        /// Streams of one HTTP/2 connection.
+        /// Concurrent streams of one HTTP/2 connection.
         h2_streams_max: u32 = 128 => key("edge.h2_streams_max", Restart, number(1..=10_000)),
 
-        /// Streams of one HTTP/2 connection that its client may have reset before they were looked
-        /// at; beyond it the connection is closed (rapid reset, CVE-2023-44487).
+        /// Streams of one HTTP/2 connection that the client may reset before they are processed;
+        /// beyond it the connection is closed (rapid reset, CVE-2023-44487).
         h2_resets_max: usize = 64 => key("edge.h2_resets_max", Restart, number(1..=10_000)),
 
         /// `edge.h3_*`

@@ -18,15 +18,15 @@ section! {
     /// `[edge.paths]`
     #[derive(Eq)]
     pub struct Paths {
-        /// A further path of `/tag.js`, on a site's own host; its version for ever is
-        /// `/assets/site.HASH.js`, HASH being its ETag. The tag at this path sends to
+        /// A further path of `/tag.js`, on a site's own host. Its immutable version is
+        /// `/assets/site.HASH.js`; HASH is its ETag. The tag at this path sends to
         /// `edge.paths.events`, or else to `/v1/events` below `path_prefix`, on the host it came
-        /// from. All paths of this section differ, also from those that are always there.
+        /// from. All paths of this section differ from each other and from the built-in ones.
         tag: Option<String> = None
             => key("edge.paths.tag", Live, path().optional()).unset(r#""/assets/site.js""#),
 
-        /// A further path of `/v1/events`. The tag at `edge.paths.tag` sends here; the one at
-        /// `/tag.js` goes on to send to `v1/events` next to itself.
+        /// A further path of `/v1/events`. The tag at `edge.paths.tag` sends here; the tag at
+        /// `/tag.js` sends to `v1/events` next to itself.
         events: Option<String> = None
             => key("edge.paths.events", Live, path().optional()).unset(r#""/assets/e""#),
 

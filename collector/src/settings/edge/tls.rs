@@ -19,11 +19,11 @@ section! {
         certificates: Vec<CertificateFiles> = Vec::new()
             => key("edge.tls.certificates", Restart, certificates()),
 
-        /// How long a TLS handshake may take, and then an HTTP/3 client to let us open our streams.
+        /// How long a TLS handshake may take, and after it an HTTP/3 client to allow our streams.
         handshake_timeout_ms: u64 = 10 * SECOND
             => key("edge.tls.handshake_timeout", Restart, duration(100..=MINUTE)),
 
-        /// How often the files are looked at. Changed ones are taken without a restart; bad ones
+        /// How often the files are read. Changed files are used without a restart; invalid ones
         /// change nothing.
         reload_interval_ms: u64 = 10 * SECOND
             => key("edge.tls.reload_interval", Restart, duration(100..=HOUR)),
@@ -37,12 +37,12 @@ section! {
     /// A certificate chain and its key, both PEM.
     #[derive(Eq)]
     pub struct CertificateFiles {
-        /// Certificate chain of `https`, PEM, the host's own first. Without one a self-signed pair
-        /// is made in `data_dir`, which no browser trusts.
+        /// Certificate chain of `https`, PEM, the host's own certificate first. Without it a
+        /// self-signed pair is made in `data_dir`, which no browser trusts.
         cert: PathBuf = PathBuf::new()
             => key("edge.tls.cert", Restart, path()).unset(r#""cert.pem""#),
 
-        /// Its private key, PEM.
+        /// Private key of `edge.tls.cert`, PEM.
         key: PathBuf = PathBuf::new() => key("edge.tls.key", Restart, path()).unset(r#""key.pem""#),
     }
 }
