@@ -40,12 +40,27 @@ pub(crate) fn hit(body: &str) -> Hit<'_> {
     envelope.decode().next().unwrap().hit.unwrap()
 }
 
-/// A page view; with a name an event, or the `identify` call.
+/// A server of the same shop, whose events belong to no session.
+pub(crate) fn server_source(session_gap_ms: u32) -> Source {
+    Source {
+        name: "crm".to_owned(),
+        kind: SourceKind::Server,
+        ..source(session_gap_ms)
+    }
+}
+
+/// A page view; with a name an event, or the `identify`, `group` or `alias` call.
 #[derive(Clone, Default)]
 pub(crate) struct TestHit {
     pub(crate) message_id: Option<String>,
     pub(crate) anonymous_id: Option<String>,
     pub(crate) user_id: Option<String>,
+    /// The second id of an alias.
+    pub(crate) previous_id: Option<String>,
+    /// The cookie's id, beside an id of the sender's own.
+    pub(crate) cookie_id: Option<String>,
+    /// Without consent to any identifier.
+    pub(crate) is_anonymous: bool,
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
     pub(crate) properties: String,
@@ -79,6 +94,15 @@ impl TestHit {
         }
     }
 
+    pub(crate) fn alias(user_id: &str, previous_id: &str) -> Self {
+        Self {
+            user_id: Some(user_id.to_owned()),
+            previous_id: Some(previous_id.to_owned()),
+            name: "alias",
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn of_user(self, user_id: &str) -> Self {
         let user_id = Some(user_id.to_owned());
         Self { user_id, ..self }
@@ -89,12 +113,43 @@ impl TestHit {
             "" => EventType::Page,
             "identify" => EventType::Identify,
             "group" => EventType::Group,
+            "alias" => EventType::Alias,
             _ => EventType::Track,
         }
     }
 
+    fn named(&self, id: &Option<String>) -> Option<Cow<'_, str>> {
+        let id = id.clone().filter(|_| !self.is_anonymous);
+        id.map(Cow::Owned)
+    }
+
+    fn consent(&self) -> Consent {
+        let state = match self.is_anonymous {
+            true => ConsentState::Anonymous,
+            false => ConsentState::Granted,
+        };
+        Consent {
+            state,
+            signal: ConsentSignal::Default,
+            gpc: false,
+        }
+    }
+
+    fn identity(&self) -> Identity<'_> {
+        if self.is_anonymous {
+            return Identity::Anonymous;
+        }
+        Identity::Known(Identifiers {
+            anonymous_id: self.named(&self.anonymous_id),
+            user_id: self.named(&self.user_id),
+            linked_cookie_id: self.named(&self.cookie_id),
+            previous_id: self.named(&self.previous_id),
+            minted: false,
+        })
+    }
+
     pub(crate) fn enriched(&self, now: Timestamp) -> Enriched<'_> {
-        let cow = |id: &'_ Option<String>| id.clone().map(Cow::Owned);
+        let cow = |id: &'_ Option<String>| self.named(id);
         Enriched {
             hit: Hit {
                 kind: self.kind(),
@@ -103,10 +158,10 @@ impl TestHit {
                 } else {
                     ""
                 }),
-                message_id: cow(&self.message_id),
+                message_id: self.message_id.clone().map(Cow::Owned),
                 anonymous_id: cow(&self.anonymous_id),
                 user_id: cow(&self.user_id),
-                previous_id: None,
+                previous_id: cow(&self.previous_id),
                 occurred_at: None,
                 sent_at: None,
                 timestamp_as_sent: None,
@@ -116,16 +171,8 @@ impl TestHit {
                 traits: object(&self.traits),
                 lent_consents: Vec::new(),
             },
-            consent: Consent {
-                state: ConsentState::Granted,
-                signal: ConsentSignal::Default,
-                gpc: false,
-            },
-            identity: Identity::Known(Identifiers {
-                anonymous_id: cow(&self.anonymous_id),
-                user_id: cow(&self.user_id),
-                ..Identifiers::default()
-            }),
+            consent: self.consent(),
+            identity: self.identity(),
             received_at: now,
             event_time: now.plus_ms(-self.late_ms),
             clamped: false,

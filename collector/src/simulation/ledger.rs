@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use tidegate_activation::gate;
-use tidegate_event::record::{Fold, RecordView};
+use tidegate_event::record::{Fold, Record, RecordView};
 use tidegate_event::{ProfileId, Timestamp};
 use tidegate_journal::{Cursor, Journal};
 
@@ -36,6 +36,15 @@ pub(super) struct Seen {
     pub(super) timers: u64,
     /// Records that do not parse.
     pub(super) unreadable: u64,
+    /// Profiles merged into another.
+    pub(super) merges: u64,
+    pub(super) aliases: u64,
+    /// Events of a server.
+    pub(super) of_servers: u64,
+    /// Events without any identifier.
+    pub(super) anonymous: u64,
+    /// Events in a session of another profile's device.
+    pub(super) shared: u64,
 }
 
 impl Seen {
@@ -44,6 +53,25 @@ impl Seen {
         self.changes += run.changes;
         self.timers += run.timers;
         self.unreadable += run.unreadable;
+        self.merges += run.merges;
+        self.aliases += run.aliases;
+        self.of_servers += run.of_servers;
+        self.anonymous += run.anonymous;
+        self.shared += run.shared;
+    }
+
+    /// Counts a record of the journal.
+    fn record(&mut self, head: &Record<'_>) {
+        self.records += 1;
+        self.aliases += u64::from(head.kind == "alias");
+        self.of_servers += u64::from(head.source == "crm");
+        match &head.fold {
+            Fold::Event(_) => self.anonymous += u64::from(head.profile.is_none()),
+            Fold::SessionEnd(_) => self.timers += 1,
+            Fold::ProfileMerged(_) => self.merges += 1,
+            Fold::SessionContinued(_) => self.shared += 1,
+            _ => {}
+        }
     }
 }
 
@@ -63,12 +91,11 @@ impl Ledger {
             };
             let head = view.head;
             let intents = gate::intents(frame.offset, &head).unwrap_or_default();
-            self.seen.records += 1;
+            self.seen.record(&head);
             self.seen.changes += intents.len() as u64;
             for change in intents {
                 self.callbacks.add(change);
             }
-            self.seen.timers += u64::from(matches!(head.fold, Fold::SessionEnd(_)));
             self.records
                 .push_back((frame.offset, frame.payload.to_vec()));
             if let Some(id) = head.profile {

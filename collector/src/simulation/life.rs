@@ -17,7 +17,7 @@ use super::ledger::Ledger;
 use super::machine::{Clocks, Machine};
 use super::mutants::Mutant;
 use super::stores::SimulatedStores;
-use super::traffic::{hit, source};
+use super::traffic::hit;
 use super::turn::{Task, Turn, poll};
 use crate::background::{CatchUp, Machine as _, Next, Timers, Upkeep};
 use crate::clock::{Clock, GatewayClock};
@@ -162,10 +162,9 @@ impl<'r, 'w> Life<'r, 'w> {
     }
 
     fn send(&mut self) {
-        let hit = hit(self.random);
+        let (source, hit) = hit(self.random);
         let hit = hit.enriched(self.clock.now());
-        let shop = source();
-        let mut accept = Box::pin(self.core.accept(&shop, &hit, &Unlimited));
+        let mut accept = Box::pin(self.core.accept(&source, &hit, &Unlimited));
         let mut context = Context::from_waker(Waker::noop());
         // No room or no store: the client sends another time.
         let _outcome = accept.as_mut().poll(&mut context);

@@ -100,6 +100,9 @@ fn nothing_is_lost_and_everything_comes_to_rest() {
         seen.changes > 2 * seeds && seen.timers > 2 * seeds && seen.unreadable > seeds / 2,
         "{seen:?}"
     );
+    let identities = [seen.merges, seen.aliases, seen.anonymous, seen.shared];
+    let seldom = identities.into_iter().chain([seen.of_servers]).min();
+    assert!(seldom > Some(seeds / 2), "{seen:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Hits of a few visitors who enter and leave segments, end their sessions and come back.
+//! Hits of a few visitors who enter and leave segments, end their sessions and come back, sign in on
+//! each other's devices, and are found to be one person.
 
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -49,24 +50,37 @@ pub(super) fn catalog(which: usize) -> Catalog {
     }
 }
 
-pub(super) fn source() -> Source {
-    fixture::source(SESSION_GAP_MS)
+/// The website's tag, or a server.
+fn source(is_server: bool) -> Source {
+    if is_server {
+        fixture::server_source(SESSION_GAP_MS)
+    } else {
+        fixture::source(SESSION_GAP_MS)
+    }
 }
 
-/// A hit, now and then a late one.
-pub(super) fn hit(random: &mut SmallRng) -> TestHit {
+/// A hit and its source, now and then a late one.
+pub(super) fn hit(random: &mut SmallRng) -> (Source, TestHit) {
     let device = format!("device-{}", random.random_range(0..VISITORS));
-    let mut hit = match random.random_range(0..10) {
-        0..6 => TestHit::page(&device, PATHS[random.random_range(0..3)]),
-        6..9 => TestHit::track(&device, EVENTS[random.random_range(0..2)]),
-        _ => {
-            let user = format!("user-{}", random.random_range(0..VISITORS / 2));
-            TestHit::identify(&device, &user)
-        }
+    let user = format!("user-{}", random.random_range(0..VISITORS / 2));
+    let page = TestHit::page(&device, PATHS[random.random_range(0..3)]);
+    let mut hit = match random.random_range(0..40) {
+        0..20 => page,
+        20..30 => TestHit::track(&device, EVENTS[random.random_range(0..2)]),
+        30..34 => TestHit::identify(&device, &user),
+        34..36 => TestHit::alias(&user, &device),
+        36..38 => TestHit {
+            cookie_id: Some(format!("cookie-{}", random.random_range(0..VISITORS))),
+            ..page
+        },
+        _ => TestHit {
+            is_anonymous: true,
+            ..page
+        },
     };
     if random.random_bool(0.1) {
         hit.late_ms = random.random_range(0..90_000);
     }
     hit.message_id = Some(format!("{:032x}", random.random::<u128>()));
-    hit
+    (source(random.random_bool(0.1)), hit)
 }

@@ -296,12 +296,13 @@ fn source() -> Source {
 
 fn random_hit(random: &mut SmallRng) -> TestHit {
     let device = format!("device-{}", random.random_range(0..12));
+    let user = format!("user-{}", random.random_range(0..5));
     let late_ms = if random.random_bool(0.3) {
         random.random_range(0..90 * MINUTE)
     } else {
         0
     };
-    let mut hit = match random.random_range(0..10) {
+    let mut hit = match random.random_range(0..13) {
         0..5 => TestHit::page(
             &device,
             ["/", "/pricing", "/pricing/pro"][random.random_range(0..3)],
@@ -315,7 +316,16 @@ fn random_hit(random: &mut SmallRng) -> TestHit {
             name: "Ping",
             ..TestHit::default()
         },
-        _ => TestHit::identify(&device, &format!("user-{}", random.random_range(0..5))),
+        8..10 => TestHit::identify(&device, &user),
+        10 => TestHit::alias(&user, &device),
+        11 => TestHit {
+            cookie_id: Some(format!("cookie-{}", random.random_range(0..12))),
+            ..TestHit::page(&device, "/pricing")
+        },
+        _ => TestHit {
+            is_anonymous: true,
+            ..TestHit::page(&device, "/pricing")
+        },
     };
     hit.late_ms = late_ms;
     hit.message_id = Some(random.random::<u64>().to_string());
@@ -365,7 +375,13 @@ async fn random_life(seed: u64, steps: u32) {
         match random.random_range(0..100) {
             0..70 => {
                 let hit = random_hit(&mut random);
-                world.hit(&hit).await;
+                let hit = hit.enriched(world.clock.now());
+                let source = match random.random_bool(0.1) {
+                    true => fixture::server_source(1_800_000),
+                    false => source(),
+                };
+                let accepted = world.core().accept(&source, &hit, &Unlimited).await;
+                accepted.unwrap();
             }
             70..85 => world.advance(random.random_range(0..20 * MINUTE)),
             85..92 => {

@@ -244,8 +244,12 @@ fn content(random: &mut SmallRng, id: &str, may_be_large: bool) -> (String, End)
             ),
             End::Taken,
         ),
-        75..85 => (
+        75..83 => (
             format!(r#"{{"type":"identify","anonymousId":"a{device}","userId":"u{user}"{id}}}"#),
+            End::Taken,
+        ),
+        83..85 => (
+            format!(r#"{{"type":"alias","previousId":"a{device}","userId":"u{user}"{id}}}"#),
             End::Taken,
         ),
         85..89 => (
