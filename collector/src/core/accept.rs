@@ -119,8 +119,8 @@ impl Core {
             Identity::Anonymous => arrival.anonymous(reservation),
             Identity::Known(ids) => {
                 let wanted = Wanted::of(self, ids, arrival.may_have_session());
-                let candidates =
-                    Candidates::load(self, &wanted).map_err(|error| self.refuse(&error))?;
+                let candidates = Candidates::load(self, &wanted)
+                    .map_err(|error| self.0.metrics.refuse(&error))?;
                 arrival.known(reservation, &wanted, candidates)?
             }
         };
@@ -227,7 +227,7 @@ impl Arrival<'_> {
             .with_person(self.core, wanted, self.newcomers, |person| {
                 self.fold(&mut step, person)
             })
-            .map_err(|why| self.core.unresolved(&why))
+            .map_err(|why| self.core.0.metrics.unresolved(&why))
     }
 
     /// Under the locks: merges, the session, the event.

@@ -45,7 +45,7 @@ impl Core {
     /// [`Refused::Full`], [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; what was
     /// not fired stays due.
     pub fn fire_due(&self, max: usize) -> Result<usize, Refused> {
-        let timers = &self.0.timers;
+        let timers = &self.0.schedule.timers;
         let entries = timers.take_due(self.0.clock.now(), max);
         let firing = timers.firing();
         let mut failures = 0;
@@ -58,7 +58,7 @@ impl Core {
                     tracing::error!(profile = %entry.id, %error, "a profile's timers are passed over");
                 }
                 Err(Unfired::Failed(error)) => {
-                    let refused = self.refuse(&error);
+                    let refused = self.0.metrics.refuse(&error);
                     timers.schedule(entry.id, self.0.clock.now().plus_ms(RETRY_MS));
                     failures += 1;
                     if failures == FAILURES_MAX {
@@ -112,7 +112,7 @@ impl Core {
             error if error.is_of_one_row() => Unfired::Unreadable(error),
             // Of one block of the disk, perhaps.
             StoreError::Database(_) => Unfired::Failed(error),
-            error => Unfired::Refused(self.refuse(&error)),
+            error => Unfired::Refused(self.0.metrics.refuse(&error)),
         })
     }
 
@@ -130,7 +130,7 @@ impl Core {
         for _ in 0..PER_PROFILE_MAX {
             let fired = self.fire_one(&shared).map_err(Unfired::Refused);
             // Also of a profile that is put back: it may be due again before that.
-            self.schedule(&mut shared.lock());
+            self.0.schedule.add(&mut shared.lock());
             if !fired? {
                 break;
             }

@@ -2,32 +2,29 @@
 //! record. Parsing, consent and enrichment happened before; replies and sinks come after.
 
 pub mod dedup;
-mod reached;
 mod refused;
 mod resolve;
 mod step;
 pub mod accept;
 pub mod timers;
-mod ahead;
+mod schedule;
 mod fire;
 mod catch_up;
 pub mod checkpoint;
-mod sweep;
 mod recovery;
 pub mod metrics;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fjall::Database;
 use parking_lot::Mutex;
+use tidegate_event::Timestamp;
 use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
-use tidegate_event::{ProfileId, Timestamp};
-use tidegate_journal::{Cursor, Journal, Purpose, Reservation};
+use tidegate_journal::{Journal, Purpose, Reservation};
 use tidegate_rules_wasm::Engine;
 use tokio::sync::{Notify, watch};
 
@@ -42,15 +39,13 @@ use crate::decide::{Rules, RulesError};
 use crate::pipeline::record_json;
 use crate::profile::Profile;
 use crate::profile::census::Sum;
-use crate::profile::live::{Live, Profiles};
+use crate::profile::live::Profiles;
 use crate::profile::store::{Store, StoreError};
-use ahead::Ahead;
 use catch_up::CatchUp;
-use checkpoint::Writing;
+use checkpoint::{Behind, Checkpointer, Extent, Work};
 use dedup::Dedup;
 use metrics::CoreMetrics;
-use reached::Reached;
-use timers::Timers;
+use schedule::Schedule;
 
 /// Room for the record of a catalog change, bytes.
 const CATALOG_BYTES: usize = 1_024;
@@ -97,22 +92,13 @@ struct Inner {
     journal: Journal,
     profiles: Profiles,
     dedup: Dedup,
-    timers: Timers,
-    ahead: Mutex<Ahead>,
+    schedule: Schedule,
+    behind: Behind,
+    checkpointer: Checkpointer,
     catch_up: Mutex<CatchUp>,
     rules: ArcSwap<Rules>,
     switched: Notify,
     engine: Engine,
-    /// Profiles with changes that their rows lack, by the offset of the oldest one.
-    dirty: Mutex<BTreeSet<(u64, ProfileId)>>,
-    /// Profiles whose session ended: to be written soon.
-    ended: Mutex<Vec<ProfileId>>,
-    reached: Mutex<Reached>,
-    /// What the last pass of the sweep counted.
-    stored: Mutex<Sum>,
-    /// One pass of the checkpoint at a time.
-    writing: Mutex<Writing>,
-    cursor: Mutex<Cursor>,
     settings: CoreSettings,
     clock: Arc<dyn Clock>,
     mint: Mint,
@@ -212,7 +198,7 @@ impl Core {
         };
         let found = self
             .members(namespace, id)
-            .map_err(|error| self.refuse(&error))?;
+            .map_err(|error| self.0.metrics.refuse(&error))?;
         let Some(found) = found else {
             let as_of = self.0.journal.durable().saturating_sub(1);
             return Ok(VisitorSegments {
@@ -242,7 +228,7 @@ impl Core {
         };
         let mut live = shared.lock();
         // It may just have been loaded, and what is live is no longer looked for at rest.
-        self.schedule(&mut live);
+        self.0.schedule.add(&mut live);
         let rules = self.0.rules.load();
         let segments = rules
             .segments
@@ -378,6 +364,50 @@ impl Core {
         self.0.profiles.room().pressed().await;
     }
 
+    /// Writes what is to be written and moves the checkpoint's cursor; says how many profiles.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the cursor stays.
+    pub fn checkpoint(&self, extent: Extent) -> Result<usize, StoreError> {
+        self.0.checkpointer.pass(self.work(), extent)
+    }
+
+    /// A mutant for the simulation: the checkpoint's cursor passes profiles that are not written.
+    #[cfg(test)]
+    pub(crate) fn run_the_checkpoint_ahead(&self) {
+        self.0.checkpointer.run_ahead(&self.0.journal);
+    }
+
+    fn work(&self) -> Work<'_> {
+        let core = &*self.0;
+        Work {
+            journal: &core.journal,
+            profiles: &core.profiles,
+            dedup: &core.dedup,
+            behind: &core.behind,
+            clock: &*core.clock,
+            metrics: &core.metrics,
+        }
+    }
+
+    /// True where stored timers may be due that [`Core::look_ahead`] has yet to read.
+    #[must_use]
+    pub fn wants_look_ahead(&self) -> bool {
+        self.0.schedule.wants_look_ahead(self.0.clock.now())
+    }
+
+    /// Takes a page of stored profiles that are due next into the timers.
+    ///
+    /// # Errors
+    /// [`Refused::Store`]
+    pub fn look_ahead(&self) -> Result<(), Refused> {
+        let core = &*self.0;
+        let read = core
+            .schedule
+            .look_ahead(&core.profiles, &*core.clock, &core.metrics);
+        read.map_err(|error| core.metrics.refuse(&error))
+    }
+
     /// Generation of the rules in force.
     #[must_use]
     pub fn generation(&self) -> u32 {
@@ -394,17 +424,16 @@ impl Core {
     #[must_use]
     pub fn gauges(&self, now: Timestamp) -> Gauges {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let overdue_ms = self.0.timers.overdue_ms(now);
-        let overdue_ms = overdue_ms.max(self.stored_overdue_ms(now));
+        let overdue_ms = self.0.schedule.overdue_ms(now);
         Gauges {
             profiles_live: count(self.0.profiles.len()),
-            profiles_dirty: count(self.0.dirty.lock().len()),
-            profiles_stored: self.stored(),
-            timers: count(self.0.timers.len()),
+            profiles_dirty: count(self.0.behind.len()),
+            profiles_stored: self.0.checkpointer.stored(),
+            timers: count(self.0.schedule.timers.len()),
             timers_overdue_ms: u64::try_from(overdue_ms).unwrap_or(0),
             dedup_entries: count(self.0.dedup.len()),
             dedup_oldest_offset: self.0.dedup.oldest().unwrap_or(0),
-            checkpoint_offset: self.0.cursor.lock().position(),
+            checkpoint_offset: self.0.checkpointer.position(),
         }
     }
 
@@ -427,15 +456,5 @@ impl Core {
 
     fn mint(&self) -> u128 {
         (self.0.mint)()
-    }
-
-    /// Puts the profile's next due time into the timers, unless they look earlier anyway.
-    fn schedule(&self, live: &mut Live) {
-        if let Some(due) = live.profile.due()
-            && live.scheduled.is_after(due)
-        {
-            live.scheduled = Some(due).into();
-            self.0.timers.schedule(live.profile.id, due);
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! From disk to live state: checkpoint plus tail is exactly the state before the crash.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -13,16 +12,15 @@ use tidegate_rules_wasm::{Engine, Limits, RuleError};
 use tokio::sync::Notify;
 
 use super::catch_up::CatchUp;
-use super::checkpoint::{CURSOR, Writing};
+use super::checkpoint::{Behind, CURSOR, Checkpointer};
 use super::dedup::Dedup;
 use super::metrics::CoreMetrics;
-use super::reached::Reached;
-use super::timers::Timers;
+use super::schedule::Schedule;
 use super::{Core, CoreSettings, Inner, Mint};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::decide::{Rules, RulesError};
-use crate::profile::live::{CLEAN, Live, Profiles};
+use crate::profile::live::{Live, Profiles};
 use crate::profile::store::{Holds, REMEDY, Store, StoreError};
 use crate::profile::{OptionalTime, fold, merge};
 use crate::unreadable::{Consumer, Held, Unreadable};
@@ -175,7 +173,7 @@ impl Core {
         check_holds(&store, &journal)?;
         store.raise_format()?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
-        let reached = Reached::new(store.reached()?);
+        let reached = store.reached()?;
         let fits = |compiled: &Compiled| compiled.rules.generation == generation;
         let Compiled { engine, rules } = match compiled.filter(fits) {
             Some(compiled) => compiled,
@@ -185,18 +183,13 @@ impl Core {
         let core = Self(Arc::new(Inner {
             profiles: Profiles::new(store, hash_key, settings.live_max),
             dedup: Dedup::new(settings.dedup_entries_max),
-            timers: Timers::default(),
-            ahead: Mutex::default(),
+            schedule: Schedule::default(),
+            behind: Behind::default(),
+            checkpointer: Checkpointer::new(cursor, reached, &settings),
             catch_up: Mutex::new(CatchUp::default()),
             switched: Notify::new(),
             rules: ArcSwap::from_pointee(rules),
             engine,
-            dirty: Mutex::new(BTreeSet::new()),
-            ended: Mutex::new(Vec::new()),
-            reached: Mutex::new(reached),
-            stored: Mutex::default(),
-            writing: Mutex::new(Writing::default()),
-            cursor: Mutex::new(cursor),
             settings,
             clock,
             mint,
@@ -214,7 +207,7 @@ impl Core {
         unreadable: &Unreadable,
         mut report: impl FnMut(Progress),
     ) -> Result<(), OpenError> {
-        let from = self.0.cursor.lock().position();
+        let from = self.0.checkpointer.position();
         self.0
             .profiles
             .store()?
@@ -231,7 +224,7 @@ impl Core {
                 }
             }
             if self.0.profiles.room().is_pressed() {
-                self.evict(&mut self.0.writing.lock())?;
+                self.0.checkpointer.evict(self.work())?;
             }
             let done = frame.offset + 1 - from;
             if done.is_multiple_of(REPORT_EVERY) || done == total {
@@ -240,7 +233,7 @@ impl Core {
         }
         self.0
             .profiles
-            .each(|_, shared| self.schedule(&mut shared.lock()));
+            .each(|_, shared| self.0.schedule.add(&mut shared.lock()));
         Ok(())
     }
 
@@ -322,10 +315,7 @@ impl Core {
         if live.profile.applied_offset > offset {
             return Ok(());
         }
-        if live.first_dirty == CLEAN {
-            live.first_dirty = offset;
-            self.0.dirty.lock().insert((offset, id));
-        }
+        self.0.behind.touch(&mut live, offset);
         change(&mut live);
         live.scheduled = OptionalTime::NONE;
         Ok(())

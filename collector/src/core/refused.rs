@@ -1,6 +1,6 @@
 //! Why a hit was not taken, and what is logged and counted when the profile store was the cause.
 
-use super::Core;
+use super::metrics::CoreMetrics;
 use super::resolve::Unresolved;
 use crate::profile::store::StoreError;
 
@@ -87,13 +87,13 @@ impl Newcomers for Unlimited {
     }
 }
 
-impl Core {
+impl CoreMetrics {
     /// How a hit ends whose person was not found or made.
     pub(super) fn unresolved(&self, why: &Unresolved) -> Refused {
         match why {
             Unresolved::Store(error) => self.refuse(error),
             Unresolved::NewProfiles { retry_after_s } => {
-                self.0.metrics.profiles_limited.inc();
+                self.profiles_limited.inc();
                 Refused::NewProfiles {
                     retry_after_s: *retry_after_s,
                 }
@@ -103,29 +103,28 @@ impl Core {
 
     /// Logs and counts what the profile store answered, and says how the hit ends.
     pub(super) fn refuse(&self, error: &StoreError) -> Refused {
-        let metrics = &self.0.metrics;
         match error {
             StoreError::MemoryFull { .. } => {
-                metrics.profiles_refused.inc();
+                self.profiles_refused.inc();
                 tracing::warn!(%error, "an event was refused");
                 Refused::ProfilesFull {
                     retry_after_s: FULL_RETRY_AFTER_S,
                 }
             }
             StoreError::Contended { .. } => {
-                metrics.profiles_contended.inc();
+                self.profiles_contended.inc();
                 tracing::warn!(%error, "an event was refused");
                 Refused::Contended { retry_after_s: 1 }
             }
             StoreError::Database(_) | StoreError::Closed => {
-                metrics.store_errors.inc();
+                self.store_errors.inc();
                 tracing::warn!(%error, "an event was refused");
                 Refused::StoreClosed {
                     retry_after_s: REOPENED_AFTER_S,
                 }
             }
             _ => {
-                metrics.store_errors.inc();
+                self.store_errors.inc();
                 tracing::error!(%error, "the profile store failed for an event");
                 Refused::Store
             }

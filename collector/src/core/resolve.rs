@@ -167,7 +167,7 @@ impl Candidates {
         // Whoever is left out below may just have been loaded, and what is live is no longer looked
         // for at rest.
         for guard in &mut guards {
-            core.schedule(guard);
+            core.0.schedule.add(guard);
         }
         if !self.still_holds(core, wanted, &guards) {
             return Ok(None);

@@ -17,7 +17,7 @@ use tidegate_journal::{Reservation, Ticket};
 use super::Core;
 use crate::decide::{Decided, Evaluation, Moment, Rules};
 use crate::pipeline::record_json;
-use crate::profile::live::{CLEAN, Live};
+use crate::profile::live::Live;
 use crate::profile::{Profile, fold, merge};
 use crate::session;
 
@@ -126,7 +126,7 @@ impl<'a> Step<'a> {
             .decided(self.core.0.clock.monotonic_us() - started, late);
         record.decide(decided.transitions, decided.wake_up);
         received.decided(&record, ticket.offset());
-        self.core.schedule(live);
+        self.core.0.schedule.add(live);
         self.fill_event(ticket, &record, hit, late)
     }
 
@@ -197,7 +197,7 @@ impl<'a> Step<'a> {
         if live.profile.is_newest(session) {
             record.transitions = self.rules.segments.session_exits(&live.profile);
         }
-        self.core.0.ended.lock().push(live.profile.id);
+        self.core.0.behind.session_ended(live.profile.id);
         self.core.0.metrics.sessions_ended.inc();
         self.write(live, ticket, record);
     }
@@ -231,7 +231,7 @@ impl<'a> Step<'a> {
     /// `profile_merged`: the loser's state goes into the winner, which is evaluated once.
     pub(super) fn merge(&mut self, winner: &mut Live, loser: &mut Live, at: Timestamp) {
         let ticket = self.ticket(winner);
-        self.touch(loser, &ticket);
+        self.core.0.behind.touch(loser, ticket.offset());
         let (id, decided_at, offset) = (winner.profile.id, ticket.decided_at(), ticket.offset());
         let fold = Fold::ProfileMerged(ProfileMerged {
             winner: id,
@@ -305,21 +305,8 @@ impl<'a> Step<'a> {
 
     fn ticket(&mut self, live: &mut Live) -> Ticket {
         let ticket = self.reservation.ticket(self.now);
-        self.touch(live, &ticket);
+        self.core.0.behind.touch(live, ticket.offset());
         ticket
-    }
-
-    /// Before anything changes: the checkpoint must know of the profile before the record can
-    /// become durable.
-    fn touch(&self, live: &mut Live, ticket: &Ticket) {
-        if live.first_dirty == CLEAN {
-            live.first_dirty = ticket.offset();
-            self.core
-                .0
-                .dirty
-                .lock()
-                .insert((ticket.offset(), live.profile.id));
-        }
     }
 
     fn head<'r>(
@@ -415,7 +402,7 @@ impl<'a> Step<'a> {
 
     /// Names whom a record of our own that was folded is about, and fills it.
     fn fill_system(&self, live: &mut Live, ticket: Ticket, record: Record<'_>) {
-        self.core.schedule(live);
+        self.core.0.schedule.add(live);
         let message_id = uuid::Uuid::from_u128(self.core.mint()).to_string();
         let visitor = match &record.fold {
             Fold::SessionStart(session) => Some(session.visitor),

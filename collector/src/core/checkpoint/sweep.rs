@@ -4,8 +4,8 @@
 
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::Core;
-use crate::profile::census::{Census, Sum};
+use super::{Checkpointer, Work};
+use crate::profile::census::Census;
 use crate::profile::store::{StoreError, StoredRow};
 
 /// Rows read in one pass.
@@ -95,25 +95,24 @@ impl Sweep {
     }
 }
 
-impl Core {
+impl Checkpointer {
     /// Reads the next rows and removes those of them that may go.
-    pub(super) fn sweep(&self, sweep: &mut Sweep) -> Result<(), StoreError> {
-        let now = self.0.clock.now();
+    pub(super) fn sweep(&self, work: Work<'_>, sweep: &mut Sweep) -> Result<(), StoreError> {
+        let now = work.clock.now();
         if !sweep.is_due(now) {
             return Ok(());
         }
-        let settings = &self.0.settings;
-        let retention_ms = i64::try_from(settings.retention_ms).unwrap_or(i64::MAX);
-        let too_old = Timestamp(now.0.saturating_sub(retention_ms));
+        let bounds = &self.bounds;
+        let too_old = Timestamp(now.0.saturating_sub(bounds.retention_ms));
         let rows = sweep.rows();
-        let page = self.0.profiles.store()?.rows(sweep.from, rows)?;
+        let page = work.profiles.store()?.rows(sweep.from, rows)?;
         let read = page.len();
-        let disk_limit = sweep.disk_limit(settings.disk_max);
+        let disk_limit = sweep.disk_limit(bounds.disk_max);
         let mut expired = Vec::new();
         for row in page {
             sweep.from = Some(ProfileId(row.id.0.saturating_add(1)));
             let Some(last_seen) = row.last_seen else {
-                self.0.metrics.store_errors.inc();
+                work.metrics.store_errors.inc();
                 tracing::error!(profile = %row.id, "a profile's row does not parse; it is passed over");
                 continue;
             };
@@ -126,11 +125,11 @@ impl Core {
         }
         // No more go than have to: the oldest of these first.
         expired.sort_unstable_by_key(|(row, ..)| row.last_seen);
-        self.remove_expired(sweep, &expired)?;
+        self.remove_expired(work, sweep, &expired)?;
         if read < rows {
             sweep.end();
         }
-        *self.0.stored.lock() = sweep.counted.all();
+        *self.stored.lock() = sweep.counted.all();
         Ok(())
     }
 
@@ -138,20 +137,21 @@ impl Core {
     /// passed may go.
     fn remove_expired(
         &self,
+        work: Work<'_>,
         sweep: &mut Sweep,
         expired: &[(StoredRow, Timestamp, Expired)],
     ) -> Result<(), StoreError> {
         if expired.is_empty() {
             return Ok(());
         }
-        let passed = self.0.cursor.lock().position();
-        if let Err(error) = self.0.journal.save_cursors() {
+        let passed = self.position();
+        if let Err(error) = work.journal.save_cursors() {
             tracing::warn!(%error, "expired profiles stay: the cursors were not saved");
             return Ok(());
         }
-        let profiles = &self.0.profiles;
+        let profiles = work.profiles;
         for (row, limit, why) in expired {
-            if *why == Expired::Disk && !sweep.is_over(self.0.settings.disk_max) {
+            if *why == Expired::Disk && !sweep.is_over(self.bounds.disk_max) {
                 continue;
             }
             if profiles.in_memory(row.id).is_some() && !profiles.evict(row.id) {
@@ -163,16 +163,11 @@ impl Core {
             if profiles.remove_stored(row.id, may_go)? {
                 sweep.removed(row.last_seen.unwrap_or_default(), row.bytes);
                 match why {
-                    Expired::Retention => self.0.metrics.expired_retention.inc(),
-                    Expired::Disk => self.0.metrics.expired_disk.inc(),
+                    Expired::Retention => work.metrics.expired_retention.inc(),
+                    Expired::Disk => work.metrics.expired_disk.inc(),
                 };
             }
         }
         Ok(())
-    }
-
-    /// Stored profiles, as of the last whole sweep and what changed since.
-    pub(super) fn stored(&self) -> Sum {
-        *self.0.stored.lock()
     }
 }
