@@ -104,7 +104,7 @@ impl Core {
         newcomers: &dyn Newcomers,
         claim: Option<(u128, Claim<'_>)>,
     ) -> Result<u64, Refused> {
-        let rules = self.0.rules.load();
+        let rules = self.0.decider.rules();
         let reservation = self.reserve(hit, &rules)?;
         let (key, claim) = claim.map_or((None, None), |(key, claim)| (Some(key), Some(claim)));
         let arrival = Arrival {
@@ -152,7 +152,7 @@ impl Core {
     /// # Errors
     /// [`Full`]: such a hit would be refused now.
     pub fn room(&self) -> Result<(), Full> {
-        let (record, system) = record_bytes(&self.0.rules.load(), SMALL_HIT_BYTES);
+        let (record, system) = record_bytes(&self.0.decider.rules(), SMALL_HIT_BYTES);
         let room = self.0.journal.reserve(record + system, RECORDS_MAX);
         room.map(drop)
     }

@@ -83,7 +83,7 @@ impl Core {
     }
 
     fn timer_bytes(&self) -> usize {
-        RECORD_BASE_BYTES + 2 * self.0.rules.load().segments.transition_bytes_max()
+        RECORD_BASE_BYTES + 2 * self.0.decider.rules().segments.transition_bytes_max()
     }
 
     /// Space for the record of one timer.
@@ -116,6 +116,34 @@ impl Core {
         })
     }
 
+    /// Evaluates a profile at this moment and writes its `wake_up` record. One whose own rows cannot be
+    /// read is logged and passed over.
+    ///
+    /// # Errors
+    /// [`Refused::Full`], [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; it is
+    /// still to be evaluated.
+    pub fn evaluate_now(&self, id: ProfileId) -> Result<(), Refused> {
+        let shared = match self.find_to_fire(id) {
+            Ok(Some(shared)) => shared,
+            Ok(None) => return Ok(()),
+            Err(Unfired::Unreadable(error) | Unfired::Failed(error)) => {
+                self.0.metrics.store_errors.inc();
+                tracing::error!(%error, profile = %id, "a profile was not evaluated");
+                return Ok(());
+            }
+            Err(Unfired::Refused(refused)) => return Err(refused),
+        };
+        let reservation = self.reserve_timer()?;
+        let rules = self.0.decider.rules();
+        let mut live = shared.lock();
+        let now = self.0.clock.now();
+        // An event or a merge may have come in between.
+        if rules.would_change(&live.profile, now, &self.0.metrics.rule_traps) {
+            Step::new(self, &rules, reservation, "").wake_up(&mut live, now);
+        }
+        Ok(())
+    }
+
     fn fire(&self, entry: Entry) -> Result<(), Unfired> {
         let Some(shared) = self.find_to_fire(entry.id)? else {
             return Ok(());
@@ -144,7 +172,7 @@ impl Core {
             return Ok(false);
         }
         let reservation = self.reserve_timer()?;
-        let rules = self.0.rules.load();
+        let rules = self.0.decider.rules();
         let mut live = shared.lock();
         // An event may have moved the due time meanwhile.
         let Some(due) = due(&live, self.0.clock.now()) else {

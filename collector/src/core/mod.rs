@@ -1,6 +1,7 @@
 //! Steps 5 to 7 and the state behind them: one hit becomes a session, a decision and a durable
 //! record. Parsing, consent and enrichment happened before; replies and sinks come after.
 
+mod decider;
 pub mod dedup;
 mod refused;
 mod resolve;
@@ -19,18 +20,16 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use fjall::Database;
-use parking_lot::Mutex;
 use tidegate_event::Timestamp;
 use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
 use tidegate_journal::{Journal, Purpose, Reservation};
-use tidegate_rules_wasm::Engine;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 pub use accept::Accepted;
 pub use catch_up::CatchUpPage;
-pub use recovery::{Compiled, OpenError, Parts, Progress};
+pub use decider::Compiled;
+pub use recovery::{OpenError, Parts, Progress};
 pub use refused::{Newcomers, Refused, Unlimited};
 
 use crate::catalog::Catalog;
@@ -41,8 +40,9 @@ use crate::profile::Profile;
 use crate::profile::census::Sum;
 use crate::profile::live::Profiles;
 use crate::profile::store::{Store, StoreError};
-use catch_up::CatchUp;
+use catch_up::{CatchUp, Look};
 use checkpoint::{Behind, Checkpointer, Extent, Work};
+use decider::Decider;
 use dedup::Dedup;
 use metrics::CoreMetrics;
 use schedule::Schedule;
@@ -95,10 +95,8 @@ struct Inner {
     schedule: Schedule,
     behind: Behind,
     checkpointer: Checkpointer,
-    catch_up: Mutex<CatchUp>,
-    rules: ArcSwap<Rules>,
-    switched: Notify,
-    engine: Engine,
+    catch_up: CatchUp,
+    decider: Decider,
     settings: CoreSettings,
     clock: Arc<dyn Clock>,
     mint: Mint,
@@ -229,7 +227,7 @@ impl Core {
         let mut live = shared.lock();
         // It may just have been loaded, and what is live is no longer looked for at rest.
         self.0.schedule.add(&mut live);
-        let rules = self.0.rules.load();
+        let rules = self.0.decider.rules();
         let segments = rules
             .segments
             .iter()
@@ -246,12 +244,7 @@ impl Core {
     /// # Errors
     /// [`RulesError`]: the catalog is refused, the rules in force stay.
     pub fn prepare(&self, catalog: &Catalog, generation: u32) -> Result<Rules, RulesError> {
-        Rules::load(
-            &self.0.engine,
-            catalog,
-            generation,
-            self.0.settings.evaluators,
-        )
+        self.0.decider.prepare(catalog, generation)
     }
 
     /// Room for the record of a catalog change. A journal may be full for hours: the caller bounds
@@ -276,8 +269,7 @@ impl Core {
         room: Reservation,
     ) -> Result<u64, Refused> {
         let offset = self.write_catalog(rules.generation, digest, room);
-        self.0.rules.store(Arc::new(rules));
-        self.0.switched.notify_one();
+        self.0.decider.put_in_force(rules);
         self.0
             .journal
             .wait_durable(offset)
@@ -408,10 +400,45 @@ impl Core {
         read.map_err(|error| core.metrics.refuse(&error))
     }
 
+    /// Looks at up to `max` further profiles. Reads the store: not for a worker thread.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the same page comes again.
+    pub fn catch_up(&self, max: usize) -> Result<CatchUpPage, StoreError> {
+        let core = &*self.0;
+        let look = Look {
+            rules: &core.decider.rules(),
+            profiles: &core.profiles,
+            journal: &core.journal,
+            clock: &*core.clock,
+            traps: &core.metrics.rule_traps,
+        };
+        core.catch_up.page(look, max)
+    }
+
+    /// Resolves when other rules came into force since the last call.
+    pub async fn catalog_switched(&self) {
+        self.0.decider.switched().await;
+    }
+
+    /// A profile on which an evaluation now would change something.
+    #[cfg(test)]
+    pub(crate) fn unevaluated(&self) -> Result<Option<tidegate_event::ProfileId>, StoreError> {
+        let (rules, now) = (self.0.decider.rules(), self.0.clock.now());
+        let traps = &self.0.metrics.rule_traps;
+        let mut found = None;
+        self.each_profile(|profile| {
+            if found.is_none() && rules.would_change(profile, now, traps) {
+                found = Some(profile.id);
+            }
+        })?;
+        Ok(found)
+    }
+
     /// Generation of the rules in force.
     #[must_use]
     pub fn generation(&self) -> u32 {
-        self.0.rules.load().generation
+        self.0.decider.rules().generation
     }
 
     /// The journal.

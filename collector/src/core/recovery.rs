@@ -2,24 +2,22 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use fjall::Database;
-use parking_lot::Mutex;
 use tidegate_event::ProfileId;
 use tidegate_event::record::{Fold, Namespace, ProfileMerged, Record, RecordError, RecordView};
 use tidegate_journal::{CursorClass, CursorError, Journal, ReadError};
-use tidegate_rules_wasm::{Engine, Limits, RuleError};
-use tokio::sync::Notify;
+use tidegate_rules_wasm::RuleError;
 
 use super::catch_up::CatchUp;
 use super::checkpoint::{Behind, CURSOR, Checkpointer};
+use super::decider::{Compiled, Decider};
 use super::dedup::Dedup;
 use super::metrics::CoreMetrics;
 use super::schedule::Schedule;
 use super::{Core, CoreSettings, Inner, Mint};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::decide::{Rules, RulesError};
+use crate::decide::RulesError;
 use crate::profile::live::{Live, Profiles};
 use crate::profile::store::{Holds, REMEDY, Store, StoreError};
 use crate::profile::{OptionalTime, fold, merge};
@@ -117,30 +115,6 @@ pub struct Parts {
     pub unreadable: Unreadable,
 }
 
-/// Rules compiled before the state is there.
-#[derive(Debug)]
-pub struct Compiled {
-    engine: Engine,
-    rules: Rules,
-}
-
-impl Compiled {
-    /// Compiles the rules of `catalog` for so many evaluators.
-    ///
-    /// # Errors
-    /// [`OpenError::Rules`], [`OpenError::Engine`]
-    pub fn new(catalog: &Catalog, generation: u32, evaluators: usize) -> Result<Self, OpenError> {
-        let engine = Engine::new(Limits::default())?;
-        let rules = Rules::load(&engine, catalog, generation, evaluators)?;
-        Ok(Self::of(engine, rules))
-    }
-
-    /// Of rules that were loaded with this engine.
-    pub(crate) const fn of(engine: Engine, rules: Rules) -> Self {
-        Self { engine, rules }
-    }
-}
-
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").finish_non_exhaustive()
@@ -174,8 +148,8 @@ impl Core {
         store.raise_format()?;
         let hash_key = store.hash_key(mint().to_le_bytes())?;
         let reached = store.reached()?;
-        let fits = |compiled: &Compiled| compiled.rules.generation == generation;
-        let Compiled { engine, rules } = match compiled.filter(fits) {
+        let fits = |compiled: &Compiled| compiled.generation() == generation;
+        let compiled = match compiled.filter(fits) {
             Some(compiled) => compiled,
             None => Compiled::new(&catalog, generation, settings.evaluators)?,
         };
@@ -186,10 +160,8 @@ impl Core {
             schedule: Schedule::default(),
             behind: Behind::default(),
             checkpointer: Checkpointer::new(cursor, reached, &settings),
-            catch_up: Mutex::new(CatchUp::default()),
-            switched: Notify::new(),
-            rules: ArcSwap::from_pointee(rules),
-            engine,
+            catch_up: CatchUp::default(),
+            decider: Decider::new(compiled, settings.evaluators),
             settings,
             clock,
             mint,

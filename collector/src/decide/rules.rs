@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use tidegate_event::Timestamp;
 use tidegate_event::id::fnv1a_64;
 use tidegate_rules_wasm::{
     Compiled, Engine, ExpressionError, Plan, RuleError, Ruleset, SegmentSource, compile,
@@ -12,9 +13,11 @@ use tidegate_rules_wasm::{
 
 use super::evaluation::Evaluation;
 use super::expressions::{Expressions, Reads};
+use super::module::Moment;
 use super::segments::Segments;
 use super::traps::Traps;
 use crate::catalog::Catalog;
+use crate::profile::Profile;
 use crate::profile::store::CatchUpNote;
 
 /// Why a catalog's rules were refused; the old ones stay.
@@ -102,6 +105,20 @@ impl Rules {
     /// Starts an evaluation. It waits where every evaluator is taken; `traps` counts what fails.
     pub fn evaluation<'r>(&'r self, traps: &'r Traps) -> Evaluation<'r> {
         Evaluation::begin(&self.segments, self.worker(), traps)
+    }
+
+    /// Whether an evaluation at `now` changes a membership or brings an earlier wake-up.
+    #[must_use]
+    pub fn would_change(&self, profile: &Profile, now: Timestamp, traps: &Traps) -> bool {
+        if profile.alias_of.is_some() || profile.created_at == Profile::UNBORN {
+            return false;
+        }
+        let decided = self.evaluation(traps).decide(Moment::of(profile, now));
+        let own = profile.wake_up.get();
+        !decided.transitions.is_empty()
+            || decided
+                .wake_up
+                .is_some_and(|at| own.is_none_or(|own| at < own))
     }
 
     fn worker(&self) -> MutexGuard<'_, Expressions> {
