@@ -8,6 +8,7 @@ pub mod workload;
 pub mod hits;
 pub mod records;
 pub mod nowhere;
+pub mod whole;
 pub mod connection;
 pub mod tls;
 pub mod http2;
