@@ -13,7 +13,7 @@ use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts
 use tidegate_collector::pipeline::record_json;
 use tidegate_collector::protocols::native;
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{Device, Enriched, Geo, Timestamp};
+use tidegate_event::{Device, Enriched, Geo, Purposes, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_348_800_000);
 /// The workload's first "Product Viewed".
@@ -46,7 +46,7 @@ fn record<'a>(hit: &'a Enriched<'_>) -> Record<'a> {
         event: &hit.hit.name,
         message_id: "m",
         event_time: hit.event_time,
-        dispatch: true,
+        purposes: Purposes::GRANTED,
         transitions: Vec::new(),
         fold: Fold::Event(EventFold::default()),
     }

@@ -1,7 +1,7 @@
 //! Journal records by hand, for benches that fold without a journal.
 
-use tidegate_event::Timestamp;
 use tidegate_event::record::{Fold, Record};
+use tidegate_event::{Purposes, Timestamp};
 
 /// A record with nothing decided.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn record(fold: Fold<'_>, at: Timestamp, now: Timestamp) -> Record<'_> {
         event: "",
         message_id: "",
         event_time: at,
-        dispatch: true,
+        purposes: Purposes::GRANTED,
         transitions: Vec::new(),
         fold,
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tidegate_event::consent::{Consent, ConsentSignal, ConsentState};
+use tidegate_event::consent::{Consent, ConsentSignal, Purposes};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::{Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp};
@@ -124,12 +124,12 @@ impl TestHit {
     }
 
     fn consent(&self) -> Consent {
-        let state = match self.is_anonymous {
-            true => ConsentState::Anonymous,
-            false => ConsentState::Granted,
+        let purposes = match self.is_anonymous {
+            true => Purposes::ANONYMOUS,
+            false => Purposes::GRANTED,
         };
         Consent {
-            state,
+            purposes,
             signal: ConsentSignal::Default,
             gpc: false,
         }

@@ -19,7 +19,7 @@ pub mod pulse;
 pub mod row_version;
 
 pub use aggregate::{AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue};
-pub use consent::{Consent, ConsentState, Consented};
+pub use consent::{Consent, Consented, Purposes};
 pub use enriched::{Campaign, Device, DeviceClass, Enriched, Geo, Page};
 pub use hit::{EventType, Hit};
 pub use id::{ProfileId, SegmentId, VisitorId};

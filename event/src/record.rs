@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::AggregateHit;
+use crate::consent::Purposes;
 use crate::id::{ProfileId, SegmentId, VisitorId};
 use crate::segment::Change;
 use crate::time::Timestamp;
@@ -18,9 +19,12 @@ use crate::time::Timestamp;
 /// Version of the JSON, its `schema` field.
 pub const SCHEMA: u8 = 1;
 /// Version that payloads are written in. Version 2 may hold kinds of [`Fold`] that version 1 had
-/// not. Adding a kind at the end changes nothing for older payloads; before any other change of the
+/// not. Version 3 says all purposes where the earlier ones had a bool, which [`Purposes`] reads.
+/// Adding a kind at the end changes nothing for older payloads; before any other change of the
 /// head, copy its types as they were, and read the versions that have them with the copy.
-pub const PAYLOAD_VERSION: u8 = 2;
+pub const PAYLOAD_VERSION: u8 = 3;
+/// The first version that says all purposes.
+const PURPOSES_VERSION: u8 = 3;
 /// The oldest version that is read.
 const OLDEST_VERSION: u8 = 1;
 
@@ -57,8 +61,9 @@ pub struct Record<'a> {
     pub message_id: &'a str,
     /// Event time.
     pub event_time: Timestamp,
-    /// Consent allows callbacks and sharing.
-    pub dispatch: bool,
+    /// What the visitor's consent allows, asked again at dispatch; nothing where the record is about
+    /// no visitor.
+    pub purposes: Purposes,
     /// Membership changes, in catalog order.
     pub transitions: Vec<TransitionRef<'a>>,
     /// What the state takes from it.
@@ -325,7 +330,12 @@ impl<'a> RecordView<'a> {
             .ok_or(RecordError::Malformed)?;
         let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| RecordError::Malformed)?;
         let (head, json) = rest.split_at_checked(len).ok_or(RecordError::Malformed)?;
-        let head = postcard::from_bytes(head).map_err(|_| RecordError::Malformed)?;
+        let mut head: Record<'a> =
+            postcard::from_bytes(head).map_err(|_| RecordError::Malformed)?;
+        if version < PURPOSES_VERSION && head.profile.is_none() {
+            // The bool was false for every event without a profile: its consent was `anonymous`.
+            head.purposes = head.purposes.and(Purposes::ANONYMOUS);
+        }
         Ok(Self { head, json })
     }
 
@@ -356,7 +366,7 @@ mod tests {
             event: "Order Completed",
             message_id: "m-1",
             event_time: Timestamp(900),
-            dispatch: true,
+            purposes: Purposes::GRANTED,
             transitions: vec![TransitionRef::new(
                 SegmentId::of("buyers"),
                 "buyers",
@@ -392,6 +402,54 @@ mod tests {
         assert_eq!(RecordView::read(&[9]), Err(RecordError::Newer(9)));
     }
 
+    fn plain(profile: Option<ProfileId>, purposes: Purposes) -> Record<'static> {
+        Record {
+            profile,
+            purposes,
+            transitions: Vec::new(),
+            fold: Fold::Erased,
+            ..record()
+        }
+    }
+
+    /// What builds wrote of [`plain`] before records said all purposes: a bool in their place.
+    fn earlier(version: u8, profile: &[u8], dispatch: u8) -> Vec<u8> {
+        let head = [
+            b"\x03\xd0\x0f",
+            profile,
+            b"\x01\x03a-1\0\x04demo\x05track\x0fOrder Completed\x03m-1\x88\x0e",
+            &[dispatch, 0, 7],
+        ];
+        let head = head.concat();
+        let head_len = u8::try_from(head.len()).unwrap();
+        [&[version, head_len, 0, 0, 0], &*head].concat()
+    }
+
+    #[test]
+    fn the_bool_of_earlier_versions_is_read_as_purposes() {
+        let known: &[u8] = &[1, 7];
+        for version in [1, 2] {
+            for (profile, dispatch, purposes) in [
+                (known, 1, Purposes::GRANTED),
+                (known, 0, Purposes::NO_SHARE),
+                (&[0], 0, Purposes::ANONYMOUS),
+            ] {
+                let payload = earlier(version, profile, dispatch);
+                let head = RecordView::read(&payload).unwrap().head;
+                let profile = (profile == known).then_some(ProfileId(7));
+                assert_eq!(head, plain(profile, purposes), "{version}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_changed_since_is_the_byte_of_the_purposes() {
+        let purposes = Purposes::NO_SHARE;
+        let now = plain(Some(ProfileId(7)), purposes).write(Vec::new(), |_| ());
+        let byte = postcard::to_stdvec(&purposes).unwrap()[0];
+        assert_eq!(now.unwrap(), earlier(PAYLOAD_VERSION, &[1, 7], byte));
+    }
+
     #[test]
     fn earlier_versions_are_read_and_unknown_ones_named() {
         let mut payload = record().write(Vec::new(), |_| ()).unwrap();
@@ -400,6 +458,6 @@ mod tests {
         assert_eq!(RecordView::read(&payload).unwrap().head, record());
         let said = |version| RecordView::read(&[version]).unwrap_err().to_string();
         assert!(said(0).contains("0 is older than"), "{}", said(0));
-        assert!(said(3).contains("3 is newer than"), "{}", said(3));
+        assert!(said(4).contains("4 is newer than"), "{}", said(4));
     }
 }

@@ -1,7 +1,7 @@
 //! Which changes of a record leave the gates.
 
 use tidegate_event::record::{Fold, Record, TransitionRef};
-use tidegate_event::{Change, ProfileId, SegmentId, Timestamp};
+use tidegate_event::{Change, ProfileId, Purposes, SegmentId, Timestamp};
 
 use super::{Refusal, intents};
 
@@ -17,7 +17,7 @@ fn transition(change: Change, profile: Option<u128>) -> TransitionRef<'static> {
     }
 }
 
-fn record(dispatch: bool, transitions: Vec<TransitionRef<'static>>) -> Record<'static> {
+fn record(purposes: Purposes, transitions: Vec<TransitionRef<'static>>) -> Record<'static> {
     Record {
         generation: 1,
         decided_at: Timestamp(1_000),
@@ -29,7 +29,7 @@ fn record(dispatch: bool, transitions: Vec<TransitionRef<'static>>) -> Record<'s
         event: "Order Completed",
         message_id: "m-1",
         event_time: Timestamp(900),
-        dispatch,
+        purposes,
         transitions,
         fold: Fold::Erased,
     }
@@ -37,18 +37,28 @@ fn record(dispatch: bool, transitions: Vec<TransitionRef<'static>>) -> Record<'s
 
 #[test]
 fn without_consent_nothing_is_dispatched() {
-    let refused = intents(5, &record(false, vec![transition(Change::Enter, None)]));
+    let refused = intents(
+        5,
+        &record(Purposes::NO_SHARE, vec![transition(Change::Enter, None)]),
+    );
     assert_eq!(refused, Err(Refusal::Consent));
 }
 
 #[test]
 fn a_record_without_changes_is_no_refusal() {
-    assert_eq!(intents(5, &record(false, Vec::new())), Ok(Vec::new()));
+    assert_eq!(
+        intents(5, &record(Purposes::NO_SHARE, Vec::new())),
+        Ok(Vec::new())
+    );
 }
 
 #[test]
 fn a_change_carries_who_when_and_which_way() {
-    let intents = intents(5, &record(true, vec![transition(Change::Enter, None)])).unwrap();
+    let intents = intents(
+        5,
+        &record(Purposes::GRANTED, vec![transition(Change::Enter, None)]),
+    )
+    .unwrap();
     let intent = &intents[0];
     assert_eq!(
         (intent.offset, intent.profile, intent.epoch),
@@ -65,7 +75,11 @@ fn a_change_carries_who_when_and_which_way() {
 
 #[test]
 fn the_loser_of_a_merge_leaves_under_its_own_id_without_the_winners() {
-    let intents = intents(5, &record(true, vec![transition(Change::Exit, Some(8))])).unwrap();
+    let intents = intents(
+        5,
+        &record(Purposes::GRANTED, vec![transition(Change::Exit, Some(8))]),
+    )
+    .unwrap();
     let intent = &intents[0];
     assert_eq!(
         (intent.profile, intent.reason.as_deref()),
@@ -77,14 +91,14 @@ fn the_loser_of_a_merge_leaves_under_its_own_id_without_the_winners() {
 
 #[test]
 fn an_anonymous_record_has_nobody_to_dispatch_for() {
-    let mut anonymous = record(true, vec![transition(Change::Enter, None)]);
+    let mut anonymous = record(Purposes::GRANTED, vec![transition(Change::Enter, None)]);
     anonymous.profile = None;
     assert_eq!(intents(5, &anonymous), Ok(Vec::new()));
 }
 
 #[test]
 fn an_overdue_wake_up_still_keeps_audiences_true() {
-    let mut overdue = record(true, vec![transition(Change::Enter, None)]);
+    let mut overdue = record(Purposes::GRANTED, vec![transition(Change::Enter, None)]);
     overdue.transitions[0].overdue = true;
     assert_eq!(intents(5, &overdue).map(|all| all.len()), Ok(1));
 }

@@ -8,7 +8,7 @@ use clap::CommandFactory as _;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tidegate_event::record::{EventFold, Fold, PAYLOAD_VERSION, Record};
-use tidegate_event::{ProfileId, Timestamp};
+use tidegate_event::{ProfileId, Purposes, Timestamp};
 use tidegate_journal::{CursorClass, Journal, RealStorage};
 
 use super::{Cli, CliError, Output, execute};
@@ -349,7 +349,7 @@ fn record(event: &str) -> Vec<u8> {
         event,
         message_id: "m",
         event_time: Timestamp(5),
-        dispatch: true,
+        purposes: Purposes::GRANTED,
         transitions: Vec::new(),
         fold: Fold::Event(EventFold::default()),
     };

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use tidegate_event::consent::ConsentSignal;
-use tidegate_event::{Consent, ConsentState, Consented, Hit, Json};
+use tidegate_event::{Consent, Consented, Hit, Json, Purposes};
 
 use super::tag::{Limit, TagConsent};
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
@@ -59,14 +59,13 @@ fn judged(said: TagConsent, signals: &Signals, source: &Source) -> Option<Consen
     } else {
         (signals.dnt && source.dnt).then_some(ConsentSignal::Dnt)
     };
-    let (state, signal) = match opted_out {
-        Some(signal) if strictness(policy(source)) >= strictness(base.0) => {
-            (policy(source), signal)
-        }
+    let (purposes, signal) = match opted_out {
+        // Also where it is no stricter: it is named first.
+        Some(signal) if policy(source).and(base.0) == policy(source) => (policy(source), signal),
         Some(_) | None => base,
     };
     Some(Consent {
-        state,
+        purposes,
         signal,
         gpc: signals.gpc,
     })
@@ -84,24 +83,24 @@ fn said(hit: &Hit<'_>, source: &Source) -> TagConsent {
 }
 
 /// The grant or the source's default, limited by what is denied; None is a refusal.
-fn base(said: TagConsent, source: &Source) -> Option<(ConsentState, ConsentSignal)> {
+fn base(said: TagConsent, source: &Source) -> Option<(Purposes, ConsentSignal)> {
     let base = if said.granted {
-        (ConsentState::Granted, ConsentSignal::Tag)
+        (Purposes::GRANTED, ConsentSignal::Tag)
     } else {
-        let state = match source.consent_default {
-            ConsentDefault::Granted => ConsentState::Granted,
-            ConsentDefault::Anonymous => ConsentState::Anonymous,
+        let purposes = match source.consent_default {
+            ConsentDefault::Granted => Purposes::GRANTED,
+            ConsentDefault::Anonymous => Purposes::ANONYMOUS,
             ConsentDefault::Denied => return None,
         };
-        (state, ConsentSignal::Default)
+        (purposes, ConsentSignal::Default)
     };
     let limit = match said.limit {
         None => return Some(base),
         Some(Limit::Refused) => return None,
-        Some(Limit::Anonymous) => ConsentState::Anonymous,
-        Some(Limit::NoShare) => ConsentState::NoShare,
+        Some(Limit::Anonymous) => Purposes::ANONYMOUS,
+        Some(Limit::NoShare) => Purposes::NO_SHARE,
     };
-    let tightens = strictness(limit) > strictness(base.0);
+    let tightens = limit.and(base.0) != base.0;
     Some(if tightens {
         (limit, ConsentSignal::Tag)
     } else {
@@ -109,17 +108,9 @@ fn base(said: TagConsent, source: &Source) -> Option<(ConsentState, ConsentSigna
     })
 }
 
-const fn policy(source: &Source) -> ConsentState {
+const fn policy(source: &Source) -> Purposes {
     match source.gpc {
-        GpcPolicy::Anonymous => ConsentState::Anonymous,
-        GpcPolicy::NoShare => ConsentState::NoShare,
-    }
-}
-
-const fn strictness(state: ConsentState) -> u8 {
-    match state {
-        ConsentState::Granted => 0,
-        ConsentState::NoShare => 1,
-        ConsentState::Anonymous => 2,
+        GpcPolicy::Anonymous => Purposes::ANONYMOUS,
+        GpcPolicy::NoShare => Purposes::NO_SHARE,
     }
 }

@@ -1,7 +1,7 @@
 //! Step 2 on hits that the decoder made.
 
 use tidegate_event::consent::ConsentSignal;
-use tidegate_event::{ConsentState, Identity};
+use tidegate_event::{Identity, Purposes};
 
 use super::{Signals, resolve};
 use crate::catalog::{ConsentDefault, ConsentMeaning, GpcPolicy, Source, SourceKind};
@@ -17,7 +17,9 @@ fn source() -> Source {
 fn the_strictest_signal_decides() {
     use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
     use ConsentSignal::{Default, Dnt, Gpc, Tag};
-    use ConsentState::{Anonymous, Granted, NoShare};
+    const GRANTED: Purposes = Purposes::GRANTED;
+    const NO_SHARE: Purposes = Purposes::NO_SHARE;
+    const ANONYMOUS: Purposes = Purposes::ANONYMOUS;
     let none = "";
     let yes = r#","context":{"consent":{"granted":true}}"#;
     let no = r#","context":{"consent":{"granted":false}}"#;
@@ -32,7 +34,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((Granted, Default)),
+            Some((GRANTED, Default)),
         ),
         (
             none,
@@ -40,7 +42,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((Anonymous, Default)),
+            Some((ANONYMOUS, Default)),
         ),
         (none, Denied, false, hide, false, None),
         (
@@ -49,7 +51,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((Granted, Tag)),
+            Some((GRANTED, Tag)),
         ),
         (
             yes,
@@ -57,9 +59,9 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((Granted, Tag)),
+            Some((GRANTED, Tag)),
         ),
-        (yes, Denied, false, hide, false, Some((Granted, Tag))),
+        (yes, Denied, false, hide, false, Some((GRANTED, Tag))),
         (no, ByDefaultGranted, false, hide, false, None),
         (no, ByDefaultGranted, true, keep, false, None),
         (
@@ -68,7 +70,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((NoShare, Tag)),
+            Some((NO_SHARE, Tag)),
         ),
         (
             no_ads,
@@ -76,7 +78,7 @@ fn the_strictest_signal_decides() {
             true,
             hide,
             false,
-            Some((Anonymous, Gpc)),
+            Some((ANONYMOUS, Gpc)),
         ),
         (
             none,
@@ -84,7 +86,7 @@ fn the_strictest_signal_decides() {
             true,
             hide,
             false,
-            Some((Anonymous, Gpc)),
+            Some((ANONYMOUS, Gpc)),
         ),
         (
             none,
@@ -92,7 +94,7 @@ fn the_strictest_signal_decides() {
             true,
             keep,
             false,
-            Some((NoShare, Gpc)),
+            Some((NO_SHARE, Gpc)),
         ),
         (
             none,
@@ -100,7 +102,7 @@ fn the_strictest_signal_decides() {
             true,
             keep,
             false,
-            Some((Anonymous, Default)),
+            Some((ANONYMOUS, Default)),
         ),
         (none, Denied, true, keep, false, None),
         (
@@ -109,16 +111,16 @@ fn the_strictest_signal_decides() {
             true,
             hide,
             false,
-            Some((Anonymous, Gpc)),
+            Some((ANONYMOUS, Gpc)),
         ),
-        (yes, Denied, true, keep, false, Some((NoShare, Gpc))),
+        (yes, Denied, true, keep, false, Some((NO_SHARE, Gpc))),
         (
             none,
             ByDefaultGranted,
             false,
             hide,
             true,
-            Some((Anonymous, Dnt)),
+            Some((ANONYMOUS, Dnt)),
         ),
         (
             none,
@@ -126,7 +128,7 @@ fn the_strictest_signal_decides() {
             true,
             keep,
             true,
-            Some((NoShare, Gpc)),
+            Some((NO_SHARE, Gpc)),
         ),
     ] {
         let body = format!("{{\"type\":\"page\"{tag}}}");
@@ -139,7 +141,7 @@ fn the_strictest_signal_decides() {
         let found = resolve(hit(&body), &Signals { gpc, dnt }, &source);
         let found = found.ok().map(|found| {
             assert_eq!(found.consent.gpc, gpc);
-            (found.consent.state, found.consent.signal)
+            (found.consent.purposes, found.consent.signal)
         });
         assert_eq!(found, expected, "{tag} {default:?} {gpc} {policy:?} {dnt}");
     }
@@ -152,16 +154,16 @@ fn a_batch_and_its_event_are_read_as_the_stricter_one() {
         ("false", "{}", None),
         ("false", "true", None),
         ("true", "false", None),
-        (r#"{"ads":false}"#, "[]", Some(ConsentState::Anonymous)),
-        (r#"{"ads":false}"#, "true", Some(ConsentState::NoShare)),
-        (r#"{"ads":true}"#, "null", Some(ConsentState::Anonymous)),
+        (r#"{"ads":false}"#, "[]", Some(Purposes::ANONYMOUS)),
+        (r#"{"ads":false}"#, "true", Some(Purposes::NO_SHARE)),
+        (r#"{"ads":true}"#, "null", Some(Purposes::ANONYMOUS)),
         (
             r#"{"C0002":false}"#,
             r#"{"granted":true}"#,
-            Some(ConsentState::Anonymous),
+            Some(Purposes::ANONYMOUS),
         ),
-        ("true", "null", Some(ConsentState::Granted)),
-        ("null", "null", Some(ConsentState::Anonymous)),
+        ("true", "null", Some(Purposes::GRANTED)),
+        ("null", "null", Some(Purposes::ANONYMOUS)),
     ] {
         let body = format!(
             r#"{{"batch":[{{"type":"page","context":{{"consent":{own}}}}}],"context":{{"consent":{lent}}}}}"#
@@ -171,7 +173,7 @@ fn a_batch_and_its_event_are_read_as_the_stricter_one() {
             ..source()
         };
         let found = resolve(hit(&body), &Signals::default(), &source);
-        let found = found.ok().map(|found| found.consent.state);
+        let found = found.ok().map(|found| found.consent.purposes);
         assert_eq!(found, expected, "{lent} {own}");
     }
 }
@@ -179,8 +181,10 @@ fn a_batch_and_its_event_are_read_as_the_stricter_one() {
 #[test]
 fn only_analytics_granted_lifts_the_default() {
     use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
-    use ConsentState::{Anonymous, Granted, NoShare};
-    let (granted, no_share, anonymous) = (Some(Granted), Some(NoShare), Some(Anonymous));
+    const GRANTED: Purposes = Purposes::GRANTED;
+    const NO_SHARE: Purposes = Purposes::NO_SHARE;
+    const ANONYMOUS: Purposes = Purposes::ANONYMOUS;
+    let (granted, no_share, anonymous) = (Some(GRANTED), Some(NO_SHARE), Some(ANONYMOUS));
     let defaults = [ByDefaultGranted, ByDefaultAnonymous, Denied];
     // What the client says -> the state under each default; None is a refusal.
     for (consent, expected) in [
@@ -221,7 +225,7 @@ fn only_analytics_granted_lifts_the_default() {
             };
             let state = |body: &str| {
                 let found = resolve(hit(body), &Signals::default(), &source);
-                found.ok().map(|found| found.consent.state)
+                found.ok().map(|found| found.consent.purposes)
             };
             let own = format!(r#"{{"type":"page","context":{{"consent":{consent}}}}}"#);
             let lent = format!(
@@ -252,7 +256,7 @@ fn a_refusal_in_unknown_words_is_no_grant() {
         let cookie = CookieFacts::default();
         let placeholders = Placeholders::default();
         let (found, _) = identify(found, &cookie, &placeholders, &mut || 7);
-        assert_eq!(found.consent.state, ConsentState::Anonymous, "{consent}");
+        assert_eq!(found.consent.purposes, Purposes::ANONYMOUS, "{consent}");
         assert_eq!(found.consent.signal, ConsentSignal::Tag);
         assert_eq!(found.identity, Identity::Anonymous);
     }
@@ -266,7 +270,7 @@ fn a_refusal_in_unknown_words_is_no_grant() {
     let body = r#"{"type":"page","context":{"consent":{"categoryPreferences":
         {"C0001":true,"C0002":true,"C0004":false}}}}"#;
     let found = resolve(hit(body), &Signals::default(), &mapped).unwrap();
-    assert_eq!(found.consent.state, ConsentState::NoShare);
+    assert_eq!(found.consent.purposes, Purposes::NO_SHARE);
 }
 
 #[test]
@@ -276,7 +280,7 @@ fn dnt_counts_only_where_the_source_turns_it_on() {
         dnt: true,
     };
     let found = resolve(hit(r#"{"type":"page"}"#), &signals, &source()).unwrap();
-    assert_eq!(found.consent.state, ConsentState::Granted);
+    assert_eq!(found.consent.purposes, Purposes::GRANTED);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
-use tidegate_event::consent::ConsentState;
 use tidegate_event::record::{DeviceStart, EventFold, SessionContinued, SessionRef};
 use tidegate_event::{Enriched, EventType, Hit, Identity, Json, VisitorId};
 use tidegate_journal::{Full, Reservation};
@@ -404,7 +403,7 @@ impl Arrival<'_> {
         };
         if members.is_empty()
             || self.hit.hit.kind == EventType::Group
-            || self.hit.consent.state == ConsentState::Anonymous
+            || !self.hit.consent.purposes.profile()
         {
             return None;
         }

@@ -21,8 +21,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fjall::Database;
-use tidegate_event::Timestamp;
 use tidegate_event::record::{CatalogFold, Fold, Namespace, Record};
+use tidegate_event::{Purposes, Timestamp};
 use tidegate_journal::{Journal, Purpose, Reservation};
 use tokio::sync::watch;
 
@@ -308,7 +308,7 @@ impl Core {
             event: "catalog",
             message_id: &message_id,
             event_time: ticket.decided_at(),
-            dispatch: false,
+            purposes: Purposes::NONE,
             transitions: Vec::new(),
             fold: Fold::Catalog(CatalogFold { digest }),
         };

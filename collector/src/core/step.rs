@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use tidegate_event::consent::ConsentState;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::record::{
     DeviceStart, EventFold, Fold, Namespace, ProfileMerged, Record, SessionContinued, SessionEnd,
@@ -334,7 +333,7 @@ impl<'a> Step<'a> {
             event: &hit.hit.name,
             message_id,
             event_time: hit.event_time,
-            dispatch: hit.consent.state == ConsentState::Granted,
+            purposes: hit.consent.purposes,
             transitions: Vec::new(),
             fold,
         }
@@ -388,7 +387,7 @@ impl<'a> Step<'a> {
             event,
             message_id: "",
             event_time: at,
-            dispatch: live.profile.shares,
+            purposes: live.profile.purposes,
             transitions: Vec::new(),
             fold,
         }

@@ -66,8 +66,8 @@ fn show(
 mod tests {
     use std::sync::Arc;
 
-    use tidegate_event::Timestamp;
     use tidegate_event::record::{Fold, Record};
+    use tidegate_event::{Purposes, Timestamp};
     use tidegate_journal::{RealStorage, Settings};
 
     use super::*;
@@ -96,7 +96,7 @@ mod tests {
             event,
             message_id: "m",
             event_time: Timestamp(1),
-            dispatch: false,
+            purposes: Purposes::ANONYMOUS,
             transitions: Vec::new(),
             fold: Fold::Erased,
         };

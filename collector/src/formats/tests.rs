@@ -230,7 +230,7 @@ fn records_of_every_version_are_read() {
         event: "erased",
         message_id: "m",
         event_time: tidegate_event::Timestamp(0),
-        dispatch: false,
+        purposes: tidegate_event::Purposes::ANONYMOUS,
         transitions: Vec::new(),
         fold: tidegate_event::record::Fold::Erased,
     };

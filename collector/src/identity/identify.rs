@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::placeholder::{Placeholders, is_placeholder};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
-use tidegate_event::{ConsentState, Consented, Hit, Identified, Identity};
+use tidegate_event::{Consented, Hit, Identified, Identity};
 
 /// What the edge knows about the request's cookie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,16 +57,15 @@ pub fn identify<'a>(
     mint: &mut dyn FnMut() -> u128,
 ) -> (Identified<'a>, CookieAction) {
     let Consented { hit, consent } = consented;
-    let (hit, identity, action) = match consent.state {
-        ConsentState::Anonymous => (
+    let (hit, identity, action) = if consent.purposes.profile() {
+        let (identifiers, action) = identifiers(&hit, cookie, placeholders, mint);
+        (hit, Identity::Known(identifiers), action)
+    } else {
+        (
             without_identifiers(hit),
             Identity::Anonymous,
             CookieAction::Keep,
-        ),
-        ConsentState::Granted | ConsentState::NoShare => {
-            let (identifiers, action) = identifiers(&hit, cookie, placeholders, mint);
-            (hit, Identity::Known(identifiers), action)
-        }
+        )
     };
     let identified = Identified {
         hit,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{Consent, ConsentState, Device, Enriched, Geo, Identity, Json, Timestamp};
+use tidegate_event::{Consent, Device, Enriched, Geo, Identity, Json, Purposes, Timestamp};
 
 use super::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
 use super::record_json;
@@ -385,7 +385,7 @@ fn record(hit: &Enriched<'_>) -> String {
         event: &hit.hit.name,
         message_id: hit.hit.message_id.as_deref().unwrap_or("minted"),
         event_time: hit.event_time,
-        dispatch: true,
+        purposes: Purposes::GRANTED,
         transitions: Vec::new(),
         fold: Fold::Event(EventFold::default()),
     };
@@ -424,7 +424,7 @@ proptest! {
         );
         if gpc {
             let anonymous = Consent {
-                state: ConsentState::Anonymous,
+                purposes: Purposes::ANONYMOUS,
                 signal: ConsentSignal::Gpc,
                 gpc: true,
             };

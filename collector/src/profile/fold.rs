@@ -38,7 +38,7 @@ pub fn received<'p>(
     begin(profile, record.decided_at);
     match &record.fold {
         Fold::Event(fold) => {
-            profile.shares = record.dispatch;
+            profile.purposes = record.purposes;
             event(profile, fold, record.event_time, record.decided_at);
         }
         Fold::SessionStart(session) => session_start(profile, *session, record.event_time),

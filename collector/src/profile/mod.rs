@@ -19,7 +19,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use tidegate_event::record::Namespace;
-use tidegate_event::{ProfileId, Timestamp, VisitorId};
+use tidegate_event::{ProfileId, Purposes, Timestamp, VisitorId};
 
 pub use crate::identity::Identifiers;
 pub use aggregate::Cells;
@@ -69,8 +69,8 @@ pub struct Profile {
     pub page_views: u32,
     /// Sessions opened.
     pub sessions_opened: u32,
-    /// The newest event's consent allows callbacks; what time alone decides follows it.
-    pub shares: bool,
+    /// What the newest event's consent allows; what time alone decides follows it.
+    pub purposes: Purposes,
     /// When the current hour of merges began, seconds since 1970, and how many were in it. Rows of
     /// earlier builds hold the hour since 1970: long over, whichever way it is read.
     pub merges: (u32, u16),
@@ -101,7 +101,7 @@ impl Profile {
             events: 0,
             page_views: 0,
             sessions_opened: 0,
-            shares: false,
+            purposes: Purposes::NONE,
             merges: (0, 0),
         }
     }

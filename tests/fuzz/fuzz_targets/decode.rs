@@ -17,7 +17,7 @@ use tidegate_collector::identity::{CookieFacts, Placeholders, identify};
 use tidegate_collector::pipeline::record_json;
 use tidegate_collector::protocols::{native, pixel};
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{Device, Geo, Identity, Json, Timestamp};
+use tidegate_event::{Device, Geo, Identity, Json, Purposes, Timestamp};
 
 const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,
@@ -90,7 +90,7 @@ fn check(envelope: Envelope<'_>, source: &Source) {
             event: &hit.hit.name,
             message_id: hit.hit.message_id.as_deref().unwrap_or("m"),
             event_time: hit.event_time,
-            dispatch: false,
+            purposes: Purposes::ANONYMOUS,
             transitions: Vec::new(),
             fold: Fold::Event(EventFold::default()),
         };

@@ -8,7 +8,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tidegate_event::record::{Fold, PAYLOAD_VERSION, Record, TransitionRef};
-use tidegate_event::{Change, ProfileId, SegmentId, Timestamp};
+use tidegate_event::{Change, ProfileId, Purposes, SegmentId, Timestamp};
 use tidegate_journal::Journal;
 use tidegate_journal::storage::simulated::SimulatedStorage;
 
@@ -126,7 +126,7 @@ fn fill(journal: &Journal) {
         event: "page",
         message_id: "m",
         event_time: Timestamp(900),
-        dispatch: true,
+        purposes: Purposes::GRANTED,
         transitions: vec![TransitionRef::new(SegmentId(1), "buyers", Change::Enter, 1)],
         fold: Fold::Erased,
     };

@@ -14,7 +14,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 use tidegate_event::record::{EventFold, Fold, PAYLOAD_VERSION, Record};
-use tidegate_event::{ProfileId, Pulses, Timestamp};
+use tidegate_event::{ProfileId, Pulses, Purposes, Timestamp};
 use tidegate_journal::{Journal, RealStorage};
 use tokio::runtime::Runtime;
 
@@ -96,7 +96,7 @@ impl World {
                 event: "Viewed",
                 message_id: "m",
                 event_time: Timestamp(900),
-                dispatch: true,
+                purposes: Purposes::GRANTED,
                 transitions: Vec::new(),
                 fold: Fold::Event(EventFold::default()),
             };

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use http::header::ORIGIN;
-use tidegate_event::ConsentState;
 use tidegate_event::json::write_str;
 
 use crate::catalog::{Source, SourceKind};
@@ -73,7 +72,7 @@ fn may_identify(hit: &RawHit<'_>, source: &Source) -> bool {
         .find(|(name, _)| name == "consent")
         .map(|(_, value)| value);
     let consent = consent::of_request(said.as_deref(), &signals::of(hit), source);
-    consent.is_some_and(|consent| consent.state != ConsentState::Anonymous)
+    consent.is_some_and(|consent| consent.purposes.profile() && consent.purposes.personalise())
 }
 
 fn forbidden(detail: &str) -> Reply {

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::HeaderValue;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tidegate_event::{ConsentState, Consented, Identified, Identity};
+use tidegate_event::{Consented, Identified, Identity};
 
 use crate::catalog::{Source, SourceKind};
 use crate::edge::cookie::{CookieRule, Embedding};
@@ -47,7 +47,7 @@ impl<'r> Visitor<'r> {
     /// Step 3 for one event of the request.
     pub(super) fn identify(&mut self, consented: Consented<'r>, source: &Source) -> Identified<'r> {
         let allowed = source.kind == SourceKind::Web && !consented.hit.server_channel;
-        let may_read = allowed && consented.consent.state != ConsentState::Anonymous;
+        let may_read = allowed && consented.consent.purposes.profile();
         let facts = CookieFacts {
             brought: if may_read { self.brought() } else { None },
             distinct_anonymous_ids_in_request: self.distinct_anonymous_ids,

@@ -7,7 +7,7 @@
 use tidegate_event::json::write_str;
 use tidegate_event::record::{Fold, Record, SCHEMA, SessionRef, TransitionRef};
 use tidegate_event::{
-    Campaign, Consent, ConsentState, Device, Enriched, Geo, Identity, Page, ProfileId, Timestamp,
+    Campaign, Consent, Device, Enriched, Geo, Identity, Page, ProfileId, Timestamp,
 };
 
 use super::members::Members;
@@ -397,11 +397,7 @@ fn texts(out: &mut Vec<u8>, name: &str, members: [(&str, Option<&str>); 5]) {
 }
 
 fn consent(out: &mut Vec<u8>, consent: &Consent) {
-    let state = match consent.state {
-        ConsentState::Granted => "granted",
-        ConsentState::NoShare => "no_share",
-        ConsentState::Anonymous => "anonymous",
-    };
+    let state = consent.purposes.as_str();
     let signal = match consent.signal {
         ConsentSignal::Gpc => "gpc",
         ConsentSignal::Dnt => "dnt",

@@ -4,7 +4,7 @@ use tidegate_event::record::{
     CatalogFold, DeviceStart, EventFold, ProfileMerged, SessionContinued, SessionEnd,
     SessionMerged, WakeUpFold,
 };
-use tidegate_event::{Change, DeviceClass, Json, SegmentId, VisitorId};
+use tidegate_event::{Change, DeviceClass, Json, Purposes, SegmentId, VisitorId};
 
 use super::*;
 use crate::identity::Placeholders;
@@ -62,7 +62,7 @@ fn enriched(body: &str) -> Enriched<'_> {
     let envelope = native::read(body.as_bytes(), &limits).unwrap();
     let hit = envelope.decode().next().unwrap().hit.unwrap();
     let consent = Consent {
-        state: ConsentState::Granted,
+        purposes: Purposes::GRANTED,
         signal: ConsentSignal::Tag,
         gpc: false,
     };
@@ -94,7 +94,7 @@ fn head(kind: &'static str, event: &'static str, fold: Fold<'static>) -> Record<
         event,
         message_id: "m-1",
         event_time: NOW.plus_ms(-1_500),
-        dispatch: true,
+        purposes: Purposes::GRANTED,
         transitions: Vec::new(),
         fold,
     }

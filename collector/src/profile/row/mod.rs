@@ -15,7 +15,7 @@ use super::Profile;
 use super::store::StoreError;
 
 /// The newest form of keys and rows in the store, and the version that rows are written in.
-pub const FORMAT: u8 = 3;
+pub const FORMAT: u8 = 4;
 
 /// A profile as it was written.
 #[derive(Debug, Deserialize)]
@@ -29,8 +29,12 @@ pub struct Stored {
 impl Row for Stored {
     const VERSION: u8 = FORMAT;
 
-    fn read_earlier(_version: u8, fields: &[u8]) -> Result<Self, RowError> {
-        v1::read(fields)
+    fn read_earlier(version: u8, fields: &[u8]) -> Result<Self, RowError> {
+        match version {
+            // A bool stood in the place of the purposes, which they read.
+            3 => row_version::from_fields(fields),
+            _ => v1::read(fields),
+        }
     }
 }
 
@@ -54,8 +58,8 @@ pub fn read(row: &[u8]) -> Result<Stored, StoreError> {
 pub(super) mod tests {
     use tidegate_event::record::{Namespace, SessionRef};
     use tidegate_event::{
-        AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue, ProfileId, SegmentId,
-        VisitorId,
+        AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue, ProfileId, Purposes,
+        SegmentId, VisitorId,
     };
 
     use super::*;
@@ -113,19 +117,36 @@ pub(super) mod tests {
         assert_eq!(
             (FORMAT, &*hex(&row)),
             (
-                3,
-                "8000030180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7d80c0e285e3680180c0e285e36880c0e285e368feffffffffffffffff01ffffffffffffffffff01000001000000"
+                4,
+                "8000040180c0e285e3680180c0e285e368000105010080c0e285e3680361646101030101020000000000000000000000000000000380c0e285e36880c0e285e368809dbe87e368ffffffffffffffffff0101c0ee6d0000000000000000010880a4a7da06010104030180c0e285e36801027b7d80c0e285e3680180c0e285e36880c0e285e368feffffffffffffffff01ffffffffffffffffff01000001800000"
             )
         );
         let read = read(&row).unwrap();
         assert_eq!((read.due_indexed, read.profile), (Some(AT), everything()));
     }
 
+    /// A row of format 3 differs in its version and in the bool that stood for the purposes.
+    #[test]
+    fn a_row_of_format_3_says_what_may_be_shared() {
+        let row = hex(&write(&everything(), Some(AT)).unwrap());
+        let rest = row.strip_prefix("800004").unwrap();
+        let rest = rest.strip_suffix("800000").unwrap();
+        for (shares, purposes) in [("00", Purposes::NO_SHARE), ("01", Purposes::GRANTED)] {
+            let earlier = bytes(&format!("800003{rest}{shares}0000"));
+            let read = read(&earlier).unwrap();
+            let known = Profile {
+                purposes,
+                ..everything()
+            };
+            assert_eq!((read.due_indexed, read.profile), (Some(AT), known));
+        }
+    }
+
     #[test]
     fn a_row_of_a_newer_version_is_named() {
         let error = read(&[0x80, 0x00, FORMAT + 1]).unwrap_err();
         assert!(
-            error.to_string().contains("row of format 4"),
+            error.to_string().contains("row of format 5"),
             "says its version: {error}"
         );
     }

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 use tidegate_event::row_version::{RowError, from_fields};
-use tidegate_event::{ProfileId, Timestamp, VisitorId};
+use tidegate_event::{ProfileId, Purposes, Timestamp, VisitorId};
 
 use super::Stored;
 use crate::list::List;
@@ -31,7 +31,7 @@ struct Profile {
     events: u32,
     page_views: u32,
     sessions_opened: u32,
-    shares: bool,
+    shares: Purposes,
     merges: (u32, u16),
 }
 
@@ -60,7 +60,7 @@ impl From<Profile> for profile::Profile {
             events: old.events,
             page_views: old.page_views,
             sessions_opened: old.sessions_opened,
-            shares: old.shares,
+            purposes: old.shares,
             merges: old.merges,
         }
     }
@@ -78,7 +78,7 @@ pub(super) fn read(fields: &[u8]) -> Result<Stored, RowError> {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_event::Timestamp;
+    use tidegate_event::{Purposes, Timestamp};
 
     use super::super::read;
     use super::super::tests::{AT, bytes, everything};
@@ -90,6 +90,7 @@ mod tests {
     fn rows_of_formats_1_and_2_are_read_whole() {
         let mut known = everything();
         known.guest = None;
+        known.purposes = Purposes::NO_SHARE;
         known.traits.as_mut().unwrap().set_at = Timestamp(i64::MIN);
         for marks in ["", "800002"] {
             let read = read(&bytes(&format!("{marks}{ROW}"))).unwrap();

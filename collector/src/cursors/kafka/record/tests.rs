@@ -1,6 +1,6 @@
 use rdkafka::message::Headers;
 use tidegate_event::record::{EventFold, ProfileMerged};
-use tidegate_event::{Change, SegmentId, Timestamp};
+use tidegate_event::{Change, Purposes, SegmentId, Timestamp};
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn record() -> Record<'static> {
         event: "Order Completed",
         message_id: "m-1",
         event_time: Timestamp(1_795_355_327_000),
-        dispatch: true,
+        purposes: Purposes::GRANTED,
         transitions: Vec::new(),
         fold: Fold::Event(EventFold::default()),
     }
