@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use http::{HeaderName, HeaderValue};
 use tidegate_event::consent::{Consent, ConsentSignal, Purposes};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
 use tidegate_event::{Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp};
 
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use crate::consent::{self, Signals};
 use crate::pipeline::decode::Limits;
 use crate::protocols::native;
 
@@ -38,6 +40,19 @@ pub(crate) fn hit(body: &str) -> Hit<'_> {
     };
     let envelope = native::read(body.as_bytes(), &limits).unwrap();
     envelope.decode().next().unwrap().hit.unwrap()
+}
+
+/// What a request with these headers says.
+pub(crate) fn signals(headers: &[(&'static str, &'static str)], source: &Source) -> Signals {
+    let headers = headers.iter().map(|(name, value)| {
+        let name = HeaderName::from_static(name);
+        (name, HeaderValue::from_static(value))
+    });
+    let request = consent::Request {
+        headers: &headers.collect(),
+        word: None,
+    };
+    Signals::of(&request, source)
 }
 
 /// A server of the same shop, whose events belong to no session.
@@ -130,7 +145,7 @@ impl TestHit {
         };
         Consent {
             purposes,
-            signal: ConsentSignal::Default,
+            signal: ConsentSignal("default"),
             gpc: false,
         }
     }

@@ -1,9 +1,23 @@
 //! Consent: what a hit may be used for, resolved from the signals of its request before any
-//! identifier is read (invariant 5). Pure: no I/O, no clock.
+//! identifier is read (invariant 5). Pure: no I/O, no clock. The edge asks, for each event and for
+//! each request that reads about a visitor.
+//!
+//! One file for each signal, which says where it is read, its values, and what an unknown value
+//! means. A new signal is a file and an entry in [`signals::SIGNALS`].
 
+mod signal;
+mod header;
 pub(crate) mod tag;
+mod dnt;
+mod gpc;
+#[cfg(test)]
+mod stub;
+mod signals;
+mod source_default;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use resolve::{Signals, of_request, resolve};
+pub use resolve::{of_back_end, of_request, resolve};
+pub use signal::Request;
+pub use signals::Signals;

@@ -1,29 +1,18 @@
-//! Step 2: what may be done with a hit, resolved before any identifier is read (invariant 5).
-//! TCF and GPP strings are not read yet; their place is beside the tag's own signal.
+//! Combines the signals: the strictest wins.
 //!
-//! The base is what the tag or its batch grants. Where neither grants analytics, the base is the
-//! source's `consent_default`. Everything else can only tighten it: what they deny, GPC, and DNT where
-//! the source counts it.
-
-use std::borrow::Cow;
+//! The base is everything where a signal grants analytics, else the source's `consent_default`.
+//! Every signal can only tighten it.
 
 use tidegate_event::consent::ConsentSignal;
-use tidegate_event::{Consent, Consented, Hit, Json, Purposes};
+use tidegate_event::{Consent, Consented, Hit, Purposes};
 
-use super::tag::{Limit, TagConsent};
-use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use super::signal::Word;
+use super::signals::Signals;
+use super::{gpc, source_default};
+use crate::catalog::{Source, SourceKind};
 
-/// The request's own signals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Signals {
-    /// `Sec-GPC: 1`
-    pub gpc: bool,
-    /// `DNT: 1`
-    pub dnt: bool,
-}
-
-/// Resolves consent. A hit of a server-side source leaves with `server_channel` set, so that the
-/// later steps need not know the source.
+/// Resolves consent of one event. A hit of a server-side source leaves with `server_channel` set, so
+/// that the later steps need not know the source.
 ///
 /// # Errors
 /// The hit itself where the visitor refused, or where the source wants a signal and none came:
@@ -38,79 +27,52 @@ pub fn resolve<'a>(
     source: &Source,
 ) -> Result<Consented<'a>, Hit<'a>> {
     hit.server_channel |= source.kind == SourceKind::Server;
-    match judged(said(&hit, source), signals, source) {
+    match combined(&signals.and_event(&hit, source), source) {
         Some(consent) => Ok(Consented { hit, consent }),
         None => Err(hit),
     }
 }
 
-/// Resolves consent of a request without events; `said` is the page's own word, `granted` or another.
-/// None is a refusal.
+/// Resolves consent of a request without events. None is a refusal.
 #[must_use]
-pub fn of_request(said: Option<&str>, signals: &Signals, source: &Source) -> Option<Consent> {
-    let read = |word| TagConsent::read(&Json::Str(Cow::Borrowed(word)), &source.consent_map);
-    judged(said.map(read).unwrap_or_default(), signals, source)
+pub fn of_request(signals: &Signals, source: &Source) -> Option<Consent> {
+    combined(signals, source)
 }
 
-fn judged(said: TagConsent, signals: &Signals, source: &Source) -> Option<Consent> {
-    let base = base(said, source)?;
-    let opted_out = if signals.gpc {
-        Some(ConsentSignal::Gpc)
-    } else {
-        (signals.dnt && source.dnt).then_some(ConsentSignal::Dnt)
-    };
-    let (purposes, signal) = match opted_out {
-        // Also where it is no stricter: it is named first.
-        Some(signal) if policy(source).and(base.0) == policy(source) => (policy(source), signal),
-        Some(_) | None => base,
-    };
-    Some(Consent {
-        purposes,
-        signal,
-        gpc: signals.gpc,
+/// The consent by which a back end reads about a visitor whom it names: it answers for what it asks,
+/// and the signals of its request are not the visitor's. None for a source of browsers.
+#[must_use]
+pub fn of_back_end(source: &Source) -> Option<Consent> {
+    (source.kind == SourceKind::Server).then_some(Consent {
+        purposes: Purposes::GRANTED,
+        signal: source_default::NAME,
+        gpc: false,
     })
 }
 
-/// What the event and its batch say together.
-fn said(hit: &Hit<'_>, source: &Source) -> TagConsent {
-    let map = &source.consent_map;
-    let lent = hit.lent_consents.iter();
-    let lent = lent.map(|consent| TagConsent::read(consent, map));
-    lent.fold(
-        TagConsent::of_context(&hit.context.value, map),
-        TagConsent::and,
-    )
-}
-
-/// The grant or the source's default, limited by what is denied; None is a refusal.
-fn base(said: TagConsent, source: &Source) -> Option<(Purposes, ConsentSignal)> {
-    let base = if said.granted {
-        (Purposes::GRANTED, ConsentSignal::Tag)
-    } else {
-        let purposes = match source.consent_default {
-            ConsentDefault::Granted => Purposes::GRANTED,
-            ConsentDefault::Anonymous => Purposes::ANONYMOUS,
-            ConsentDefault::Denied => return None,
-        };
-        (purposes, ConsentSignal::Default)
-    };
-    let limit = match said.limit {
-        None => return Some(base),
-        Some(Limit::Refused) => return None,
-        Some(Limit::Anonymous) => Purposes::ANONYMOUS,
-        Some(Limit::NoShare) => Purposes::NO_SHARE,
-    };
-    let tightens = limit.and(base.0) != base.0;
-    Some(if tightens {
-        (limit, ConsentSignal::Tag)
-    } else {
-        base
-    })
-}
-
-const fn policy(source: &Source) -> Purposes {
-    match source.gpc {
-        GpcPolicy::Anonymous => Purposes::ANONYMOUS,
-        GpcPolicy::NoShare => Purposes::NO_SHARE,
+fn combined(signals: &Signals, source: &Source) -> Option<Consent> {
+    let (mut purposes, mut decided) = base(signals, source);
+    for (signal, word) in signals.iter() {
+        let both = purposes.and(word.limit);
+        let as_strict = word.opts_out && both == word.limit;
+        if both != purposes || as_strict {
+            decided = signal;
+        }
+        purposes = both;
     }
+    let sent = |(signal, word): (ConsentSignal, Word)| signal == gpc::SIGNAL.name && word.opts_out;
+    purposes.store().then(|| Consent {
+        purposes,
+        signal: decided,
+        gpc: signals.iter().any(sent),
+    })
+}
+
+/// What holds before anything is denied.
+fn base(signals: &Signals, source: &Source) -> (Purposes, ConsentSignal) {
+    let granted = signals.iter().find(|(_, word)| word.grants);
+    granted.map_or_else(
+        || (source_default::of(source), source_default::NAME),
+        |(signal, _)| (Purposes::GRANTED, signal),
+    )
 }

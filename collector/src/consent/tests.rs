@@ -3,7 +3,7 @@
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::{Identity, Purposes};
 
-use super::{Signals, resolve};
+use super::{Signals, dnt, gpc, of_back_end, of_request, resolve, source_default, stub, tag};
 use crate::catalog::{ConsentDefault, ConsentMeaning, GpcPolicy, Source, SourceKind};
 use crate::fixture::{self, hit};
 use crate::identity::{CookieFacts, Placeholders, identify};
@@ -16,7 +16,10 @@ fn source() -> Source {
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn the_strictest_signal_decides() {
     use ConsentDefault::{Anonymous as ByDefaultAnonymous, Denied, Granted as ByDefaultGranted};
-    use ConsentSignal::{Default, Dnt, Gpc, Tag};
+    const DEFAULT: ConsentSignal = source_default::NAME;
+    const DNT: ConsentSignal = dnt::SIGNAL.name;
+    const GPC: ConsentSignal = gpc::SIGNAL.name;
+    const TAG: ConsentSignal = tag::SIGNAL.name;
     const GRANTED: Purposes = Purposes::GRANTED;
     const NO_SHARE: Purposes = Purposes::NO_SHARE;
     const ANONYMOUS: Purposes = Purposes::ANONYMOUS;
@@ -34,7 +37,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((GRANTED, Default)),
+            Some((GRANTED, DEFAULT)),
         ),
         (
             none,
@@ -42,7 +45,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((ANONYMOUS, Default)),
+            Some((ANONYMOUS, DEFAULT)),
         ),
         (none, Denied, false, hide, false, None),
         (
@@ -51,7 +54,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((GRANTED, Tag)),
+            Some((GRANTED, TAG)),
         ),
         (
             yes,
@@ -59,9 +62,9 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((GRANTED, Tag)),
+            Some((GRANTED, TAG)),
         ),
-        (yes, Denied, false, hide, false, Some((GRANTED, Tag))),
+        (yes, Denied, false, hide, false, Some((GRANTED, TAG))),
         (no, ByDefaultGranted, false, hide, false, None),
         (no, ByDefaultGranted, true, keep, false, None),
         (
@@ -70,7 +73,7 @@ fn the_strictest_signal_decides() {
             false,
             hide,
             false,
-            Some((NO_SHARE, Tag)),
+            Some((NO_SHARE, TAG)),
         ),
         (
             no_ads,
@@ -78,7 +81,7 @@ fn the_strictest_signal_decides() {
             true,
             hide,
             false,
-            Some((ANONYMOUS, Gpc)),
+            Some((ANONYMOUS, GPC)),
         ),
         (
             none,
@@ -86,7 +89,7 @@ fn the_strictest_signal_decides() {
             true,
             hide,
             false,
-            Some((ANONYMOUS, Gpc)),
+            Some((ANONYMOUS, GPC)),
         ),
         (
             none,
@@ -94,7 +97,7 @@ fn the_strictest_signal_decides() {
             true,
             keep,
             false,
-            Some((NO_SHARE, Gpc)),
+            Some((NO_SHARE, GPC)),
         ),
         (
             none,
@@ -102,7 +105,7 @@ fn the_strictest_signal_decides() {
             true,
             keep,
             false,
-            Some((ANONYMOUS, Default)),
+            Some((ANONYMOUS, DEFAULT)),
         ),
         (none, Denied, true, keep, false, None),
         (
@@ -111,16 +114,16 @@ fn the_strictest_signal_decides() {
             true,
             hide,
             false,
-            Some((ANONYMOUS, Gpc)),
+            Some((ANONYMOUS, GPC)),
         ),
-        (yes, Denied, true, keep, false, Some((NO_SHARE, Gpc))),
+        (yes, Denied, true, keep, false, Some((NO_SHARE, GPC))),
         (
             none,
             ByDefaultGranted,
             false,
             hide,
             true,
-            Some((ANONYMOUS, Dnt)),
+            Some((ANONYMOUS, DNT)),
         ),
         (
             none,
@@ -128,7 +131,7 @@ fn the_strictest_signal_decides() {
             true,
             keep,
             true,
-            Some((NO_SHARE, Gpc)),
+            Some((NO_SHARE, GPC)),
         ),
     ] {
         let body = format!("{{\"type\":\"page\"{tag}}}");
@@ -138,7 +141,10 @@ fn the_strictest_signal_decides() {
             dnt,
             ..source()
         };
-        let found = resolve(hit(&body), &Signals { gpc, dnt }, &source);
+        let mut headers = Vec::new();
+        headers.extend(gpc.then_some(("sec-gpc", "1")));
+        headers.extend(dnt.then_some(("dnt", "1")));
+        let found = resolve(hit(&body), &fixture::signals(&headers, &source), &source);
         let found = found.ok().map(|found| {
             assert_eq!(found.consent.gpc, gpc);
             (found.consent.purposes, found.consent.signal)
@@ -241,7 +247,7 @@ fn only_analytics_granted_lifts_the_default() {
 fn a_default_that_decides_is_the_signal() {
     let body = r#"{"type":"page","context":{"consent":{"ads":true}}}"#;
     let found = resolve(hit(body), &Signals::default(), &source()).unwrap();
-    assert_eq!(found.consent.signal, ConsentSignal::Default);
+    assert_eq!(found.consent.signal, source_default::NAME);
 }
 
 #[test]
@@ -257,7 +263,7 @@ fn a_refusal_in_unknown_words_is_no_grant() {
         let placeholders = Placeholders::default();
         let (found, _) = identify(found, &cookie, &placeholders, &mut || 7);
         assert_eq!(found.consent.purposes, Purposes::ANONYMOUS, "{consent}");
-        assert_eq!(found.consent.signal, ConsentSignal::Tag);
+        assert_eq!(found.consent.signal, tag::SIGNAL.name);
         assert_eq!(found.identity, Identity::Anonymous);
     }
     let mut mapped = source();
@@ -275,10 +281,7 @@ fn a_refusal_in_unknown_words_is_no_grant() {
 
 #[test]
 fn dnt_counts_only_where_the_source_turns_it_on() {
-    let signals = Signals {
-        gpc: false,
-        dnt: true,
-    };
+    let signals = fixture::signals(&[("dnt", "1")], &source());
     let found = resolve(hit(r#"{"type":"page"}"#), &signals, &source()).unwrap();
     assert_eq!(found.consent.purposes, Purposes::GRANTED);
 }
@@ -299,4 +302,66 @@ fn a_server_source_makes_its_hits_server_side() {
     assert!(of(r#"{"type":"page"}"#, &server));
     assert!(of(r#"{"type":"page","channel":"server"}"#, &source()));
     assert!(!of(r#"{"type":"page","channel":"browser"}"#, &source()));
+}
+
+#[test]
+fn a_new_signal_is_read_in_requests_and_events() {
+    let stub = |said| fixture::signals(&[(stub::HEADER, said)], &source());
+    let silent = Signals::default();
+    let own = r#"{"type":"page","context":{"stub":"no"}}"#;
+    let plain = r#"{"type":"page"}"#;
+    for (body, signals, expected) in [
+        (
+            plain,
+            &stub("no"),
+            Some((Purposes::NO_SHARE, stub::SIGNAL.name)),
+        ),
+        (plain, &stub("never"), None),
+        (
+            plain,
+            &stub("?"),
+            Some((Purposes::GRANTED, source_default::NAME)),
+        ),
+        (
+            plain,
+            &stub("yes"),
+            Some((Purposes::GRANTED, stub::SIGNAL.name)),
+        ),
+        (own, &silent, Some((Purposes::NO_SHARE, stub::SIGNAL.name))),
+        (own, &stub("never"), None),
+    ] {
+        let found = resolve(hit(body), signals, &source()).ok();
+        let found = found.map(|found| (found.consent.purposes, found.consent.signal));
+        assert_eq!(found, expected, "{body} {signals:?}");
+    }
+    assert_eq!(of_request(&stub("never"), &source()), None);
+}
+
+#[test]
+fn a_back_end_answers_for_the_visitor_it_names() {
+    let server = Source {
+        kind: SourceKind::Server,
+        ..source()
+    };
+    assert!(of_back_end(&server).is_some_and(|consent| consent.purposes.profile()));
+    assert_eq!(of_back_end(&source()), None);
+}
+
+#[test]
+fn the_record_reference_names_every_signal() {
+    let document = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/records.md"));
+    let row = document
+        .lines()
+        .find(|line| line.starts_with("| `consent` |"));
+    let names = Signals::default();
+    let names = names.iter().map(|(signal, _)| signal.0);
+    for name in names
+        .filter(|name| *name != stub::SIGNAL.name.0)
+        .chain([source_default::NAME.0])
+    {
+        assert!(
+            row.is_some_and(|row| row.contains(&format!("`{name}`"))),
+            "{name}"
+        );
+    }
 }

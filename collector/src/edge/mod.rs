@@ -19,7 +19,6 @@ mod auth;
 mod cookie;
 mod limits;
 mod accept;
-mod signals;
 mod intake;
 mod refusal;
 mod reply;

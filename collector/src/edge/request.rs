@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use tidegate_event::Timestamp;
 
+use crate::consent;
 use crate::telemetry::traces::{RequestTrace, Stage};
 
 /// What the connection was encrypted with.
@@ -71,13 +72,15 @@ impl<'a> RawHit<'a> {
         Some(String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// Whether a header says `1`, alone or in a list: proxies join repeated lines to `1, 1`.
-    pub(super) fn says_yes(&self, name: impl AsHeaderName) -> bool {
-        self.headers
-            .get_all(name)
-            .iter()
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-            .any(|value| value.trim_ascii() == b"1")
+    /// What consent signals may read of it; `word` is the page's own, where the endpoint takes one.
+    pub(super) const fn signals_with<'w>(&self, word: Option<&'w str>) -> consent::Request<'w>
+    where
+        'a: 'w,
+    {
+        consent::Request {
+            headers: self.headers,
+            word,
+        }
     }
 
     /// A header's text; None where it is absent or not UTF-8.

@@ -59,10 +59,7 @@ fn facts<'a>() -> RequestFacts<'a> {
 }
 
 fn with_gpc() -> Signals {
-    Signals {
-        gpc: true,
-        dnt: false,
-    }
+    fixture::signals(&[("sec-gpc", "1")], &source())
 }
 
 fn run<'a>(body: &'a str, signals: &Signals, source: &Source) -> Enriched<'a> {
@@ -412,7 +409,7 @@ proptest! {
              \"context\":{{{gap}{}:{gap}{{{gap}\"id\":{},\"class\":1}}{gap}}}}}",
             text(&id), text(&value), text(&value), text(&key), text(&value),
         );
-        let signals = Signals { gpc, dnt: false };
+        let signals = if gpc { with_gpc() } else { Signals::default() };
         let enriched = run(&body, &signals, &source());
         let line = record(&enriched);
         prop_assert!(!line.contains(['\n', '\r']));
@@ -425,7 +422,7 @@ proptest! {
         if gpc {
             let anonymous = Consent {
                 purposes: Purposes::ANONYMOUS,
-                signal: ConsentSignal::Gpc,
+                signal: ConsentSignal("gpc"),
                 gpc: true,
             };
             prop_assert_eq!(enriched.consent, anonymous);

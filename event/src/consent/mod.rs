@@ -17,18 +17,10 @@ pub struct Consent {
     pub gpc: bool,
 }
 
-/// Which signal decided.
+/// Which signal decided, by the record's word for it: `gpc`, `dnt`, `tag`, or `default` for the
+/// source's `consent_default`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsentSignal {
-    /// Global Privacy Control.
-    Gpc,
-    /// Do Not Track, where the source turns it on.
-    Dnt,
-    /// The tag's own signal.
-    Tag,
-    /// The source's `consent_default`.
-    Default,
-}
+pub struct ConsentSignal(pub &'static str);
 
 /// A hit whose consent is resolved.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use http::header::ORIGIN;
 use tidegate_event::json::write_str;
 
 use crate::catalog::{Source, SourceKind};
-use crate::consent;
+use crate::consent::{self, Signals};
 use crate::core::{Lookup, VisitorSegments};
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
@@ -18,7 +18,6 @@ use crate::edge::cookie::{Embedding, same_origin};
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
-use crate::edge::signals;
 use crate::edge::terms::Terms;
 
 /// Answers `{"segments": [...], "as_of": offset}`.
@@ -71,7 +70,10 @@ fn may_identify(hit: &RawHit<'_>, source: &Source) -> bool {
     let said = form_urlencoded::parse(query)
         .find(|(name, _)| name == "consent")
         .map(|(_, value)| value);
-    let consent = consent::of_request(said.as_deref(), &signals::of(hit), source);
+    let consent = consent::of_request(
+        &Signals::of(&hit.signals_with(said.as_deref()), source),
+        source,
+    );
     consent.is_some_and(|consent| consent.purposes.profile() && consent.purposes.personalise())
 }
 

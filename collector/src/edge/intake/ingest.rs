@@ -18,7 +18,6 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::limits::{Budget, Charge, Limited, NewProfiles, SourceRate};
 use crate::edge::request::RawHit;
-use crate::edge::signals;
 use crate::edge::sources::Sender;
 use crate::edge::terms::Terms;
 use crate::identity::Placeholders;
@@ -235,7 +234,7 @@ impl<'a, 'e, A, G: GeoLookup + DeviceLookup> Request<'a, 'e, A, G> {
         Self {
             edge,
             source,
-            signals: signals::of(hit),
+            signals: Signals::of(&hit.signals_with(None), source),
             facts: RequestFacts {
                 received_at: hit.received_at,
                 client_ip: Some(hit.client_ip),

@@ -11,7 +11,6 @@ use tidegate_event::{
 };
 
 use super::members::Members;
-use tidegate_event::consent::ConsentSignal;
 
 /// Appends a received event, from `"schema"` to the closing brace. `late`: it came too late for a
 /// session.
@@ -397,17 +396,10 @@ fn texts(out: &mut Vec<u8>, name: &str, members: [(&str, Option<&str>); 5]) {
 }
 
 fn consent(out: &mut Vec<u8>, consent: &Consent) {
-    let state = consent.purposes.as_str();
-    let signal = match consent.signal {
-        ConsentSignal::Gpc => "gpc",
-        ConsentSignal::Dnt => "dnt",
-        ConsentSignal::Tag => "tag",
-        ConsentSignal::Default => "default",
-    };
     out.extend_from_slice(b",\"consent\":{\"state\":\"");
-    out.extend_from_slice(state.as_bytes());
+    out.extend_from_slice(consent.purposes.as_str().as_bytes());
     out.extend_from_slice(b"\",\"signal\":\"");
-    out.extend_from_slice(signal.as_bytes());
+    out.extend_from_slice(consent.signal.0.as_bytes());
     out.extend_from_slice(if consent.gpc {
         b"\",\"gpc\":true}"
     } else {

@@ -12,6 +12,7 @@ use crate::identity::{CookieFacts, identify};
 use crate::pipeline::decode::Limits;
 use crate::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
 use crate::protocols::native;
+use tidegate_event::consent::ConsentSignal;
 
 const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/records.md"));
 const SCHEMA_FILE: &str = include_str!(concat!(
@@ -63,7 +64,7 @@ fn enriched(body: &str) -> Enriched<'_> {
     let hit = envelope.decode().next().unwrap().hit.unwrap();
     let consent = Consent {
         purposes: Purposes::GRANTED,
-        signal: ConsentSignal::Tag,
+        signal: ConsentSignal("tag"),
         gpc: false,
     };
     let (identified, _) = identify(

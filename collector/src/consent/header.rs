@@ -1,26 +1,21 @@
-//! The consent signals in a request's headers.
+//! Signals that are a header of one digit.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
-use super::request::RawHit;
-use crate::consent::Signals;
-
-const GPC: HeaderName = HeaderName::from_static("sec-gpc");
-const DNT: HeaderName = HeaderName::from_static("dnt");
-
-/// Reads them.
-pub(super) fn of(hit: &RawHit<'_>) -> Signals {
-    Signals {
-        gpc: hit.says_yes(GPC),
-        dnt: hit.says_yes(DNT),
-    }
+/// Whether a header says `1`, alone or in a list: proxies join repeated lines to `1, 1`.
+pub(super) fn says_one(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|value| value.trim_ascii() == b"1")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::fake;
-    use http::{HeaderMap, HeaderValue};
+    use crate::consent::{dnt, gpc};
+    use http::HeaderValue;
 
     #[test]
     fn a_signal_counts_however_it_was_joined() {
@@ -38,15 +33,13 @@ mod tests {
             (&["true"], false),
             (&[], false),
         ] {
-            for name in [GPC, DNT] {
+            for name in [gpc::HEADER, dnt::HEADER] {
                 let mut headers = HeaderMap::new();
                 for line in lines {
                     let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
                     headers.append(name.clone(), line);
                 }
-                let found = of(&fake::raw_hit(&headers));
-                let found = if name == GPC { found.gpc } else { found.dnt };
-                assert_eq!(found, expected, "{name} {lines:?}");
+                assert_eq!(says_one(&headers, &name), expected, "{name} {lines:?}");
             }
         }
     }

@@ -1,39 +1,70 @@
-//! The client's own consent signal: `context.consent`, and RudderStack's `context.consentManagement`.
-//! IAB strings (TCF, GPP) are not read here.
+//! The client's own word.
 //!
-//! Understood, the strictest word winning:
-//! - `true` or `false`; `{"granted": bool}`;
-//! - Google's names (`analytics_storage`, `ad_storage`, ...), Cookiebot's (`statistics`, `marketing`,
-//!   ...) and short ones (`analytics`, `ads`);
-//! - Segment's `{"categoryPreferences": {"Analytics": bool, ...}}`;
-//! - RudderStack's `{"allowedConsentIds": [...], "deniedConsentIds": [...]}`;
-//! - the ids in the source's `consent_map`, in each of these.
+//! - Read: `context.consent` and RudderStack's `context.consentManagement`, of an event and of its
+//!   batch; a page's own word in `?consent=` of `GET /v1/segments`. IAB strings are not read here.
+//! - Values, the strictest winning:
+//!   - `true` or `false`; `{"granted": bool}`;
+//!   - Google's names (`analytics_storage`, `ad_storage`, ...), Cookiebot's (`statistics`,
+//!     `marketing`, ...) and short ones (`analytics`, `ads`);
+//!   - Segment's `{"categoryPreferences": {"Analytics": bool, ...}}`;
+//!   - RudderStack's `{"allowedConsentIds": [...], "deniedConsentIds": [...]}`;
+//!   - the ids in the source's `consent_map`, in each of these.
+//! - Source: Segment, "Consent in Segment Connections"; RudderStack, "Add the Consent Object"; Google,
+//!   consent mode v2; Cookiebot, `Cookiebot.consent`.
+//! - Unknown value: an object that denies something unknown, or in which nothing is known, allows no
+//!   identifiers (decision 041).
 //!
-//! Only a known word about analytics grants. Analytics denied is a refusal; advertising denied shares
-//! nothing. An object that denies something unknown, or in which nothing is known, allows no
-//! identifiers. Advertising granted says nothing.
+//! Only a known word about analytics grants (decision 082). Analytics denied is a refusal;
+//! advertising denied shares nothing. Advertising granted says nothing.
 
+mod words;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use tidegate_event::Json;
+use tidegate_event::consent::ConsentSignal;
+use tidegate_event::{Hit, Json, Purposes};
 
-use crate::catalog::{ConsentMap, ConsentMeaning};
+use super::signal::{Request, Signal, Word};
+use crate::catalog::{ConsentMap, ConsentMeaning, Source};
+use words::{denies, known, verdict};
 
 /// The members of a context that hold a signal.
 pub(crate) const MEMBERS: [&str; 2] = ["consent", "consentManagement"];
 
+pub(super) const SIGNAL: Signal = Signal {
+    name: ConsentSignal("tag"),
+    of_request,
+    of_event,
+};
+
+/// The page's own word.
+fn of_request(request: &Request<'_>, source: &Source) -> Word {
+    let read = |word| TagConsent::read(&Json::Str(Cow::Borrowed(word)), &source.consent_map);
+    request.word.map_or(Word::SILENT, |word| read(word).word())
+}
+
+/// What the event and its batch say together.
+fn of_event(hit: &Hit<'_>, source: &Source) -> Word {
+    let map = &source.consent_map;
+    let lent = hit.lent_consents.iter();
+    let lent = lent.map(|consent| TagConsent::read(consent, map));
+    let own = TagConsent::of_context(&hit.context.value, map);
+    lent.fold(own, TagConsent::and).word()
+}
+
 /// What the client said: a grant, and what limits it or the source's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TagConsent {
+struct TagConsent {
     /// A known word grants analytics.
-    pub(crate) granted: bool,
+    granted: bool,
     /// The strictest denial.
-    pub(crate) limit: Option<Limit>,
+    limit: Option<Limit>,
 }
 
 /// What a denial leaves; later ones are stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Limit {
+enum Limit {
     /// Advertising or sharing is denied.
     NoShare,
     /// Something unknown is denied, or nothing that is said is known.
@@ -56,7 +87,7 @@ struct Said {
 
 impl TagConsent {
     /// Reads an event's context.
-    pub(crate) fn of_context(context: &Json<'_>, map: &ConsentMap) -> Self {
+    fn of_context(context: &Json<'_>, map: &ConsentMap) -> Self {
         MEMBERS
             .into_iter()
             .filter_map(|name| Some(Self::read(context.get(name)?, map)))
@@ -64,7 +95,7 @@ impl TagConsent {
     }
 
     /// Reads one signal; the default where it says nothing.
-    pub(crate) fn read(consent: &Json<'_>, map: &ConsentMap) -> Self {
+    fn read(consent: &Json<'_>, map: &ConsentMap) -> Self {
         let members = match consent {
             Json::Object(members) => members,
             // PHP's empty object.
@@ -86,10 +117,23 @@ impl TagConsent {
     }
 
     /// Both signals together: a grant of either, limited by the denials of both.
-    pub(crate) fn and(self, other: Self) -> Self {
+    fn and(self, other: Self) -> Self {
         Self {
             granted: self.granted || other.granted,
             limit: self.limit.max(other.limit),
+        }
+    }
+
+    fn word(self) -> Word {
+        Word {
+            grants: self.granted,
+            limit: match self.limit {
+                None => Purposes::GRANTED,
+                Some(Limit::NoShare) => Purposes::NO_SHARE,
+                Some(Limit::Anonymous) => Purposes::ANONYMOUS,
+                Some(Limit::Refused) => Purposes::NONE,
+            },
+            ..Word::SILENT
         }
     }
 
@@ -192,59 +236,6 @@ impl Said {
             // It does not widen what the source's default allows.
             (ConsentMeaning::Advertising, true) | (ConsentMeaning::Ignore, _) => {}
         }
-    }
-}
-
-/// Names whose meaning is the same for every source.
-fn known(name: &str) -> Option<ConsentMeaning> {
-    let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-    if is(&["granted", "analytics", "analytics_storage", "statistics"]) {
-        Some(ConsentMeaning::Analytics)
-    } else if is(&[
-        "ads",
-        "advertising",
-        "marketing",
-        "ad_storage",
-        "ad_user_data",
-        "ad_personalization",
-    ]) {
-        Some(ConsentMeaning::Advertising)
-    } else if is(&[
-        // The rest of Google's consent mode: what the site itself may store.
-        "functionality_storage",
-        "personalization_storage",
-        "security_storage",
-        "wait_for_update",
-        // The rest of Cookiebot's.
-        "necessary",
-        "preferences",
-    ]) {
-        Some(ConsentMeaning::Ignore)
-    } else {
-        None
-    }
-}
-
-/// None where nothing is said.
-fn verdict(value: &Json<'_>) -> Option<bool> {
-    match value {
-        Json::Null => None,
-        Json::Bool(granted) => Some(*granted),
-        Json::Str(word) => Some(word.eq_ignore_ascii_case("granted")),
-        Json::Int(_) | Json::Float(_) | Json::Array(_) | Json::Object(_) => Some(false),
-    }
-}
-
-/// Whether a value under an unknown name is a denial; else it may be a time or a version.
-fn denies(value: &Json<'_>) -> bool {
-    const WORDS: [&str; 8] = [
-        "denied", "deny", "false", "no", "rejected", "refused", "opt-out", "off",
-    ];
-    match value {
-        Json::Bool(granted) => !granted,
-        Json::Int(number) => *number == 0,
-        Json::Str(word) => WORDS.iter().any(|denial| word.eq_ignore_ascii_case(denial)),
-        Json::Null | Json::Float(_) | Json::Array(_) | Json::Object(_) => false,
     }
 }
 

@@ -1,0 +1,41 @@
+//! A signal of tests only: what a new one needs is this file and its entry in the list.
+//!
+//! - Read: the header `X-Stub-Consent` of the request, and `context.stub` of an event.
+//! - Values: `no`, nothing may be shared; `never`, the hit is refused; `yes`, analytics is granted.
+//! - Unknown value: nothing is said.
+
+use tidegate_event::consent::ConsentSignal;
+use tidegate_event::{Hit, Json, Purposes};
+
+use super::signal::{Request, Signal, Word};
+use crate::catalog::Source;
+
+pub(super) const HEADER: &str = "x-stub-consent";
+
+pub(super) const SIGNAL: Signal = Signal {
+    name: ConsentSignal("stub"),
+    of_request,
+    of_event,
+};
+
+fn of_request(request: &Request<'_>, _: &Source) -> Word {
+    let value = request.headers.get(HEADER);
+    value.map_or(Word::SILENT, |value| read(value.as_bytes()))
+}
+
+fn of_event(hit: &Hit<'_>, _: &Source) -> Word {
+    let value = hit.context.value.get("stub").and_then(Json::as_str);
+    value.map_or(Word::SILENT, |value| read(value.as_bytes()))
+}
+
+fn read(value: &[u8]) -> Word {
+    match value {
+        b"no" => Word::opt_out(Purposes::NO_SHARE),
+        b"never" => Word::opt_out(Purposes::NONE),
+        b"yes" => Word {
+            grants: true,
+            ..Word::SILENT
+        },
+        _ => Word::SILENT,
+    }
+}
