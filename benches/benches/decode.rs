@@ -13,7 +13,7 @@ use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts
 use tidegate_collector::pipeline::record_json;
 use tidegate_collector::protocols::native;
 use tidegate_event::record::{EventFold, Fold, Record};
-use tidegate_event::{Device, Enriched, Geo, Purposes, Timestamp};
+use tidegate_event::{Device, Enriched, Geo, Identity, Purposes, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_348_800_000);
 /// The workload's first "Product Viewed".
@@ -39,7 +39,10 @@ fn record<'a>(hit: &'a Enriched<'_>) -> Record<'a> {
         generation: 1,
         decided_at: NOW,
         profile: None,
-        anonymous_id: hit.hit.anonymous_id.as_deref(),
+        anonymous_id: match &hit.identity {
+            Identity::Known(ids) => ids.anonymous_id.as_deref(),
+            Identity::Anonymous => None,
+        },
         user_id: None,
         source: "shop",
         kind: "track",

@@ -6,7 +6,10 @@ use http::{HeaderName, HeaderValue};
 use tidegate_event::consent::{Consent, ConsentSignal, Purposes};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
-use tidegate_event::{Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Timestamp};
+use tidegate_event::{
+    Campaign, Enriched, EventType, Geo, Hit, Identity, Json, Page, Profiling, Sealed, SentIds,
+    Timestamp,
+};
 
 use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
 use crate::consent::{self, Signals};
@@ -41,6 +44,23 @@ pub(crate) fn hit(body: &str) -> Hit<'_> {
     let envelope = native::read(body.as_bytes(), &limits).unwrap();
     envelope.decode().next().unwrap().hit.unwrap()
 }
+
+/// The identifiers of a hit, by a consent that allows everything.
+pub(crate) fn sent<'h, 'a>(hit: &'h Hit<'a>) -> &'h SentIds<'a> {
+    hit.ids.open(profiling())
+}
+
+/// The proof of a consent that allows everything.
+pub(crate) fn profiling() -> Profiling {
+    GRANTED.profiling().unwrap()
+}
+
+/// A consent that allows everything.
+const GRANTED: Consent = Consent {
+    purposes: Purposes::GRANTED,
+    signal: ConsentSignal("default"),
+    gpc: false,
+};
 
 /// What a request with these headers says.
 pub(crate) fn signals(headers: &[(&'static str, &'static str)], source: &Source) -> Signals {
@@ -145,8 +165,7 @@ impl TestHit {
         };
         Consent {
             purposes,
-            signal: ConsentSignal("default"),
-            gpc: false,
+            ..GRANTED
         }
     }
 
@@ -174,9 +193,11 @@ impl TestHit {
                     ""
                 }),
                 message_id: self.message_id.clone().map(Cow::Owned),
-                anonymous_id: cow(&self.anonymous_id),
-                user_id: cow(&self.user_id),
-                previous_id: cow(&self.previous_id),
+                ids: Sealed::new(SentIds {
+                    anonymous_id: cow(&self.anonymous_id),
+                    user_id: cow(&self.user_id),
+                    previous_id: cow(&self.previous_id),
+                }),
                 occurred_at: None,
                 sent_at: None,
                 timestamp_as_sent: None,

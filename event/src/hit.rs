@@ -1,9 +1,11 @@
 //! What a client said, decoded into the canonical shape (the Segment spec's), nothing added yet.
 
 use std::borrow::Cow;
+use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
 
+use crate::consent::Sealed;
 use crate::json::Json;
 use crate::time::Timestamp;
 
@@ -75,6 +77,29 @@ impl Object<'_> {
     }
 }
 
+/// The identifiers of an event as the client sent them, placeholders included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SentIds<'a> {
+    /// The device as the client names it.
+    pub anonymous_id: Option<Cow<'a, str>>,
+    /// The person as the client names them.
+    pub user_id: Option<Cow<'a, str>>,
+    /// `previousId` of an alias: a second identifier of the same person.
+    pub previous_id: Option<Cow<'a, str>>,
+}
+
+impl Sealed<SentIds<'_>> {
+    /// Feeds the identifiers to a keyed hash, for the deduplication key of an event without a message
+    /// id. Stored keys depend on these bytes.
+    pub fn hash_to(&self, hasher: &mut impl Hasher) {
+        let ids = self.closed();
+        for id in [&ids.anonymous_id, &ids.user_id, &ids.previous_id] {
+            hasher.write(id.as_deref().unwrap_or("\u{0}").as_bytes());
+            hasher.write_u8(0xff);
+        }
+    }
+}
+
 /// One decoded event. Strings borrow from the request body where they can.
 #[derive(Clone, Debug)]
 pub struct Hit<'a> {
@@ -84,12 +109,8 @@ pub struct Hit<'a> {
     pub name: Cow<'a, str>,
     /// The client's id, at most 100 bytes; the deduplication key.
     pub message_id: Option<Cow<'a, str>>,
-    /// The device as the client names it.
-    pub anonymous_id: Option<Cow<'a, str>>,
-    /// The person as the client names them.
-    pub user_id: Option<Cow<'a, str>>,
-    /// `previousId` of an alias: a second identifier of the same person.
-    pub previous_id: Option<Cow<'a, str>>,
+    /// Who sent it, closed until consent is resolved.
+    pub ids: Sealed<SentIds<'a>>,
     /// The client's clock when it happened.
     pub occurred_at: Option<Timestamp>,
     /// The client's clock when it was sent (of the event, else of the batch).

@@ -19,9 +19,9 @@ pub mod pulse;
 pub mod row_version;
 
 pub use aggregate::{AggregateHit, AggregateId, AggregateKind, AggregateSpec, HitValue};
-pub use consent::{Consent, Consented, Purposes};
+pub use consent::{Consent, Consented, Profiling, Purposes, Sealed};
 pub use enriched::{Campaign, Device, DeviceClass, Enriched, Geo, Page};
-pub use hit::{EventType, Hit};
+pub use hit::{EventType, Hit, SentIds};
 pub use id::{ProfileId, SegmentId, VisitorId};
 pub use identity::{Identified, Identity};
 pub use json::Json;

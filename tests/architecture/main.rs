@@ -128,6 +128,37 @@ fn only_the_fold_changes_a_profile() {
     assert_eq!(assigned(text), ["wake_up = x;"]);
 }
 
+/// Consent is granted where its signals are combined, and nowhere else: what opens identifiers comes
+/// from there.
+#[test]
+fn only_the_consent_folder_grants() {
+    for folder in ["collector/src", "activation/src"] {
+        for file in rust_files(&root().join(folder)) {
+            let name = file.display().to_string();
+            let exempt = ["/consent/", "/tests/", "/fixture.rs", "/simulation/"];
+            if exempt.iter().any(|part| name.contains(part)) {
+                continue;
+            }
+            let text = hidden_from_tests(&read(&file));
+            for word in [
+                "Purposes::GRANTED",
+                "Purposes::NO_SHARE",
+                "Consent {",
+                "Consented {",
+            ] {
+                let made = text.lines().any(|line| {
+                    // Taken apart, not made.
+                    line.contains(word) && !line.contains("} = ")
+                });
+                assert!(
+                    !made,
+                    "{name}: {word}: only collector/src/consent makes a consent"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn only_its_own_test_binary_leaves_the_fdatasync_out() {
     const MUTANT: &str = "mutant-without-sync";

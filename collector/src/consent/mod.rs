@@ -18,6 +18,6 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use resolve::{of_back_end, of_request, resolve};
+pub use resolve::{of_request, resolve};
 pub use signal::Request;
 pub use signals::Signals;

@@ -33,21 +33,20 @@ pub fn resolve<'a>(
     }
 }
 
-/// Resolves consent of a request without events. None is a refusal.
+/// Resolves consent of a request that reads about a visitor. None is a refusal.
+///
+/// A back end names the visitor and answers for what it asks: the signals of its request are not the
+/// visitor's.
 #[must_use]
 pub fn of_request(signals: &Signals, source: &Source) -> Option<Consent> {
-    combined(signals, source)
-}
-
-/// The consent by which a back end reads about a visitor whom it names: it answers for what it asks,
-/// and the signals of its request are not the visitor's. None for a source of browsers.
-#[must_use]
-pub fn of_back_end(source: &Source) -> Option<Consent> {
-    (source.kind == SourceKind::Server).then_some(Consent {
-        purposes: Purposes::GRANTED,
-        signal: source_default::NAME,
-        gpc: false,
-    })
+    match source.kind {
+        SourceKind::Web => combined(signals, source),
+        SourceKind::Server => Some(Consent {
+            purposes: Purposes::GRANTED,
+            signal: source_default::NAME,
+            gpc: false,
+        }),
+    }
 }
 
 fn combined(signals: &Signals, source: &Source) -> Option<Consent> {

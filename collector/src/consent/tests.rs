@@ -3,7 +3,7 @@
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::{Identity, Purposes};
 
-use super::{Signals, dnt, gpc, of_back_end, of_request, resolve, source_default, stub, tag};
+use super::{Signals, dnt, gpc, of_request, resolve, source_default, stub, tag};
 use crate::catalog::{ConsentDefault, ConsentMeaning, GpcPolicy, Source, SourceKind};
 use crate::fixture::{self, hit};
 use crate::identity::{CookieFacts, Placeholders, identify};
@@ -343,8 +343,16 @@ fn a_back_end_answers_for_the_visitor_it_names() {
         kind: SourceKind::Server,
         ..source()
     };
-    assert!(of_back_end(&server).is_some_and(|consent| consent.purposes.profile()));
-    assert_eq!(of_back_end(&source()), None);
+    let signals = Signals::default();
+    let consent = of_request(&signals, &server);
+    assert!(consent.is_some_and(|consent| consent.profiling().is_some()));
+    let strict = |kind| Source {
+        consent_default: ConsentDefault::Denied,
+        kind,
+        ..source()
+    };
+    assert!(of_request(&signals, &strict(SourceKind::Server)).is_some());
+    assert_eq!(of_request(&signals, &strict(SourceKind::Web)), None);
 }
 
 #[test]

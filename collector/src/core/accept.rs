@@ -159,25 +159,23 @@ impl Core {
     /// What makes two copies one event: the client's message id; without it, everything that
     /// names the event, where the client dated it.
     pub(super) fn dedup_key(&self, source: &Source, hit: &Hit<'_>) -> Option<u128> {
-        let mut hasher = SipHasher13::new_with_key(&self.0.hash_key);
-        let mut part = |text: &str| {
+        fn part(hasher: &mut SipHasher13, text: &str) {
             hasher.write(text.as_bytes());
             hasher.write_u8(0xff);
-        };
-        part(&source.name);
+        }
+        let mut hasher = SipHasher13::new_with_key(&self.0.hash_key);
+        part(&mut hasher, &source.name);
         if let Some(id) = &hit.message_id {
-            part("id");
-            part(id);
+            part(&mut hasher, "id");
+            part(&mut hasher, id);
         } else {
             let timestamp = hit.timestamp_as_sent.as_deref()?;
-            part("as sent");
-            for id in [&hit.anonymous_id, &hit.user_id, &hit.previous_id] {
-                part(id.as_deref().unwrap_or("\u{0}"));
-            }
-            part(hit.kind.as_str());
-            part(&hit.name);
-            part(timestamp);
-            part(&hit.properties.raw);
+            part(&mut hasher, "as sent");
+            hit.ids.hash_to(&mut hasher);
+            part(&mut hasher, hit.kind.as_str());
+            part(&mut hasher, &hit.name);
+            part(&mut hasher, timestamp);
+            part(&mut hasher, &hit.properties.raw);
         }
         Some(hasher.finish128().as_u128())
     }

@@ -3,6 +3,7 @@
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tidegate_event::Profiling;
 
 use super::request::{RawHit, text};
 use crate::identity::is_cookie_id;
@@ -77,9 +78,15 @@ impl CookieRule {
         }
     }
 
-    /// The visitor id that the request brought, one that we could have minted. Split as bytes: other
+    /// The visitor id that the request brought, one that we could have minted; only where consent
+    /// allows a profile. Split as bytes: other
     /// cookies of the site may be no text.
-    pub(super) fn read<'a>(&self, headers: &'a HeaderMap, embedding: Embedding) -> Option<&'a str> {
+    pub(super) fn read<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        embedding: Embedding,
+        _: Profiling,
+    ) -> Option<&'a str> {
         let name = self.name_for(embedding);
         headers
             .get_all(COOKIE)
@@ -118,6 +125,7 @@ pub(super) fn same_origin(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use crate::edge::fake;
+    use crate::fixture::profiling;
     use crate::settings::Settings;
     use http::header::HOST;
     use proptest::prelude::*;
@@ -133,7 +141,9 @@ mod tests {
         for line in lines {
             headers.append(COOKIE, HeaderValue::from_str(line).unwrap());
         }
-        rule().read(&headers, embedding).map(str::to_owned)
+        rule()
+            .read(&headers, embedding, profiling())
+            .map(str::to_owned)
     }
 
     #[test]
@@ -169,7 +179,10 @@ mod tests {
         ]
         .concat();
         headers.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
-        assert_eq!(rule().read(&headers, Embedding::FirstParty), Some(ID));
+        assert_eq!(
+            rule().read(&headers, Embedding::FirstParty, profiling()),
+            Some(ID)
+        );
     }
 
     #[test]

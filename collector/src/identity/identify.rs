@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::placeholder::{Placeholders, is_placeholder};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
-use tidegate_event::{Consented, Hit, Identified, Identity};
+use tidegate_event::{Consented, Hit, Identified, Identity, Sealed, SentIds};
 
 /// What the edge knows about the request's cookie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,16 +56,18 @@ pub fn identify<'a>(
     placeholders: &Placeholders,
     mint: &mut dyn FnMut() -> u128,
 ) -> (Identified<'a>, CookieAction) {
+    let named = consented.identifiers().map(|sent| {
+        let allowed = cookie.allowed && !consented.hit.server_channel;
+        identifiers(sent, allowed, cookie, placeholders, mint)
+    });
     let Consented { hit, consent } = consented;
-    let (hit, identity, action) = if consent.purposes.profile() {
-        let (identifiers, action) = identifiers(&hit, cookie, placeholders, mint);
-        (hit, Identity::Known(identifiers), action)
-    } else {
-        (
+    let (hit, identity, action) = match named {
+        Some((identifiers, action)) => (hit, Identity::Known(identifiers), action),
+        None => (
             without_identifiers(hit),
             Identity::Anonymous,
             CookieAction::Keep,
-        )
+        ),
     };
     let identified = Identified {
         hit,
@@ -76,15 +78,14 @@ pub fn identify<'a>(
 }
 
 fn without_identifiers(mut hit: Hit<'_>) -> Hit<'_> {
-    hit.anonymous_id = None;
-    hit.user_id = None;
-    hit.previous_id = None;
+    hit.ids = Sealed::default();
     hit.traits = Object::empty();
     hit
 }
 
 fn identifiers<'a>(
-    hit: &Hit<'a>,
+    sent: &SentIds<'a>,
+    allowed: bool,
     cookie: &CookieFacts<'a>,
     placeholders: &Placeholders,
     mint: &mut dyn FnMut() -> u128,
@@ -93,12 +94,11 @@ fn identifiers<'a>(
         let id = id.as_ref().filter(|id| !placeholders.holds(id));
         id.cloned()
     };
-    let allowed = cookie.allowed && !hit.server_channel;
     let brought = cookie.brought.filter(|_| allowed).map(Cow::Borrowed);
-    let own = named(&hit.anonymous_id);
-    let user_id = named(&hit.user_id);
+    let own = named(&sent.anonymous_id);
+    let user_id = named(&sent.user_id);
     let mut identifiers = Identifiers {
-        previous_id: named(&hit.previous_id),
+        previous_id: named(&sent.previous_id),
         user_id,
         ..Identifiers::default()
     };

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use http::header::ORIGIN;
 use tidegate_event::json::write_str;
+use tidegate_event::{Profiling, Sealed};
 
 use crate::catalog::{Source, SourceKind};
 use crate::consent::{self, Signals};
@@ -32,8 +33,9 @@ pub(in crate::edge) async fn get<A: Accept, G>(
     };
     let source = &sender.source;
     let named = Named::of(hit.query);
+    let profiling = may_read(hit, source);
     let lookup = match (&source.kind, &named) {
-        (SourceKind::Server, Some(named)) => named.lookup(),
+        (SourceKind::Server, Some(named)) => profiling.map(|proof| named.open(proof).lookup()),
         (SourceKind::Server, None) => return name_someone(),
         (SourceKind::Web, Some(_)) => {
             return forbidden("naming a visitor needs the key of a server source");
@@ -42,15 +44,12 @@ pub(in crate::edge) async fn get<A: Accept, G>(
             if !is_registered(hit, source) {
                 return forbidden("the page's origin is not registered with the source");
             }
-            // Consent comes first: without it the cookie is not even read.
-            let found = may_identify(hit, source)
-                .then(|| terms.cookie.read(hit.headers, Embedding::of(hit)))
-                .flatten();
-            match found {
-                Some(id) => Lookup::Anonymous(id),
-                None => return Reply::json(segments_json(&VisitorSegments::default())),
-            }
+            let cookie = |proof| terms.cookie.read(hit.headers, Embedding::of(hit), proof);
+            profiling.and_then(cookie).map(Lookup::Anonymous)
         }
+    };
+    let Some(lookup) = lookup else {
+        return Reply::json(segments_json(&VisitorSegments::default()));
     };
     match edge.core.segments(lookup).await {
         Ok(found) => Reply::json(segments_json(&found)),
@@ -64,17 +63,18 @@ pub(in crate::edge) async fn get<A: Accept, G>(
     }
 }
 
-/// Whether the request's signals, with the page's own in `?consent=`, allow an identifier.
-fn may_identify(hit: &RawHit<'_>, source: &Source) -> bool {
+/// The proof that the request's signals, with the page's own in `?consent=`, allow to read about the
+/// visitor.
+fn may_read(hit: &RawHit<'_>, source: &Source) -> Option<Profiling> {
     let query = hit.query.unwrap_or("").as_bytes();
     let said = form_urlencoded::parse(query)
         .find(|(name, _)| name == "consent")
         .map(|(_, value)| value);
-    let consent = consent::of_request(
-        &Signals::of(&hit.signals_with(said.as_deref()), source),
-        source,
-    );
-    consent.is_some_and(|consent| consent.purposes.profile() && consent.purposes.personalise())
+    let signals = Signals::of(&hit.signals_with(said.as_deref()), source);
+    let consent = consent::of_request(&signals, source)?;
+    consent
+        .profiling()
+        .filter(|_| consent.purposes.personalise())
 }
 
 fn forbidden(detail: &str) -> Reply {
@@ -102,7 +102,7 @@ enum Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn of(query: Option<&'a str>) -> Option<Self> {
+    fn of(query: Option<&'a str>) -> Option<Sealed<Self>> {
         form_urlencoded::parse(query?.as_bytes())
             .filter(|(_, id)| !id.is_empty())
             .find_map(|(name, id)| match &*name {
@@ -110,6 +110,7 @@ impl<'a> Named<'a> {
                 "user_id" | "userId" => Some(Self::User(id)),
                 _ => None,
             })
+            .map(Sealed::new)
     }
 
     fn lookup(&self) -> Lookup<'_> {

@@ -5,14 +5,13 @@ use http::HeaderMap;
 use http::HeaderValue;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tidegate_event::{Consented, Identified, Identity};
+use tidegate_event::{Consented, Identified, Identity, Profiling};
 
 use crate::catalog::{Source, SourceKind};
 use crate::edge::cookie::{CookieRule, Embedding};
 use crate::edge::request::RawHit;
 use crate::edge::terms::Terms;
-use crate::identity::Placeholders;
-use crate::identity::{self, CookieAction, CookieFacts};
+use crate::identity::{self, CookieAction, CookieFacts, Placeholders};
 use crate::pipeline::decode::Envelope;
 
 /// One request's visitor.
@@ -36,7 +35,7 @@ impl<'r> Visitor<'r> {
             placeholders: &terms.placeholders,
             headers: hit.headers,
             embedding: Embedding::of(hit),
-            distinct_anonymous_ids: distinct(envelope.anonymous_ids()),
+            distinct_anonymous_ids: envelope.distinct_anonymous_ids(),
             brought: None,
             minted: None,
             minted_is_stored: false,
@@ -47,9 +46,9 @@ impl<'r> Visitor<'r> {
     /// Step 3 for one event of the request.
     pub(super) fn identify(&mut self, consented: Consented<'r>, source: &Source) -> Identified<'r> {
         let allowed = source.kind == SourceKind::Web && !consented.hit.server_channel;
-        let may_read = allowed && consented.consent.purposes.profile();
+        let profiling = consented.consent.profiling().filter(|_| allowed);
         let facts = CookieFacts {
-            brought: if may_read { self.brought() } else { None },
+            brought: profiling.and_then(|profiling| self.brought(profiling)),
             distinct_anonymous_ids_in_request: self.distinct_anonymous_ids,
             allowed,
         };
@@ -80,19 +79,10 @@ impl<'r> Visitor<'r> {
         self.rule.set(self.set.as_deref()?, self.embedding)
     }
 
-    fn brought(&mut self) -> Option<&'r str> {
+    fn brought(&mut self, profiling: Profiling) -> Option<&'r str> {
         *self
             .brought
-            .get_or_insert_with(|| self.rule.read(self.headers, self.embedding))
-    }
-}
-
-/// 0, 1, or 2 for "more than one": a cookie is linked only where it is exactly one.
-fn distinct<'e>(mut ids: impl Iterator<Item = &'e str>) -> usize {
-    match ids.next() {
-        None => 0,
-        Some(first) if ids.all(|id| id == first) => 1,
-        Some(_) => 2,
+            .get_or_insert_with(|| self.rule.read(self.headers, self.embedding, profiling))
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use tidegate_event::hit::Object;
 use tidegate_event::json::write_str;
-use tidegate_event::{EventType, Hit, Json};
+use tidegate_event::{EventType, Hit, Json, Sealed, SentIds};
 
 use super::error::DecodeError;
 use super::fields::Fields;
@@ -160,13 +160,16 @@ fn hit<'a>(
     if let Some(group_id) = group_id {
         add_group(&mut context, group_id);
     }
+    let ids = SentIds {
+        anonymous_id,
+        user_id,
+        previous_id,
+    };
     Ok(Hit {
         kind,
         name,
         message_id,
-        anonymous_id,
-        user_id,
-        previous_id,
+        ids: Sealed::new(ids),
         occurred_at,
         sent_at,
         timestamp_as_sent,

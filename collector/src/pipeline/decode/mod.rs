@@ -99,8 +99,19 @@ impl<'a> Envelope<'a> {
         self.sent.len()
     }
 
-    /// The anonymousIds as sent, also those of events that are bad for another reason.
-    pub fn anonymous_ids(&self) -> impl Iterator<Item = &str> {
+    /// Different anonymousIds as sent, also those of events that are bad for another reason: 0, 1, or
+    /// 2 for "more than one".
+    #[must_use]
+    pub fn distinct_anonymous_ids(&self) -> usize {
+        let mut ids = self.anonymous_ids();
+        match ids.next() {
+            None => 0,
+            Some(first) if ids.all(|id| id == first) => 1,
+            Some(_) => 2,
+        }
+    }
+
+    fn anonymous_ids(&self) -> impl Iterator<Item = &str> {
         self.sent.iter().filter_map(Sent::anonymous_id)
     }
 

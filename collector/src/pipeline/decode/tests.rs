@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tidegate_event::{EventType, Json, Outcome, Timestamp};
 
 use super::*;
+use crate::fixture::sent;
 use crate::protocols::{native, pixel};
 
 const LIMITS: Limits = Limits {
@@ -51,8 +52,11 @@ fn a_whole_event_is_read_and_borrowed() {
     let hit = decoded.hit.unwrap();
     assert_eq!(hit.kind, EventType::Track);
     assert!(matches!(hit.name, Cow::Borrowed("Order Completed")));
-    assert!(matches!(hit.anonymous_id, Some(Cow::Borrowed("a-1"))));
-    assert_eq!(hit.user_id.as_deref(), Some("u-1"));
+    assert!(matches!(
+        sent(&hit).anonymous_id,
+        Some(Cow::Borrowed("a-1"))
+    ));
+    assert_eq!(sent(&hit).user_id.as_deref(), Some("u-1"));
     assert_eq!(hit.occurred_at, Some(Timestamp(1_795_348_800_000)));
     assert_eq!(hit.sent_at, Some(Timestamp(1_795_348_801_000)));
     assert_eq!(
@@ -253,8 +257,8 @@ fn each_fault_names_its_path_and_never_a_value() {
 fn ids_may_be_numbers_and_have_their_limits() {
     let event = hit(r#"{"type":"page","userId":12345678901,"anonymousId":-1.5,"messageId":7}"#);
     let event = event.unwrap();
-    assert_eq!(event.user_id.as_deref(), Some("12345678901"));
-    assert_eq!(event.anonymous_id.as_deref(), Some("-1.5"));
+    assert_eq!(sent(&event).user_id.as_deref(), Some("12345678901"));
+    assert_eq!(sent(&event).anonymous_id.as_deref(), Some("-1.5"));
     assert_eq!(event.message_id.as_deref(), Some("7"));
     for (name, max) in [("messageId", 100), ("userId", 200), ("anonymousId", 200)] {
         let body = |len| {
@@ -270,7 +274,11 @@ fn ids_may_be_numbers_and_have_their_limits() {
     let empty = r#"{"type":"page","userId":"","anonymousId":null,"messageId":""}"#;
     let empty = hit(empty).unwrap();
     assert_eq!(
-        (empty.user_id, empty.anonymous_id, empty.message_id),
+        (
+            sent(&empty).user_id.as_deref(),
+            sent(&empty).anonymous_id.as_deref(),
+            empty.message_id.as_deref()
+        ),
         (None, None, None)
     );
 }
@@ -282,10 +290,13 @@ fn a_number_as_an_id_keeps_its_digits() {
     let envelope = read(event).unwrap();
     assert_eq!(envelope.anonymous_ids().collect::<Vec<_>>(), ["1"]);
     let event = hit(event).unwrap();
-    assert_eq!(event.user_id.as_deref(), Some("12345678901234567890"));
-    assert_eq!(event.anonymous_id.as_deref(), Some("1"));
     assert_eq!(
-        event.previous_id.as_deref(),
+        sent(&event).user_id.as_deref(),
+        Some("12345678901234567890")
+    );
+    assert_eq!(sent(&event).anonymous_id.as_deref(), Some("1"));
+    assert_eq!(
+        sent(&event).previous_id.as_deref(),
         Some("12345678901234567891234")
     );
     assert_eq!(event.message_id.as_deref(), Some("1000"));
@@ -307,7 +318,7 @@ fn half_an_emoji_costs_no_event() {
     let envelope = read(event).unwrap();
     assert_eq!(envelope.write_key.as_deref(), Some("k"));
     let event = hit(event).unwrap();
-    assert_eq!(event.user_id.as_deref(), Some("zo\u{fffd}"));
+    assert_eq!(sent(&event).user_id.as_deref(), Some("zo\u{fffd}"));
     assert_eq!(event.message_id.as_deref(), Some("\u{fffd}m"));
     // A whole batch with one in a member of its own.
     let batch = r#"{"batch":[{"type":"page"}],"sentAt":"\ud83d","writeKey":"k"}"#;
@@ -755,7 +766,7 @@ fn pixel(query: &str) -> String {
                 " {} {:?} {:?} {}",
                 hit.kind.as_str(),
                 hit.name,
-                hit.anonymous_id.as_deref().unwrap_or("-"),
+                sent(hit).anonymous_id.as_deref().unwrap_or("-"),
                 hit.properties.raw
             ),
             Err(error) => write!(seen, " {error}"),
@@ -869,7 +880,8 @@ fn recorded_requests_of_segments_clients_decode() {
                     .unwrap_or_else(|error| panic!("{client}: {error}"));
                 assert!(hit.message_id.is_some() && hit.occurred_at.is_some());
                 assert!(hit.sent_at.is_some(), "{client} sends its clock");
-                assert!(hit.anonymous_id.is_some() || hit.user_id.is_some());
+                let ids = sent(&hit);
+                assert!(ids.anonymous_id.is_some() || ids.user_id.is_some());
                 kinds.push(hit.kind);
             }
         }
