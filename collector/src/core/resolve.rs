@@ -3,8 +3,6 @@
 //! Profiles are loaded before any lock; then the candidates are locked in ascending id, and it is
 //! checked that nothing changed meanwhile.
 
-use std::borrow::Cow;
-
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 use tidegate_event::identity::Identifiers;
@@ -12,15 +10,15 @@ use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
 use super::{Core, Newcomers};
+use crate::identity::candidates::by_priority;
+use crate::identity::guards::Tally;
+use crate::identity::kinds::{KINDS, Kind};
 use crate::profile::live::{IdentityKey, Live, Shared};
 use crate::profile::store::StoreError;
 use crate::profile::{Profile, merge};
 
 /// How often a hit starts over because its profiles changed between look-up and lock.
 const TRIES: usize = 16;
-/// Devices that may be tied to one profile within [`WEEK_MS`].
-const DEVICES_PER_WEEK: usize = 5;
-const WEEK_MS: i64 = 7 * 86_400_000;
 
 /// Why a hit's person was not found or made.
 #[derive(Debug)]
@@ -57,14 +55,7 @@ pub(super) struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     pub(super) fn of(core: &Core, ids: &'a Identifiers<'_>, has_session: bool) -> Self {
         let mut wanted = SmallVec::new();
-        let all = [
-            (Namespace::UserId, &ids.user_id),
-            (Namespace::AnonymousId, &ids.anonymous_id),
-            (Namespace::AnonymousId, &ids.linked_cookie_id),
-            (Namespace::AnonymousId, &ids.previous_id),
-        ];
-        for (namespace, id) in all {
-            let Some(id) = id.as_deref() else { continue };
+        for (namespace, id) in by_priority(ids) {
             if !wanted
                 .iter()
                 .any(|(n, known, _)| *n == namespace && *known == id)
@@ -311,9 +302,7 @@ fn unclaim(core: &Core, id: ProfileId, claimed: &[Identifier<'_>]) {
 struct Group<'w> {
     members: SmallVec<[ProfileId; 4]>,
     new: SmallVec<[Identifier<'w>; 4]>,
-    user_id: Option<String>,
-    identifiers: usize,
-    devices: usize,
+    tally: Tally<'static>,
     /// Merges within the hour, those that this hit brings included.
     merges: u32,
 }
@@ -331,9 +320,7 @@ impl<'w> Group<'w> {
         let mut group = Self {
             members: SmallVec::new(),
             new: SmallVec::new(),
-            user_id: None,
-            identifiers: 0,
-            devices: 0,
+            tally: Tally::new(KINDS, core.0.settings.identifiers_max),
             merges: 0,
         };
         for (wanted, found) in wanted.ids.iter().zip(found) {
@@ -353,51 +340,31 @@ impl<'w> Group<'w> {
 
     fn attach(&mut self, core: &Core, id: Identifier<'w>) {
         let alone = self.members.is_empty() && self.new.is_empty();
-        let room = self.identifiers < core.0.settings.identifiers_max;
-        let fits = match id.0 {
-            Namespace::UserId => self.user_id.is_none(),
-            Namespace::AnonymousId => self.devices < DEVICES_PER_WEEK,
-        };
-        let kept = alone || (room && fits);
+        let kind = Kind::of(id.0);
+        let kept = alone || self.tally.fits(kind);
         if !kept {
             core.0.metrics.identity_dropped.inc();
             return;
         }
-        self.identifiers += 1;
-        match id.0 {
-            Namespace::UserId => self.user_id = Some(id.1.to_owned()),
-            Namespace::AnonymousId => self.devices += 1,
-        }
+        self.tally.add(kind, id.1);
         self.new.push(id);
     }
 
     fn join(&mut self, core: &Core, profile: &Profile, now: Timestamp) {
         let alone = self.members.is_empty() && self.new.is_empty();
-        let devices = devices_this_week(profile, now);
-        let theirs = profile.user_id();
-        let one_user = match (self.user_id.as_deref(), theirs.as_deref()) {
-            (Some(own), Some(theirs)) => own == theirs,
-            _ => true,
-        };
         // Joining makes one more merge beside those that either side has behind it.
         let merges = self
             .merges
             .saturating_add(merge::merges_within_the_hour(profile, now));
         let may_merge = self.members.is_empty() || merges < core.0.settings.merges_per_hour_max;
-        let room = self.identifiers + profile.identifiers.len() <= core.0.settings.identifiers_max
-            && self.devices + devices <= DEVICES_PER_WEEK;
-        let kept = alone || (one_user && may_merge && room);
+        let kept = alone || (may_merge && self.tally.fits_all(&profile.identifiers, now));
         if !kept {
             core.0.metrics.identity_dropped.inc();
             return;
         }
         self.merges = merges.saturating_add(u32::from(!self.members.is_empty()));
         self.members.push(profile.id);
-        self.identifiers += profile.identifiers.len();
-        self.devices += devices;
-        if self.user_id.is_none() {
-            self.user_id = theirs.map(Cow::into_owned);
-        }
+        self.tally.add_all(&profile.identifiers, now);
     }
 
     /// The device that no profile has and that the guards keep from this group.
@@ -429,14 +396,4 @@ impl<'w> Group<'w> {
             .map(|(namespace, value, _)| (*namespace, *value))
             .collect()
     }
-}
-
-fn devices_this_week(profile: &Profile, now: Timestamp) -> usize {
-    profile
-        .identifiers
-        .ties()
-        .filter(|(namespace, added_at)| {
-            *namespace == Namespace::AnonymousId && now.since(*added_at) < WEEK_MS
-        })
-        .count()
 }

@@ -117,7 +117,12 @@ impl Identifiers {
     /// The oldest of a kind.
     #[must_use]
     pub fn first(&self, namespace: Namespace) -> Option<Cow<'_, str>> {
-        let mut own = self.packed().filter(|p| p.namespace == namespace);
+        self.first_of(namespace as u8)
+    }
+
+    /// The oldest of the kind of this number.
+    pub(super) fn first_of(&self, number: u8) -> Option<Cow<'_, str>> {
+        let mut own = self.packed().filter(|p| p.namespace as u8 == number);
         own.next().map(|packed| packed.value.text())
     }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::kinds::{ANONYMOUS_ID, USER_ID};
 use super::placeholder::{Placeholders, is_placeholder};
 use tidegate_event::hit::Object;
 use tidegate_event::identity::Identifiers;
@@ -90,15 +91,15 @@ fn identifiers<'a>(
     placeholders: &Placeholders,
     mint: &mut dyn FnMut() -> u128,
 ) -> (Identifiers<'a>, CookieAction) {
-    let named = |id: &Option<Cow<'a, str>>| {
-        let id = id.as_ref().filter(|id| !placeholders.holds(id));
+    let named = |kind, id: &Option<Cow<'a, str>>| {
+        let id = id.as_ref().filter(|id| !placeholders.block(kind, id));
         id.cloned()
     };
     let brought = cookie.brought.filter(|_| allowed).map(Cow::Borrowed);
-    let own = named(&sent.anonymous_id);
-    let user_id = named(&sent.user_id);
+    let own = named(&ANONYMOUS_ID, &sent.anonymous_id);
+    let user_id = named(&USER_ID, &sent.user_id);
     let mut identifiers = Identifiers {
-        previous_id: named(&sent.previous_id),
+        previous_id: named(&ANONYMOUS_ID, &sent.previous_id),
         user_id,
         ..Identifiers::default()
     };

@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use super::kinds::Kind;
+
 /// The values of every tenant, and those that the settings add.
 #[derive(Clone, Debug, Default)]
 pub struct Placeholders {
@@ -22,7 +24,16 @@ impl Placeholders {
     /// Whether `id` stands for a missing value.
     #[must_use]
     pub fn holds(&self, id: &str) -> bool {
-        is_placeholder(id) || !self.own.is_empty() && self.own.contains(&id.trim().to_lowercase())
+        is_placeholder(id) || self.adds(id)
+    }
+
+    /// Whether `id` names no one as an identifier of this kind.
+    pub(super) fn block(&self, kind: &Kind, id: &str) -> bool {
+        (kind.is_blocked)(id) || self.adds(id)
+    }
+
+    fn adds(&self, id: &str) -> bool {
+        !self.own.is_empty() && self.own.contains(&id.trim().to_lowercase())
     }
 }
 
@@ -121,6 +132,7 @@ fn is_template(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::kinds::ANONYMOUS_ID;
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one table")]
@@ -187,6 +199,18 @@ mod tests {
         ] {
             assert!(!is_placeholder(id), "{id:?}");
         }
+    }
+
+    #[test]
+    fn a_kind_blocks_values_of_its_own() {
+        let card = Kind {
+            is_blocked: |id| id == "4111",
+            ..ANONYMOUS_ID
+        };
+        let own = Placeholders::new(&["gast".to_owned()]);
+        assert!(own.block(&card, "4111") && own.block(&card, "gast"));
+        assert!(!own.block(&card, "null"));
+        assert!(own.block(&ANONYMOUS_ID, "null") && !own.block(&ANONYMOUS_ID, "4111"));
     }
 
     #[test]

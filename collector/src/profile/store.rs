@@ -11,6 +11,7 @@ use tidegate_event::{ProfileId, Timestamp};
 
 use super::Profile;
 use super::row::{self, FORMAT, Stored};
+use crate::identity::kinds::Kind;
 
 /// The store failed; what it holds is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -707,10 +708,7 @@ fn format_of(meta: &Keyspace) -> Result<Option<u32>, StoreError> {
 
 fn identity_key(namespace: Namespace, value: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + value.len());
-    key.push(match namespace {
-        Namespace::UserId => b'u',
-        Namespace::AnonymousId => b'a',
-    });
+    key.push(Kind::of(namespace).key);
     key.extend_from_slice(value.as_bytes());
     key
 }

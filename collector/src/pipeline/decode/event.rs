@@ -9,9 +9,8 @@ use tidegate_event::{EventType, Hit, Json, Sealed, SentIds};
 use super::error::DecodeError;
 use super::fields::Fields;
 use super::lent::Shared;
-use super::{
-    DEPTH_MAX, Decoded, ID_BYTES_MAX, Limits, MESSAGE_ID_BYTES_MAX, Salvaged, object, scalar,
-};
+use super::{DEPTH_MAX, Decoded, Limits, MESSAGE_ID_BYTES_MAX, Salvaged, object, scalar};
+use crate::identity::kinds::{ANONYMOUS_ID, ID_BYTES_MAX, USER_ID};
 use crate::pipeline::members::Members;
 
 /// One event after the first pass.
@@ -133,9 +132,13 @@ fn hit<'a>(
 ) -> Result<Hit<'a>, DecodeError> {
     let members_max = limits.members_max;
     let kind = kind(&fields.kind)?;
-    let anonymous_id = scalar::id(fields.anonymous_id, "anonymousId", ID_BYTES_MAX)?;
-    let user_id = scalar::id(fields.user_id, "userId", ID_BYTES_MAX)?;
-    let previous_id = scalar::id(fields.previous_id, "previousId", ID_BYTES_MAX)?;
+    let anonymous_id = scalar::id(
+        fields.anonymous_id,
+        ANONYMOUS_ID.member,
+        ANONYMOUS_ID.bytes_max,
+    )?;
+    let user_id = scalar::id(fields.user_id, USER_ID.member, USER_ID.bytes_max)?;
+    let previous_id = scalar::id(fields.previous_id, "previousId", ANONYMOUS_ID.bytes_max)?;
     let group_id = scalar::id(fields.group_id, "groupId", ID_BYTES_MAX)?;
     let (occurred_at, timestamp_as_sent) =
         occurred_at(fields.original_timestamp, fields.timestamp)?;

@@ -45,9 +45,6 @@ pub struct Limits {
 /// Longest client message id, in bytes.
 pub const MESSAGE_ID_BYTES_MAX: usize = 100;
 
-/// Longest identifier, in bytes.
-pub const ID_BYTES_MAX: usize = 200;
-
 /// Deepest nesting of an event, the event itself counted.
 pub const DEPTH_MAX: usize = 32;
 
