@@ -11,7 +11,7 @@ pub(crate) mod tag;
 mod dnt;
 mod gpc;
 #[cfg(test)]
-mod stub;
+mod sample;
 mod signals;
 mod source_default;
 mod resolve;

@@ -11,7 +11,7 @@ use crate::catalog::Source;
 const SIGNALS: &[Signal] = &[
     tag::SIGNAL,
     #[cfg(test)]
-    super::stub::SIGNAL,
+    super::sample::SIGNAL,
     dnt::SIGNAL,
     gpc::SIGNAL,
 ];

@@ -3,7 +3,7 @@
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::{Identity, Purposes};
 
-use super::{Signals, dnt, gpc, of_request, resolve, source_default, stub, tag};
+use super::{Signals, dnt, gpc, of_request, resolve, sample, source_default, tag};
 use crate::catalog::{ConsentDefault, ConsentMeaning, GpcPolicy, Source, SourceKind};
 use crate::fixture::{self, hit};
 use crate::identity::{CookieFacts, Placeholders, identify};
@@ -306,35 +306,39 @@ fn a_server_source_makes_its_hits_server_side() {
 
 #[test]
 fn a_new_signal_is_read_in_requests_and_events() {
-    let stub = |said| fixture::signals(&[(stub::HEADER, said)], &source());
+    let sample = |said| fixture::signals(&[(sample::HEADER, said)], &source());
     let silent = Signals::default();
-    let own = r#"{"type":"page","context":{"stub":"no"}}"#;
+    let own = r#"{"type":"page","context":{"sample":"no"}}"#;
     let plain = r#"{"type":"page"}"#;
     for (body, signals, expected) in [
         (
             plain,
-            &stub("no"),
-            Some((Purposes::NO_SHARE, stub::SIGNAL.name)),
+            &sample("no"),
+            Some((Purposes::NO_SHARE, sample::SIGNAL.name)),
         ),
-        (plain, &stub("never"), None),
+        (plain, &sample("never"), None),
         (
             plain,
-            &stub("?"),
+            &sample("?"),
             Some((Purposes::GRANTED, source_default::NAME)),
         ),
         (
             plain,
-            &stub("yes"),
-            Some((Purposes::GRANTED, stub::SIGNAL.name)),
+            &sample("yes"),
+            Some((Purposes::GRANTED, sample::SIGNAL.name)),
         ),
-        (own, &silent, Some((Purposes::NO_SHARE, stub::SIGNAL.name))),
-        (own, &stub("never"), None),
+        (
+            own,
+            &silent,
+            Some((Purposes::NO_SHARE, sample::SIGNAL.name)),
+        ),
+        (own, &sample("never"), None),
     ] {
         let found = resolve(hit(body), signals, &source()).ok();
         let found = found.map(|found| (found.consent.purposes, found.consent.signal));
         assert_eq!(found, expected, "{body} {signals:?}");
     }
-    assert_eq!(of_request(&stub("never"), &source()), None);
+    assert_eq!(of_request(&sample("never"), &source()), None);
 }
 
 #[test]
@@ -364,7 +368,7 @@ fn the_record_reference_names_every_signal() {
     let names = Signals::default();
     let names = names.iter().map(|(signal, _)| signal.0);
     for name in names
-        .filter(|name| *name != stub::SIGNAL.name.0)
+        .filter(|name| *name != sample::SIGNAL.name.0)
         .chain([source_default::NAME.0])
     {
         assert!(

@@ -1,6 +1,6 @@
 //! A signal of tests only: what a new one needs is this file and its entry in the list.
 //!
-//! - Read: the header `X-Stub-Consent` of the request, and `context.stub` of an event.
+//! - Read: the header `X-Sample-Consent` of the request, and `context.sample` of an event.
 //! - Values: `no`, nothing may be shared; `never`, the hit is refused; `yes`, analytics is granted.
 //! - Unknown value: nothing is said.
 
@@ -10,10 +10,10 @@ use tidegate_event::{Hit, Json, Purposes};
 use super::signal::{Request, Signal, Word};
 use crate::catalog::Source;
 
-pub(super) const HEADER: &str = "x-stub-consent";
+pub(super) const HEADER: &str = "x-sample-consent";
 
 pub(super) const SIGNAL: Signal = Signal {
-    name: ConsentSignal("stub"),
+    name: ConsentSignal("sample"),
     of_request,
     of_event,
 };
@@ -24,7 +24,7 @@ fn of_request(request: &Request<'_>, _: &Source) -> Word {
 }
 
 fn of_event(hit: &Hit<'_>, _: &Source) -> Word {
-    let value = hit.context.value.get("stub").and_then(Json::as_str);
+    let value = hit.context.value.get("sample").and_then(Json::as_str);
     value.map_or(Word::SILENT, |value| read(value.as_bytes()))
 }
 
