@@ -240,6 +240,11 @@ pub(crate) const MODULES: &[Module] = &[
         why: "liveness::spawn starts threads and tasks, so that their end is noticed",
     },
     Module {
+        folder: "collector/src/app",
+        never: &["encode_descriptor", "impl Collector for"],
+        why: "a part's metrics are declared in the part's metrics.rs; app lists the parts",
+    },
+    Module {
         folder: "collector/src/cursors",
         never: &[
             "tokio::spawn(",

@@ -16,7 +16,6 @@ mod reopen;
 mod background;
 mod control;
 mod figures;
-mod process_figures;
 mod stop;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 mod mask;
 mod vocabulary;
 mod store;
+mod metrics;
 
 use std::io;
 use std::path::Path;

@@ -14,6 +14,7 @@ mod catch_up;
 pub mod checkpoint;
 mod recovery;
 pub mod metrics;
+mod figures;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 pub use accept::Accepted;
 pub use catch_up::CatchUpPage;
 pub use decider::Compiled;
+pub use figures::StateFigures;
 pub use recovery::{OpenError, Parts, Progress};
 pub use refused::{Newcomers, Refused, Unlimited};
 

@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod kafka_absent;
 pub mod activation;
 pub mod need;
+pub mod metrics;
 
 #[cfg(not(feature = "kafka"))]
 pub use kafka_absent as kafka;

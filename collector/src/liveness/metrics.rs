@@ -2,49 +2,37 @@
 
 use std::fmt;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::gauge::ConstGauge;
-
 use super::Liveness;
+use crate::telemetry::scrape::{Figures, Page};
 
 /// Reads the report when asked.
 #[derive(Debug)]
 pub struct Metrics(pub Liveness);
 
-impl Collector for Metrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+impl Figures for Metrics {
+    fn write(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let report = self.0.report();
-        let mut stalled = encoder.encode_descriptor(
+        page.gauges(
             "tidegate_stalled",
             "1 where a thread or task works past its bound without moving on, ended or panicked",
-            None,
-            MetricType::Gauge,
+            report.parts.iter().map(|it| {
+                let labels = [("part", it.part.as_str())];
+                (labels, i64::from(it.state.is_bad()))
+            }),
         )?;
-        for part in &report.parts {
-            let labels = [("part", part.part.as_str())];
-            let value = ConstGauge::new(i64::from(part.state.is_bad()));
-            value.encode(stalled.encode_family(&labels)?)?;
-        }
-        let mut still = encoder.encode_descriptor(
+        page.gauges(
             "tidegate_cursor_stalled_seconds",
             "How long a cursor with records before it has not moved; 0 where it moves or rests",
-            None,
-            MetricType::Gauge,
+            report.cursors.iter().map(|it| {
+                let labels = [("cursor", it.cursor.as_str())];
+                (labels, seconds(it.still_ms))
+            }),
         )?;
-        for cursor in &report.cursors {
-            let labels = [("cursor", cursor.cursor.as_str())];
-            let value = ConstGauge::new(seconds(cursor.still_ms));
-            value.encode(still.encode_family(&labels)?)?;
-        }
-        let lag = encoder.encode_descriptor(
+        page.gauge(
             "tidegate_journal_durable_lag_seconds",
             "Age of the oldest record that is taken and not durable",
-            None,
-            MetricType::Gauge,
-        )?;
-        ConstGauge::new(seconds(report.durable_lag_ms)).encode(lag)
+            seconds(report.durable_lag_ms),
+        )
     }
 }
 

@@ -9,6 +9,8 @@ pub mod traces;
 #[cfg(any(not(feature = "otlp"), test))]
 pub mod traces_absent;
 mod traced;
+pub(crate) mod scrape;
+pub(crate) mod process;
 
 #[cfg(not(feature = "otlp"))]
 pub use traces_absent as traces;

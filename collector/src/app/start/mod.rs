@@ -29,7 +29,6 @@ use super::figures::Figures;
 use super::hand_over::{Before, Inherited, Offer, Successor};
 use super::lookups::Lookups;
 use super::open_files::OpenFiles;
-use super::process_figures::ProcessFigures;
 use super::reload::{self, Reloads};
 use super::reopen::StateStores;
 use super::{Gateway, background, watch};
@@ -39,7 +38,7 @@ use crate::clock::{Clock, GatewayClock, SystemClock};
 use crate::device::CacheMetrics;
 use crate::edge::{Edge, EdgeMetrics, Listeners, SourceMetrics};
 use crate::formats;
-use crate::liveness::{self, AfterLook, Bounds, Liveness, spawn};
+use crate::liveness::{AfterLook, Bounds, Liveness, spawn};
 use crate::recent::RecentOutcomes;
 use crate::settings::load::Origin;
 use crate::settings::{self, Settings};
@@ -132,10 +131,13 @@ impl Gateway {
         } = rest.open(catalog.as_ref(), compiled, &mut registry).await?;
         let (traces, export) = traces.unzip();
         let budget = settings.journal.disk_budget;
-        let figures =
-            Figures::register(&mut registry, &core, &activation, &bad_rows, &clock, budget);
-        registry.register_collector(Box::new(liveness::Metrics(liveness.clone())));
-        registry.register_collector(Box::new(ProcessFigures));
+        let figures = Figures {
+            core: core.clone(),
+            activation: activation.clone(),
+            bad_rows: bad_rows.clone(),
+            clock: Arc::clone(&clock),
+        };
+        figures.register(&mut registry, &liveness, budget);
         let (stop, stopping) = channel(false);
         let (stop_admin, stopping_admin) = channel(false);
 

@@ -4,6 +4,8 @@
 //! only holds segments, follows after it. Records that dispatch nothing cost the outbox nothing.
 //! Gates, templates, retries and everything else about delivery are the activation crate's.
 
+mod metrics;
+
 use std::fmt::Display;
 use std::io;
 use std::thread::JoinHandle;
@@ -12,6 +14,8 @@ use tidegate_activation::{Activation, Intent, StoreError, gate};
 use tidegate_event::Pulse;
 use tidegate_journal::{Cursor, CursorClass, CursorError};
 use tokio::runtime::Handle;
+
+pub use metrics::OutboxFigures;
 
 use super::follow::{Follow, Next, Pace, StopSender, drive};
 use super::source::{Found, Source};

@@ -3,11 +3,7 @@
 
 use std::fmt;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use super::scrape::{Figures, Page};
 
 /// The unit of times in /proc/PID/stat: 100 a second to every user space of Linux but that of Alpha.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -21,7 +17,7 @@ const FIRST_AFTER_NAME: usize = 3;
 
 /// Reads them when asked.
 #[derive(Debug)]
-pub(super) struct ProcessFigures;
+pub(crate) struct ProcessFigures;
 
 /// A moment's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,51 +48,38 @@ impl Found {
     }
 }
 
-impl Collector for ProcessFigures {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut build = encoder.encode_descriptor(
+impl Figures for ProcessFigures {
+    fn write(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let labels = [("version", env!("CARGO_PKG_VERSION"))];
+        page.gauges(
             "tidegate_build_info",
             "1, with the version of this build",
-            None,
-            MetricType::Gauge,
+            [(labels, 1_i64)],
         )?;
-        let labels = [("version", env!("CARGO_PKG_VERSION"))];
-        ConstGauge::new(1_i64).encode(build.encode_family(&labels)?)?;
         let found = Found::now();
         if let Some(seconds) = found.cpu_seconds {
-            let metric = encoder.encode_descriptor(
+            page.counter(
                 "process_cpu_seconds",
                 "CPU time used, in user and system mode",
-                None,
-                MetricType::Counter,
+                seconds,
             )?;
-            ConstCounter::new(seconds).encode(metric)?;
         }
         if let Some(seconds) = found.start_seconds {
-            let metric = encoder.encode_descriptor(
+            page.gauge(
                 "process_start_time_seconds",
                 "When the process started, in seconds since 1970",
-                None,
-                MetricType::Gauge,
+                seconds,
             )?;
-            ConstGauge::new(seconds).encode(metric)?;
         }
-        for (name, help, value) in [
-            (
+        if let Some(bytes) = found.resident_bytes {
+            page.gauge(
                 "process_resident_memory_bytes",
                 "Memory of the process that is resident",
-                found.resident_bytes,
-            ),
-            (
-                "process_open_fds",
-                "Open file descriptors",
-                found.open_files,
-            ),
-        ] {
-            if let Some(value) = value {
-                let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-                ConstGauge::new(value).encode(metric)?;
-            }
+                bytes,
+            )?;
+        }
+        if let Some(files) = found.open_files {
+            page.gauge("process_open_fds", "Open file descriptors", files)?;
         }
         Ok(())
     }
