@@ -9,10 +9,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method};
 
+use crate::protocols::Carrier;
+
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset");
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
+const METHODS: HeaderValue = HeaderValue::from_static(Carrier::METHODS);
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("3600");
 const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 const VARY_PREFLIGHT: HeaderValue =

@@ -213,7 +213,7 @@ impl Reply {
     }
 
     /// The same answer as an image: a page's `<img>` shows no error whatever the status.
-    pub(super) fn into_pixel(mut self) -> Self {
+    pub(super) fn into_image(mut self) -> Self {
         self.content = Content::Gif;
         self.body = Bytes::from_static(&PIXEL);
         self

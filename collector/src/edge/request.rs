@@ -9,6 +9,7 @@ use http::{Method, StatusCode, Version};
 use tidegate_event::Timestamp;
 
 use crate::consent;
+use crate::protocols::Message;
 use crate::telemetry::traces::{RequestTrace, Stage};
 
 /// What the connection was encrypted with.
@@ -59,6 +60,15 @@ pub struct RawHit<'a> {
 }
 
 impl<'a> RawHit<'a> {
+    /// The part that protocols read.
+    pub(super) fn message(&self) -> Message<'a> {
+        Message {
+            query: self.query.unwrap_or(""),
+            headers: self.headers,
+            body: self.body,
+        }
+    }
+
     /// Notes for its trace, where it has one, that `stage` is over.
     pub(super) fn ended(&self, stage: Stage) {
         if let Some(trace) = self.trace {

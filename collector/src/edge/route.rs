@@ -5,15 +5,14 @@ use std::borrow::Cow;
 
 use http::Method;
 
+use crate::protocols::{self, Answer, Carrier, Endpoint};
 use crate::settings;
 
 /// The endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `POST /v1/events`
-    Events,
-    /// `GET /v1/pixel.gif`
-    Pixel,
+    /// Events, in one of the protocols.
+    Events(&'static Endpoint),
     /// `GET /v1/segments`
     Segments,
     /// `GET /tag.js`, `GET /tag.HASH.js`
@@ -31,18 +30,11 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn new(settings: &settings::Edge) -> Self {
-        let paths = &settings.paths;
-        let further = [
-            (&paths.tag, Route::Tag),
-            (&paths.events, Route::Events),
-            (&paths.pixel, Route::Pixel),
-            (&paths.segments, Route::Segments),
-        ];
+        let further = settings.paths.named().into_iter();
         Self {
             prefix: settings.path_prefix.clone(),
             further: further
-                .into_iter()
-                .filter_map(|(path, route)| Some((path.clone()?, route)))
+                .filter_map(|(setting, path)| Some((path.clone()?, Route::set_by(setting)?)))
                 .collect(),
         }
     }
@@ -116,49 +108,52 @@ pub(super) fn tag_version<'p>(path: &'p str, tag: &str) -> Option<&'p str> {
 
 impl Route {
     /// Every endpoint.
-    pub(super) const ALL: [Self; 5] = [
-        Self::Events,
-        Self::Pixel,
-        Self::Segments,
-        Self::Tag,
-        Self::Health,
-    ];
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let events = protocols::endpoints().map(Self::Events);
+        events.chain([Self::Segments, Self::Tag, Self::Health])
+    }
 
     pub(super) const fn path(self) -> &'static str {
         match self {
-            Self::Events => "/v1/events",
-            Self::Pixel => "/v1/pixel.gif",
+            Self::Events(endpoint) => endpoint.path,
             Self::Segments => "/v1/segments",
             Self::Tag => "/tag.js",
             Self::Health => "/healthz",
         }
     }
 
+    /// The endpoint with a further path by this key of `[edge.paths]`.
+    fn set_by(setting: &str) -> Option<Self> {
+        Self::all().find(|route| match route {
+            Self::Events(endpoint) => endpoint.setting == Some(setting),
+            Self::Segments => setting == "segments",
+            Self::Tag => setting == "tag",
+            Self::Health => false,
+        })
+    }
+
     fn exact(path: &str) -> Option<Self> {
         let path = path.trim_end_matches('/');
         let is_tag = tag_version(path, Self::Tag.path()).is_some();
-        let known = Self::ALL.into_iter().find(|route| route.path() == path);
+        let known = Self::all().find(|route| route.path() == path);
         known.or(is_tag.then_some(Self::Tag))
     }
 
     /// What stands in `Allow` when the method is another.
     pub(super) const fn allow(self) -> &'static str {
         match self {
-            Self::Events => "POST, OPTIONS",
+            Self::Events(endpoint) => endpoint.carrier.allow(),
             Self::Segments => "GET, OPTIONS",
-            Self::Pixel | Self::Tag | Self::Health => "GET, HEAD, OPTIONS",
+            Self::Tag | Self::Health => "GET, HEAD, OPTIONS",
         }
     }
 
-    /// Whether the endpoint takes this method. HEAD is GET without the body (RFC 9110, section
-    /// 9.3.2), so one of the pixel is an event as well.
+    /// Whether the endpoint takes this method.
     pub(super) fn takes(self, method: &Method) -> bool {
         match self {
-            Self::Events => method == Method::POST,
+            Self::Events(endpoint) => endpoint.carrier.takes(method),
             Self::Segments => method == Method::GET,
-            Self::Pixel | Self::Tag | Self::Health => {
-                method == Method::GET || method == Method::HEAD
-            }
+            Self::Tag | Self::Health => method == Method::GET || method == Method::HEAD,
         }
     }
 
@@ -170,17 +165,28 @@ impl Route {
 
     /// Whether a request here carries events, which then are counted.
     pub(super) const fn carries_events(self) -> bool {
-        match self {
-            Self::Events | Self::Pixel => true,
-            Self::Segments | Self::Tag | Self::Health => false,
-        }
+        matches!(self, Self::Events(_))
+    }
+
+    /// Whether a request here has a body that is read. What else a GET brings is not waited for.
+    pub(super) fn reads_body(self) -> bool {
+        matches!(self, Self::Events(endpoint) if endpoint.carrier == Carrier::Body)
+    }
+
+    /// Whether every answer here is an image.
+    pub(super) fn answers_by_image(self) -> bool {
+        matches!(self, Self::Events(endpoint) if endpoint.answer == Answer::Image)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocols::{native, pixel};
     use crate::settings::Settings;
+
+    const EVENTS: Route = Route::Events(&native::ENDPOINTS[0]);
+    const PIXEL: Route = Route::Events(&pixel::ENDPOINTS[0]);
 
     fn routes(change: impl FnOnce(&mut settings::Edge)) -> Routes {
         let mut settings = Settings::default();
@@ -191,21 +197,21 @@ mod tests {
     #[test]
     fn routes_ignore_needless_slashes_and_the_prefix() {
         for (path, prefix, expected) in [
-            ("/v1/events", "", Some(Route::Events)),
-            ("/v1/events/", "", Some(Route::Events)),
-            ("/v1/events//", "/t", Some(Route::Events)),
-            ("/t/v1/events", "/t", Some(Route::Events)),
-            ("//v1/events", "", Some(Route::Events)),
-            ("////v1//events//", "", Some(Route::Events)),
-            ("//v1/events", "/t", Some(Route::Events)),
-            ("/t//v1/events", "/t", Some(Route::Events)),
-            ("//t///v1/events", "/t", Some(Route::Events)),
+            ("/v1/events", "", Some(EVENTS)),
+            ("/v1/events/", "", Some(EVENTS)),
+            ("/v1/events//", "/t", Some(EVENTS)),
+            ("/t/v1/events", "/t", Some(EVENTS)),
+            ("//v1/events", "", Some(EVENTS)),
+            ("////v1//events//", "", Some(EVENTS)),
+            ("//v1/events", "/t", Some(EVENTS)),
+            ("/t//v1/events", "/t", Some(EVENTS)),
+            ("//t///v1/events", "/t", Some(EVENTS)),
             ("//tag.0123456789abcdef.js", "", Some(Route::Tag)),
             ("//t//tag.js", "/t", Some(Route::Tag)),
             ("//", "", None),
             ("//nowhere", "", None),
             ("//evil.example/v1/events", "", None),
-            ("/t/v1/pixel.gif/", "/t", Some(Route::Pixel)),
+            ("/t/v1/pixel.gif/", "/t", Some(PIXEL)),
             ("/t/v1/events", "", None),
             ("/tv1/events", "/t", None),
             ("/v1", "", None),
@@ -257,10 +263,10 @@ mod tests {
             ("/assets/site.0123456789abcdef.js", Some(Route::Tag)),
             ("/assets/site.0123.js", None),
             ("/assets/tag.0123456789abcdef.js", None),
-            ("/assets/e/", Some(Route::Events)),
-            ("//assets/e", Some(Route::Events)),
+            ("/assets/e/", Some(EVENTS)),
+            ("//assets/e", Some(EVENTS)),
             ("//assets//site.0123456789abcdef.js", Some(Route::Tag)),
-            ("/v1/events", Some(Route::Events)),
+            ("/v1/events", Some(EVENTS)),
             ("/t/assets/e", None),
             ("/assets/x", None),
         ] {
@@ -270,7 +276,8 @@ mod tests {
 
     #[test]
     fn the_settings_know_every_path_that_is_always_there() {
-        assert_eq!(settings::BUILT_IN_PATHS, Route::ALL.map(Route::path));
+        let known: Vec<_> = settings::built_in_paths().collect();
+        assert_eq!(known, Route::all().map(Route::path).collect::<Vec<_>>());
     }
 
     #[test]
@@ -292,7 +299,7 @@ mod tests {
 
     #[test]
     fn allow_names_exactly_the_methods_taken() {
-        for route in Route::ALL {
+        for route in Route::all() {
             for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
                 assert_eq!(
                     route.takes(&method),

@@ -36,7 +36,7 @@ pub(super) struct Script {
 impl Tags {
     pub(super) fn new(settings: &settings::Edge) -> Self {
         let paths = &settings.paths;
-        let below_prefix = || format!("{}{}", settings.path_prefix, Route::Events.path());
+        let below_prefix = || format!("{}/{BUILT_WAY}", settings.path_prefix);
         let own = paths.tag.as_ref().map(|tag| {
             let events = paths.events.clone().unwrap_or_else(below_prefix);
             let text = BUILT.replacen(BUILT_WAY, &way(tag, &events), 1);

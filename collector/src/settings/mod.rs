@@ -54,9 +54,9 @@ pub use cookie::Cookie;
 pub use declare::{Key, When};
 pub use dedup::Dedup;
 pub use drain::Drain;
-pub use edge::{
-    Ack, Acme, BUILT_IN_PATHS, CertificateFiles, Edge, Http3, Paths, ProxyProtocol, Tls,
-};
+#[cfg(test)]
+pub(crate) use edge::built_in_paths;
+pub use edge::{Ack, Acme, CertificateFiles, Edge, Http3, Paths, ProxyProtocol, Tls};
 pub use geoip::Geoip;
 pub use identity::Identity;
 pub use journal::Journal;

@@ -6,7 +6,7 @@
 #![no_main]
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
 use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
@@ -112,8 +112,8 @@ fuzz_target!(|data: &[u8]| {
             check(envelope, &source);
         }
     } else if let Ok(query) = std::str::from_utf8(body) {
-        let mut scratch = Vec::new();
-        if let Ok(envelope) = pixel::read(query, &LIMITS, &mut scratch) {
+        let kept = OnceLock::new();
+        if let Ok(envelope) = pixel::read(query, &LIMITS, &kept) {
             check(envelope, &source);
         }
     }

@@ -1,16 +1,14 @@
-//! `POST /v1/events`: one event or a batch, each with its own result.
+//! Events in any protocol: its declaration says where the key stands, how the request is read and
+//! what the answer looks like.
 
-use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use http::HeaderName;
 use tidegate_event::Outcome;
 
 use crate::bad_rows::BadRow;
 use crate::catalog::Source;
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
-use crate::edge::auth;
 use crate::edge::intake::ingest;
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
@@ -19,24 +17,17 @@ use crate::edge::sources::Sender;
 use crate::edge::terms::Terms;
 use crate::pipeline::decode::{Envelope, Unreadable};
 use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
-use crate::protocols::native;
-
-/// As RudderStack's SDKs say it.
-const SENT_AT: HeaderName = HeaderName::from_static("sentat");
+use crate::protocols::{Endpoint, Kept, KeyPlace, write_key};
 
 /// Answers with a result for each event, or refuses the request as a whole.
-pub(in crate::edge) async fn post<A: Accept, G: GeoLookup + DeviceLookup>(
+pub(in crate::edge) async fn take<A: Accept, G: GeoLookup + DeviceLookup>(
     edge: &Edge<A, G>,
     terms: &Terms,
+    endpoint: &Endpoint,
     hit: &RawHit<'_>,
 ) -> Reply {
-    let key = auth::write_key(hit);
-    let salvaged = OnceLock::new();
-    let read = || {
-        let envelope = native::read_or_salvage(hit.body, &salvaged, &terms.limits)?;
-        Ok(envelope.or_sent_at(hit.header(SENT_AT)))
-    };
-    match authenticated(edge, hit, key, hit.body, read) {
+    let kept = Kept::default();
+    match authenticated(edge, terms, endpoint, hit, &kept) {
         Ok((sender, envelope)) => {
             let done = ingest(edge, terms, hit, &sender, envelope).await;
             Reply::results(&done.rows)
@@ -48,21 +39,23 @@ pub(in crate::edge) async fn post<A: Accept, G: GeoLookup + DeviceLookup>(
     }
 }
 
-/// The source and the readable request. A key outside the body is checked first, so that a
-/// stranger's body is not even parsed.
-pub(in crate::edge) fn authenticated<'a, A, G>(
+/// The source and the readable request. A key outside of the content is checked first, so that a
+/// stranger's content is not even parsed.
+fn authenticated<'a, A, G>(
     edge: &Edge<A, G>,
-    hit: &RawHit<'_>,
-    key: Option<Cow<'_, str>>,
-    sent: &[u8],
-    read: impl FnOnce() -> Result<Envelope<'a>, Unreadable>,
+    terms: &Terms,
+    endpoint: &Endpoint,
+    hit: &RawHit<'a>,
+    kept: &'a Kept,
 ) -> Result<(Arc<Sender>, Envelope<'a>), Refusal> {
-    let sender = match key {
+    let message = hit.message();
+    let sender = match write_key(endpoint.keys, &message) {
         Some(key) => Some(edge.sender_of(&key).ok_or(Refusal::Unauthorized)?),
         None => None,
     };
-    let envelope = read().map_err(|unreadable| {
+    let envelope = (endpoint.read)(message, &terms.limits, kept).map_err(|unreadable| {
         if let Some(sender) = &sender {
+            let sent = endpoint.carrier.content(&message);
             keep_unreadable(edge, hit, &sender.source, &unreadable, sent);
         }
         Refusal::from(unreadable)
@@ -72,6 +65,7 @@ pub(in crate::edge) fn authenticated<'a, A, G>(
         None => envelope
             .write_key
             .as_deref()
+            .filter(|_| endpoint.keys.contains(&KeyPlace::Content))
             .and_then(|key| edge.sender_of(key))
             .ok_or(Refusal::Unauthorized)?,
     };

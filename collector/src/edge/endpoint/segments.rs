@@ -14,12 +14,18 @@ use crate::consent::{self, Signals};
 use crate::core::{Lookup, VisitorSegments};
 use crate::edge::Edge;
 use crate::edge::accept::Accept;
-use crate::edge::auth;
 use crate::edge::cookie::{Embedding, same_origin};
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
 use crate::edge::terms::Terms;
+use crate::protocols::{KeyPlace, write_key};
+
+/// Where a reader's key stands.
+const KEYS: &[KeyPlace] = &[
+    KeyPlace::BasicUser,
+    KeyPlace::Query(&["writeKey", "write_key"]),
+];
 
 /// Answers `{"segments": [...], "as_of": offset}`.
 pub(in crate::edge) async fn get<A: Accept, G>(
@@ -27,7 +33,7 @@ pub(in crate::edge) async fn get<A: Accept, G>(
     terms: &Terms,
     hit: &RawHit<'_>,
 ) -> Reply {
-    let sender = auth::write_key(hit).and_then(|key| edge.sender_of(&key));
+    let sender = write_key(KEYS, &hit.message()).and_then(|key| edge.sender_of(&key));
     let Some(sender) = sender else {
         return Reply::refused(&Refusal::Unauthorized);
     };

@@ -253,9 +253,8 @@ impl<'a, 'e, A, G: GeoLookup + DeviceLookup> Request<'a, 'e, A, G> {
         index: usize,
         visitor: &mut Visitor<'a>,
     ) -> Result<Enriched<'a>, (Outcome, Option<String>)> {
-        let hit = event
-            .hit
-            .map_err(|error| self.bad(&error, event.raw, index))?;
+        let Decoded { raw, hit, .. } = event;
+        let hit = hit.map_err(|error| self.bad(&error, &raw, index))?;
         let consented = consent::resolve(hit, &self.signals, self.source)
             .map_err(|_refused| (Outcome::ConsentDenied, None))?;
         let identified = visitor.identify(consented, self.source);

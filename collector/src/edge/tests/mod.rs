@@ -4,6 +4,7 @@ mod client;
 mod secure_client;
 mod frames;
 mod answers;
+mod protocols;
 mod bad_input;
 mod connections;
 mod limits;

@@ -16,7 +16,8 @@ use crate::pipeline::members::Members;
 /// One event after the first pass.
 #[derive(Debug)]
 pub(crate) struct Sent<'a> {
-    raw: &'a str,
+    /// Its text as sent, or written by its protocol.
+    raw: Cow<'a, str>,
     fields: Result<Fields<'a>, DecodeError>,
     /// Why it is refused although its fields could be read.
     fault: Option<DecodeError>,
@@ -28,11 +29,12 @@ impl<'a> Sent<'a> {
         let fields = Fields::read(raw, 0)
             .or_else(|_| Fields::read_mended(raw, 0))
             .map_err(|error| unparsable(raw, &error));
-        Self::single(raw, fields)
+        Self::single(Cow::Borrowed(raw), fields)
     }
 
-    /// The request is one event.
-    pub(crate) const fn single(raw: &'a str, fields: Result<Fields<'a>, DecodeError>) -> Self {
+    /// An event of these fields. `raw` is JSON whatever the protocol: its length is the event's size,
+    /// and a bad row keeps it, masked by the names of its members.
+    pub(crate) const fn single(raw: Cow<'a, str>, fields: Result<Fields<'a>, DecodeError>) -> Self {
         Self {
             raw,
             fields,
@@ -47,7 +49,7 @@ impl<'a> Sent<'a> {
 
     /// Makes it bad where it holds what is no text or no JSON; returns how many such places it has.
     pub(crate) fn mark(&mut self, salvaged: &Salvaged) -> usize {
-        let (faults, first) = salvaged.faults_of(self.raw);
+        let (faults, first) = salvaged.faults_of(&self.raw);
         self.fault = first;
         faults
     }
@@ -68,7 +70,7 @@ impl<'a> Sent<'a> {
                 let for_row = id.clone().unwrap_or_default();
                 let fault = self
                     .fault
-                    .or_else(|| refused(raw, limits, shared, lent_bytes));
+                    .or_else(|| refused(&raw, limits, shared, lent_bytes));
                 let hit = match (fault, id) {
                     (Some(error), _) | (None, Err(error)) => Err(error),
                     (None, Ok(id)) => hit(fields, id, limits, shared),

@@ -1,6 +1,6 @@
-//! The first pass over an event or a batch: its known members, scalars parsed, objects and a batch's
-//! events as text. Types are not judged here, so that a wrong one can be named with its path.
-//! What it makes of a request is bounded by the request's own size.
+//! The neutral form of an event or a batch: its known members, scalars parsed, objects and a batch's
+//! events as text; and its first pass, which reads it from a JSON object. Types are not checked here,
+//! so that the error for a wrong one can name its path. What is read is bounded by the request's size.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,8 +13,8 @@ use tidegate_event::Json;
 
 use super::{mend, number};
 
-/// The members of one JSON object that we know; an absent scalar is null. The last of duplicate
-/// keys counts.
+/// The members that we know; an absent scalar is null. Read from JSON, the last of duplicate keys
+/// counts.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     pub(crate) kind: Json<'a>,
@@ -30,9 +30,9 @@ pub(crate) struct Fields<'a> {
     pub(crate) sent_at: Json<'a>,
     pub(crate) channel: Json<'a>,
     pub(crate) write_key: Json<'a>,
-    pub(crate) context: Option<&'a RawValue>,
-    pub(crate) properties: Option<&'a RawValue>,
-    pub(crate) traits: Option<&'a RawValue>,
+    pub(crate) context: Option<Cow<'a, RawValue>>,
+    pub(crate) properties: Option<Cow<'a, RawValue>>,
+    pub(crate) traits: Option<Cow<'a, RawValue>>,
     pub(crate) batch: Option<Batch<'a>>,
 }
 
@@ -45,6 +45,31 @@ pub(crate) enum Batch<'a> {
     TooMany,
     /// Something else.
     NotAnArray,
+}
+
+impl Default for Fields<'_> {
+    /// No member at all.
+    fn default() -> Self {
+        Self {
+            kind: Json::Null,
+            event: Json::Null,
+            name: Json::Null,
+            anonymous_id: Json::Null,
+            user_id: Json::Null,
+            previous_id: Json::Null,
+            group_id: Json::Null,
+            message_id: Json::Null,
+            timestamp: Json::Null,
+            original_timestamp: Json::Null,
+            sent_at: Json::Null,
+            channel: Json::Null,
+            write_key: Json::Null,
+            context: None,
+            properties: None,
+            traits: None,
+            batch: None,
+        }
+    }
 }
 
 impl<'a> Fields<'a> {
@@ -67,28 +92,6 @@ impl<'a> Fields<'a> {
             text: std::marker::PhantomData,
         })?;
         deserializer.end().map(|()| fields)
-    }
-
-    const fn none() -> Self {
-        Self {
-            kind: Json::Null,
-            event: Json::Null,
-            name: Json::Null,
-            anonymous_id: Json::Null,
-            user_id: Json::Null,
-            previous_id: Json::Null,
-            group_id: Json::Null,
-            message_id: Json::Null,
-            timestamp: Json::Null,
-            original_timestamp: Json::Null,
-            sent_at: Json::Null,
-            channel: Json::Null,
-            write_key: Json::Null,
-            context: None,
-            properties: None,
-            traits: None,
-            batch: None,
-        }
     }
 }
 
@@ -166,7 +169,7 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
         f.write_str("an object")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
-        let mut fields = Fields::none();
+        let mut fields = Fields::default();
         while let Some(key) = map.next_key::<Member>()? {
             let scalar = match key {
                 Member::Kind => &mut fields.kind,
@@ -198,15 +201,15 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
                     continue;
                 }
                 Member::Context => {
-                    fields.context = Some(map.next_value()?);
+                    fields.context = Some(Cow::Borrowed(map.next_value()?));
                     continue;
                 }
                 Member::Properties => {
-                    fields.properties = Some(map.next_value()?);
+                    fields.properties = Some(Cow::Borrowed(map.next_value()?));
                     continue;
                 }
                 Member::Traits => {
-                    fields.traits = Some(map.next_value()?);
+                    fields.traits = Some(Cow::Borrowed(map.next_value()?));
                     continue;
                 }
                 Member::Batch => {

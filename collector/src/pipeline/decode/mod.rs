@@ -149,8 +149,8 @@ impl<'a> Envelope<'a> {
 /// One event of a request, good or bad.
 #[derive(Debug)]
 pub struct Decoded<'a> {
-    /// Its text as sent.
-    pub raw: &'a str,
+    /// Its text as sent, or written by its protocol.
+    pub raw: Cow<'a, str>,
     /// Bytes of it and of what its batch lends it: what it costs to look at.
     pub bytes: usize,
     /// The client's id for the result row, where it could be read.

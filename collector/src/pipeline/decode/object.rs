@@ -13,13 +13,14 @@ use super::mend;
 
 /// Reads one object; absent and null are None.
 pub(crate) fn read<'a>(
-    raw: Option<&'a RawValue>,
+    raw: Option<Cow<'a, RawValue>>,
     path: &'static str,
     members_max: usize,
 ) -> Result<Option<Object<'a>>, DecodeError> {
-    let Some(raw) = raw.map(RawValue::get) else {
+    let Some(text) = raw else {
         return Ok(None);
     };
+    let raw = text.get();
     match raw.as_bytes().first() {
         Some(b'{') => {}
         Some(b'n') => return Ok(None),
@@ -36,12 +37,9 @@ pub(crate) fn read<'a>(
         path,
         max: DEPTH_MAX,
     });
-    let object = match serde_json::from_str::<Json<'a>>(raw) {
-        Ok(value) if nests_deeper_than(&value, max) => return too_deep,
-        Ok(value) => Object {
-            raw: Cow::Borrowed(raw),
-            value,
-        },
+    let object = match parsed(&text) {
+        Ok(object) if nests_deeper_than(&object.value, max) => return too_deep,
+        Ok(object) => object,
         Err(_) if deeper_than(raw, max) => return too_deep,
         Err(error) => mended(raw).ok_or(DecodeError::BadValue {
             path,
@@ -53,6 +51,26 @@ pub(crate) fn read<'a>(
         return Err(DecodeError::TooManyMembers { path, max });
     }
     Ok(Some(object))
+}
+
+/// The value beside its text, both borrowed where the text is.
+fn parsed<'a>(text: &Cow<'a, RawValue>) -> serde_json::Result<Object<'a>> {
+    Ok(match text {
+        Cow::Borrowed(text) => {
+            let raw: &'a str = RawValue::get(text);
+            Object {
+                value: serde_json::from_str(raw)?,
+                raw: Cow::Borrowed(raw),
+            }
+        }
+        Cow::Owned(text) => {
+            let raw = text.get();
+            Object {
+                value: mend::owned(serde_json::from_str::<Json<'_>>(raw)?),
+                raw: Cow::Owned(raw.to_owned()),
+            }
+        }
+    })
 }
 
 /// `[]`, with or without blanks inside.

@@ -1,14 +1,12 @@
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::sync::OnceLock;
 
-use base64::Engine;
 use proptest::prelude::*;
 use tidegate_event::{EventType, Json, Outcome, Timestamp};
 
 use super::*;
 use crate::fixture::sent;
-use crate::protocols::{native, pixel};
+use crate::protocols::native;
 
 const LIMITS: Limits = Limits {
     event_bytes_max: 32 << 10,
@@ -755,95 +753,6 @@ fn the_original_timestamp_goes_before_the_timestamp() {
     assert_eq!(none.timestamp_as_sent, None);
 }
 
-fn pixel(query: &str) -> String {
-    let mut scratch = Vec::new();
-    let envelope = pixel::read(query, &LIMITS, &mut scratch).unwrap();
-    let mut seen = format!("{:?}", envelope.write_key.as_deref().unwrap_or("-"));
-    for event in envelope.decode() {
-        match &event.hit {
-            Ok(hit) => write!(
-                seen,
-                " {} {:?} {:?} {}",
-                hit.kind.as_str(),
-                hit.name,
-                sent(hit).anonymous_id.as_deref().unwrap_or("-"),
-                hit.properties.raw
-            ),
-            Err(error) => write!(seen, " {error}"),
-        }
-        .unwrap();
-    }
-    seen
-}
-
-#[test]
-fn a_pixel_takes_the_same_as_parameters() {
-    for (query, expected) in [
-        (
-            "writeKey=k&type=track&event=Mail+opened&anonymousId=a%221&properties=%7B%22n%22%3A1%7D",
-            r#""k" track "Mail opened" "a\"1" {"n":1}"#,
-        ),
-        ("event=x", r#""-" track "x" "-" {}"#),
-        ("type=page&event=x", r#""-" page "" "-" {}"#),
-        ("event=x&type=page", r#""-" page "" "-" {}"#),
-        ("anonymousId=a", r#""-" page "" "a" {}"#),
-        ("name=Home&nonsense=%7B", r#""-" page "Home" "-" {}"#),
-        (
-            "type=page&properties=%7Bbroken",
-            r#""-" properties must be an object"#,
-        ),
-        (
-            "type=page&properties=1%2C%22userId%22%3A%22x%22",
-            r#""-" properties must be an object"#,
-        ),
-        (
-            "type=page&timestamp=x",
-            r#""-" timestamp must be an ISO 8601 time, or seconds or milliseconds since 1970"#,
-        ),
-    ] {
-        assert_eq!(pixel(query), expected, "{query}");
-    }
-    for empty in ["", "writeKey=k", "nonsense=1", "type="] {
-        let mut scratch = b"left from before".to_vec();
-        let error = pixel::read(empty, &LIMITS, &mut scratch).unwrap_err();
-        assert_eq!(error, Unreadable::Empty, "{empty}");
-    }
-}
-
-#[test]
-fn a_pixel_takes_base64_in_every_spelling() {
-    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-    // Padded, and with bytes that the two alphabets spell differently.
-    let body = r#"{"type":"track","event":"??>>~~ÿ","anonymousId":"a","writeKey":"in"}"#;
-    for text in [
-        STANDARD.encode(body),
-        STANDARD_NO_PAD.encode(body),
-        URL_SAFE.encode(body),
-        URL_SAFE_NO_PAD.encode(body),
-    ] {
-        let expected = r#""in" track "??>>~~ÿ" "a" {}"#;
-        // Raw, where `+` reaches us as a space, and percent-encoded.
-        assert_eq!(pixel(&format!("writeKey=out&data={text}")), expected);
-        let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
-        assert_eq!(pixel(&format!("event=ignored&data={encoded}")), expected);
-    }
-    let mut scratch = Vec::new();
-    for bad in ["data=%25%25", "data=abcde", "data=a"] {
-        let error = pixel::read(bad, &LIMITS, &mut scratch).unwrap_err();
-        assert_eq!(error, Unreadable::NotBase64, "{bad}");
-    }
-    let not_json = pixel::read("data=aGVsbG8", &LIMITS, &mut scratch).unwrap_err();
-    assert!(matches!(not_json, Unreadable::NotJson { .. }));
-}
-
-#[test]
-fn a_query_gives_its_write_key() {
-    let key = |query| native::write_key_of_query(query).map(Cow::into_owned);
-    assert_eq!(key("a=1&writeKey=k%20y"), Some("k y".to_owned()));
-    assert_eq!(key("writeKey="), None);
-    assert_eq!(key("writekey=k"), None);
-}
-
 const RECORDINGS: [(&str, &str); 4] = [
     (
         "segment-node",
@@ -966,8 +875,6 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         check(&body);
-        let mut scratch = Vec::new();
-        let _ = pixel::read(&String::from_utf8_lossy(&body), &LIMITS, &mut scratch);
     }
 
     #[test]

@@ -1,16 +1,45 @@
 //! The native JSON protocol, the Segment spec's shape: one event, or `{"batch": [...]}` with
-//! `context`, `sentAt`, `writeKey` and `channel` for all. Knows nothing of HTTP.
+//! `context`, `sentAt`, `writeKey` and `channel` for all.
 
-use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use serde_json::value::RawValue;
 use tidegate_event::Json;
 
+use super::{Answer, Carrier, Endpoint, Kept, KeyPlace, Message};
 use crate::pipeline::decode::{
     Batch, DecodeError, Envelope, Fields, LentContext, Limits, Salvaged, Sent, Shared, Unreadable,
     is_server, read_object, unparsable,
 };
+
+/// `POST /v1/events`
+pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
+    path: "/v1/events",
+    setting: Some("events"),
+    carrier: Carrier::Body,
+    keys: KEYS,
+    read: read_message,
+    answer: Answer::Rows,
+}];
+
+/// Where the write key stands.
+pub const KEYS: &[KeyPlace] = &[
+    KeyPlace::BasicUser,
+    KeyPlace::Query(&["writeKey", "write_key"]),
+    KeyPlace::Content,
+];
+
+/// The time of sending, as RudderStack's SDKs say it.
+const SENT_AT: &str = "sentat";
+
+fn read_message<'a>(
+    message: Message<'a>,
+    limits: &Limits,
+    kept: &'a Kept,
+) -> Result<Envelope<'a>, Unreadable> {
+    let envelope = read_or_salvage(message.body, &kept.salvaged, limits)?;
+    Ok(envelope.or_sent_at(message.header(SENT_AT)))
+}
 
 /// Reads a whole body.
 ///
@@ -73,7 +102,7 @@ fn envelope<'a>(text: &'a str, limits: &Limits) -> Result<Envelope<'a>, Unreadab
         | Json::Object(_) => None,
     };
     Ok(match fields.batch.take() {
-        None => Envelope::one(write_key, Sent::single(text, Ok(fields)), limits),
+        None => Envelope::one(write_key, Sent::single(text.into(), Ok(fields)), limits),
         Some(batch) => {
             let sent = elements(batch, limits)?;
             Envelope::batch(write_key, sent, lent(fields, limits), limits)
@@ -95,7 +124,7 @@ fn elements<'a>(batch: Batch<'a>, limits: &Limits) -> Result<Vec<Sent<'a>>, Unre
 /// What a batch says for all its events.
 fn lent<'a>(fields: Fields<'a>, limits: &Limits) -> Shared<'a> {
     let context = fields.context.filter(|raw| raw.get().starts_with('{'));
-    let context_bytes = context.map_or(0, |raw| raw.get().len());
+    let context_bytes = context.as_ref().map_or(0, |raw| raw.get().len());
     // No event can have a larger one, and what it becomes takes many times the memory of its text.
     let context = context.filter(|_| context_bytes <= limits.event_bytes_max);
     // A batch context that is no object says nothing; its events are not to blame.
@@ -127,15 +156,6 @@ fn no_fields<'a>(
     if !json.get().starts_with('{') {
         return Err(Unreadable::NotAnObject);
     }
-    let sent = Sent::single(text, Err(unparsable(text, error)));
+    let sent = Sent::single(text.into(), Err(unparsable(text, error)));
     Ok(Envelope::one(None, sent, limits))
-}
-
-/// The write key of a query string, where it has one.
-#[must_use]
-pub fn write_key_of_query(query: &str) -> Option<Cow<'_, str>> {
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "writeKey")
-        .map(|(_, value)| value)
-        .filter(|value| !value.is_empty())
 }

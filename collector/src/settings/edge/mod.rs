@@ -22,7 +22,9 @@ use crate::document::Reason;
 
 pub use acme::Acme;
 pub use http3::Http3;
-pub use paths::{BUILT_IN_PATHS, Paths};
+pub use paths::Paths;
+#[cfg(test)]
+pub(crate) use paths::built_in_paths;
 pub use tls::{CertificateFiles, Tls};
 
 /// When a 2xx may be sent.

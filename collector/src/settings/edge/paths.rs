@@ -1,18 +1,16 @@
 //! `[edge.paths]`: further paths of endpoints, on the host of a site. One path has one endpoint.
 
 use crate::document::{Reason, Section};
+use crate::protocols;
 use crate::settings::declare::When::Live;
 use crate::settings::declare::{key, section};
 use crate::settings::kind::{Kind, text};
 
 /// The paths that are always there, also below `edge.path_prefix`.
-pub const BUILT_IN_PATHS: [&str; 5] = [
-    "/v1/events",
-    "/v1/pixel.gif",
-    "/v1/segments",
-    "/tag.js",
-    "/healthz",
-];
+pub(crate) fn built_in_paths() -> impl Iterator<Item = &'static str> {
+    let events = protocols::endpoints().map(|endpoint| endpoint.path);
+    events.chain(["/v1/segments", "/tag.js", "/healthz"])
+}
 
 section! {
     /// `[edge.paths]`
@@ -59,19 +57,23 @@ pub(super) fn is_path_prefix(prefix: &str) -> bool {
 }
 
 impl Paths {
-    /// Notes paths that lead elsewhere already.
-    pub(super) fn check(&self, prefix: &str, section: &Section<'_>) {
-        let given = [
+    /// Each with its key.
+    pub(crate) fn named(&self) -> [(&'static str, &Option<String>); 4] {
+        [
             ("tag", &self.tag),
             ("events", &self.events),
             ("pixel", &self.pixel),
             ("segments", &self.segments),
-        ];
+        ]
+    }
+
+    /// Notes paths that lead elsewhere already.
+    pub(super) fn check(&self, prefix: &str, section: &Section<'_>) {
+        let given = self.named();
         for (index, (key, path)) in given.iter().enumerate() {
             let Some(path) = path else { continue };
             let below_prefix = path.strip_prefix(prefix);
-            let built_in = BUILT_IN_PATHS
-                .into_iter()
+            let built_in = built_in_paths()
                 .find(|built_in| path == built_in || below_prefix == Some(built_in));
             let before = given[..index]
                 .iter()
