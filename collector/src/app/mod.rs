@@ -42,7 +42,6 @@ use crate::cursors::kafka::KafkaSink;
 use crate::edge::Edge;
 use crate::liveness::Liveness;
 use catalogs::Catalogs;
-use lookups::Lookups;
 use reload::Reloads;
 
 /// A running gateway.
@@ -56,7 +55,7 @@ pub struct Gateway {
     /// Processes that are ready to take over: the first one does.
     successors: tokio::sync::Mutex<Receiver<Successor>>,
     offer: Option<JoinHandle<()>>,
-    edge: Arc<Edge<Core, Lookups>>,
+    edge: Arc<Edge<Core>>,
     activation: Activation,
     activation_cursor: Option<ActivationCursor>,
     kafka: Option<KafkaSink>,

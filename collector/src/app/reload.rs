@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) origin: Option<Origin>,
     pub(super) settings: Settings,
     pub(super) catalogs: Arc<Catalogs>,
-    pub(super) edge: Arc<Edge<Core, Lookups>>,
+    pub(super) edge: Arc<Edge<Core>>,
     pub(super) lookups: Lookups,
     pub(super) certificates: Option<Arc<Certificates>>,
     /// `timers.rate_max`, as the timers read it.

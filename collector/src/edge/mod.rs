@@ -58,7 +58,7 @@ pub use tls::{
 
 use crate::bad_rows::BadRows;
 use crate::clock::Clock;
-use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
+use crate::pipeline::enrich::Enrichment;
 use crate::recent::{Ended, RecentOutcomes};
 use crate::settings::Settings;
 use crate::telemetry::traces::{Answered, RequestTrace, Stage, Traces};
@@ -88,13 +88,13 @@ const NEEDLESS_BODY_PATIENCE_MS: u64 = 1_000;
 const LATE_BODY_PATIENCE_MS: u64 = 1_000;
 
 /// Everything a request needs. Shared by all connections.
-pub struct Edge<A, G> {
+pub struct Edge<A> {
     listening: Listening,
     in_force: ArcSwap<Terms>,
     http3_port: Option<u16>,
     catalog: Arc<ArcSwap<RuntimeCatalog>>,
     core: A,
-    geo: G,
+    enrichment: Arc<dyn Enrichment>,
     clock: Arc<dyn Clock>,
     metrics: EdgeMetrics,
     bad_rows: BadRows,
@@ -110,7 +110,7 @@ pub struct Edge<A, G> {
     traces: Option<Traces>,
 }
 
-impl<A, G> std::fmt::Debug for Edge<A, G> {
+impl<A> std::fmt::Debug for Edge<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edge")
             .field("listening", &self.listening)
@@ -119,14 +119,14 @@ impl<A, G> std::fmt::Debug for Edge<A, G> {
     }
 }
 
-impl<A: Accept, G: GeoLookup + DeviceLookup + Send + Sync + 'static> Edge<A, G> {
+impl<A: Accept> Edge<A> {
     /// An edge on these parts. Storing a new `RuntimeCatalog` takes effect with the next request.
     #[must_use]
     pub fn new(
         settings: &Settings,
         catalog: Arc<ArcSwap<RuntimeCatalog>>,
         core: A,
-        geo: G,
+        enrichment: Arc<dyn Enrichment>,
         clock: Arc<dyn Clock>,
         metrics: EdgeMetrics,
         bad_rows: BadRows,
@@ -140,7 +140,7 @@ impl<A: Accept, G: GeoLookup + DeviceLookup + Send + Sync + 'static> Edge<A, G> 
             awaited: AwaitedBodies::new(&metrics.limits.bodies_awaited),
             catalog,
             core,
-            geo,
+            enrichment,
             clock,
             metrics,
             bad_rows,
@@ -468,7 +468,7 @@ pub(crate) fn routes() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-impl<A, G> Edge<A, G> {
+impl<A> Edge<A> {
     /// A place for a connection of `peer` among those that one address may have; None, counted:
     /// it has as many. The connections of a trusted proxy are everybody's and not limited, nor are
     /// those of this host.

@@ -55,6 +55,11 @@ pub trait DeviceLookup {
     fn device(&self, user_agent: &str, now: Timestamp) -> Arc<Device>;
 }
 
+/// All that enrichment looks up, behind one pointer: a look-up is one virtual call.
+pub trait Enrichment: GeoLookup + DeviceLookup + Send + Sync {}
+
+impl<T: GeoLookup + DeviceLookup + Send + Sync> Enrichment for T {}
+
 /// Adds what can be derived. An event of a back end speaks for its own visitor: its `context.ip` and
 /// `context.userAgent` count, the request's are the back end's.
 pub fn enrich<'a>(

@@ -178,7 +178,7 @@ impl Gateway {
             &held,
             sources,
             core.clone(),
-            lookups.clone(),
+            Arc::new(lookups.clone()),
             Arc::clone(&clock) as Arc<dyn Clock>,
             edge_metrics,
             bad_rows.clone(),

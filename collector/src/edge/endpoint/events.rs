@@ -16,12 +16,11 @@ use crate::edge::request::RawHit;
 use crate::edge::sources::Sender;
 use crate::edge::terms::Terms;
 use crate::pipeline::decode::{Envelope, Unreadable};
-use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 use crate::protocols::{Endpoint, Kept, KeyPlace, write_key};
 
 /// Answers with a result for each event, or refuses the request as a whole.
-pub(in crate::edge) async fn take<A: Accept, G: GeoLookup + DeviceLookup>(
-    edge: &Edge<A, G>,
+pub(in crate::edge) async fn take<A: Accept>(
+    edge: &Edge<A>,
     terms: &Terms,
     endpoint: &Endpoint,
     hit: &RawHit<'_>,
@@ -41,8 +40,8 @@ pub(in crate::edge) async fn take<A: Accept, G: GeoLookup + DeviceLookup>(
 
 /// The source and the readable request. A key outside of the content is checked first, so that a
 /// stranger's content is not even parsed.
-fn authenticated<'a, A, G>(
-    edge: &Edge<A, G>,
+fn authenticated<'a, A>(
+    edge: &Edge<A>,
     terms: &Terms,
     endpoint: &Endpoint,
     hit: &RawHit<'a>,
@@ -74,8 +73,8 @@ fn authenticated<'a, A, G>(
 
 /// Keeps what a source sent as text but not as events. Bytes that are no text are not kept.
 #[cold]
-fn keep_unreadable<A, G>(
-    edge: &Edge<A, G>,
+fn keep_unreadable<A>(
+    edge: &Edge<A>,
     hit: &RawHit<'_>,
     source: &Source,
     unreadable: &Unreadable,

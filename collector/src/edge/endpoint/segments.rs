@@ -28,8 +28,8 @@ const KEYS: &[KeyPlace] = &[
 ];
 
 /// Answers `{"segments": [...], "as_of": offset}`.
-pub(in crate::edge) async fn get<A: Accept, G>(
-    edge: &Edge<A, G>,
+pub(in crate::edge) async fn get<A: Accept>(
+    edge: &Edge<A>,
     terms: &Terms,
     hit: &RawHit<'_>,
 ) -> Reply {

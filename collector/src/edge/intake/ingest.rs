@@ -7,6 +7,7 @@ use http::header::{REFERER, USER_AGENT};
 use smallvec::SmallVec;
 use tidegate_event::{Enriched, Outcome};
 
+use super::lookups::RequestLookups;
 use super::receipt::Receipt;
 use super::rows::{Row, Rows};
 use super::visitor::Visitor;
@@ -22,7 +23,7 @@ use crate::edge::sources::Sender;
 use crate::edge::terms::Terms;
 use crate::identity::Placeholders;
 use crate::pipeline::decode::{DecodeError, Decoded, Envelope};
-use crate::pipeline::enrich::{self, DeviceLookup, GeoLookup, RequestFacts};
+use crate::pipeline::enrich::{self, RequestFacts};
 use crate::telemetry::traces::Stage;
 use crate::tracked::Tracked;
 
@@ -45,8 +46,8 @@ pub(in crate::edge) struct Ingested<'a> {
 }
 
 /// Runs every event of a readable, authenticated request.
-pub(in crate::edge) async fn ingest<'a, A: Accept, G: GeoLookup + DeviceLookup>(
-    edge: &Edge<A, G>,
+pub(in crate::edge) async fn ingest<'a, A: Accept>(
+    edge: &Edge<A>,
     terms: &Terms,
     hit: &RawHit<'a>,
     sender: &Sender,
@@ -147,14 +148,14 @@ fn drop_placeholder(event: &mut Decoded<'_>, placeholders: &Placeholders) {
 }
 
 /// The rates that a request's events are taken off.
-struct Charges<'e, A, G> {
-    edge: &'e Edge<A, G>,
+struct Charges<'e, A> {
+    edge: &'e Edge<A>,
     sender: &'e Sender,
     address: Charge<'e>,
 }
 
-impl<'e, A: Accept, G> Charges<'e, A, G> {
-    fn of(edge: &'e Edge<A, G>, terms: &'e Terms, hit: &RawHit<'_>, sender: &'e Sender) -> Self {
+impl<'e, A: Accept> Charges<'e, A> {
+    fn of(edge: &'e Edge<A>, terms: &'e Terms, hit: &RawHit<'_>, sender: &'e Sender) -> Self {
         let address = Charge::of(&terms.address_events, &sender.source, hit.client_ip);
         Self {
             edge,
@@ -216,17 +217,18 @@ const fn retry_after(refused: Refused) -> Option<u32> {
 }
 
 /// What all events of a request share.
-struct Request<'a, 'e, A, G> {
-    edge: &'e Edge<A, G>,
+struct Request<'a, 'e, A> {
+    edge: &'e Edge<A>,
     source: &'e Source,
     signals: Signals,
     facts: RequestFacts<'a>,
+    lookups: RequestLookups<'a, 'e>,
     single: bool,
 }
 
-impl<'a, 'e, A, G: GeoLookup + DeviceLookup> Request<'a, 'e, A, G> {
+impl<'a, 'e, A> Request<'a, 'e, A> {
     fn new(
-        edge: &'e Edge<A, G>,
+        edge: &'e Edge<A>,
         hit: &RawHit<'a>,
         source: &'e Source,
         envelope: &Envelope<'_>,
@@ -242,6 +244,7 @@ impl<'a, 'e, A, G: GeoLookup + DeviceLookup> Request<'a, 'e, A, G> {
                 referer: hit.header_lossy(REFERER),
                 from_back_end: source.kind == SourceKind::Server,
             },
+            lookups: RequestLookups::of(&*edge.enrichment, hit),
             single: envelope.single,
         }
     }
@@ -258,7 +261,7 @@ impl<'a, 'e, A, G: GeoLookup + DeviceLookup> Request<'a, 'e, A, G> {
         let consented = consent::resolve(hit, &self.signals, self.source)
             .map_err(|_refused| (Outcome::ConsentDenied, None))?;
         let identified = visitor.identify(consented, self.source);
-        Ok(enrich::enrich(identified, &self.facts, &self.edge.geo))
+        Ok(enrich::enrich(identified, &self.facts, &self.lookups))
     }
 
     #[cold]

@@ -3,6 +3,7 @@
 mod receipt;
 mod rows;
 mod visitor;
+mod lookups;
 mod ingest;
 
 pub(super) use ingest::ingest;

@@ -31,16 +31,16 @@ pub(in crate::edge) struct Row<'a> {
 
 /// The rows of one request until it is answered. Dropped before, they are remembered without a
 /// status.
-pub(super) struct Rows<'e, 'a, A, G> {
-    edge: &'e Edge<A, G>,
+pub(super) struct Rows<'e, 'a, A> {
+    edge: &'e Edge<A>,
     hit: &'e RawHit<'a>,
     source: &'e Source,
     rows: SmallVec<[Row<'a>; 1]>,
 }
 
-impl<'e, 'a, A, G> Rows<'e, 'a, A, G> {
+impl<'e, 'a, A> Rows<'e, 'a, A> {
     pub(super) fn new(
-        edge: &'e Edge<A, G>,
+        edge: &'e Edge<A>,
         hit: &'e RawHit<'a>,
         source: &'e Source,
         events: usize,
@@ -89,7 +89,7 @@ impl<'e, 'a, A, G> Rows<'e, 'a, A, G> {
     }
 }
 
-impl<A, G> Drop for Rows<'_, '_, A, G> {
+impl<A> Drop for Rows<'_, '_, A> {
     fn drop(&mut self) {
         let rows = std::mem::take(&mut self.rows);
         self.remember(&rows, None);

@@ -125,7 +125,7 @@ pub(super) struct Measured {
 }
 
 /// Looks until dropped.
-pub(in crate::edge) async fn watch<A: Accept, G>(edge: &Edge<A, G>) {
+pub(in crate::edge) async fn watch<A: Accept>(edge: &Edge<A>) {
     let settings = &edge.listening;
     let mut ages = Ages::default();
     let mut queue = Queue::new(settings.read_delay_target_ms, settings.read_delay_max_ms);

@@ -29,7 +29,6 @@ use crate::edge::listening::Listening;
 use crate::edge::metrics::Cut;
 use crate::edge::request::Channel;
 use crate::edge::{CLOSE, Edge};
-use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// Smallest header buffer that hyper takes.
 const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
@@ -103,8 +102,8 @@ fn builder(listening: &Listening) -> auto::Builder<Streams> {
 }
 
 /// One connection.
-pub(super) struct Connection<A, G> {
-    edge: Arc<Edge<A, G>>,
+pub(super) struct Connection<A> {
+    edge: Arc<Edge<A>>,
     channel: Channel,
     /// Of what was read last.
     wait: Arc<Wait>,
@@ -122,13 +121,12 @@ enum Look {
     Untaken,
 }
 
-impl<A, G> Connection<A, G>
+impl<A> Connection<A>
 where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     pub(super) fn new(
-        edge: Arc<Edge<A, G>>,
+        edge: Arc<Edge<A>>,
         channel: Channel,
         wait: Arc<Wait>,
         activity: Arc<Activity>,

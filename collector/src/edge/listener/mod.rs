@@ -33,7 +33,6 @@ use super::accept::Accept;
 use super::limits;
 use super::request::Scheme;
 use super::tls::Tls;
-use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// After GOAWAY a connection without work is kept for so long: requests under way arrive, and the
 /// last answers are acknowledged, within a few round trips.
@@ -72,10 +71,9 @@ impl Listeners {
 
     /// Serves until `stop` resolves, then until every request in work is answered, at most
     /// `edge.body_timeout` longer.
-    pub async fn serve<A, G>(self, edge: Arc<Edge<A, G>>, stop: impl Future<Output = ()>)
+    pub async fn serve<A>(self, edge: Arc<Edge<A>>, stop: impl Future<Output = ()>)
     where
         A: Accept,
-        G: GeoLookup + DeviceLookup + Send + Sync + 'static,
     {
         let ended = edge.metrics.limits.connections_idle.clone();
         let places = Places::new(edge.listening.connections_max, ended);

@@ -22,7 +22,6 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::metrics::Handshake;
 use crate::edge::tls::Tls;
-use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 use crate::settings;
 
 /// The control stream, QPACK's two and some that a client invents to keep servers honest
@@ -64,14 +63,13 @@ pub(super) fn endpoint(
 }
 
 /// Accepts until told to stop; connections hold on to `stopping` until they have ended.
-pub(super) async fn serve<A, G>(
+pub(super) async fn serve<A>(
     endpoint: Endpoint,
-    edge: Arc<Edge<A, G>>,
+    edge: Arc<Edge<A>>,
     places: Arc<Places>,
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     loop {
         let incoming = tokio::select! {
@@ -98,14 +96,13 @@ pub(super) fn cut_off(endpoint: &Endpoint) {
 
 /// Lets one client shake hands, sends it to prove its address, or refuses it. Never waits: unlike
 /// TCP's, this queue is in our memory.
-fn admit<A, G>(
+fn admit<A>(
     incoming: Incoming,
-    edge: &Arc<Edge<A, G>>,
+    edge: &Arc<Edge<A>>,
     places: &Arc<Places>,
     stopping: &watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let metrics = &edge.metrics;
     let under_way = usize::try_from(metrics.quic_handshakes.get()).unwrap_or(0);
@@ -143,7 +140,7 @@ fn admit<A, G>(
     });
 }
 
-async fn shake_hands<A, G>(incoming: Incoming, edge: &Edge<A, G>) -> Option<quinn::Connection> {
+async fn shake_hands<A>(incoming: Incoming, edge: &Edge<A>) -> Option<quinn::Connection> {
     let _under_way = edge.metrics.quic_handshake();
     let patience = Duration::from_millis(edge.listening.handshake_timeout_ms);
     let shaking = async { incoming.await };

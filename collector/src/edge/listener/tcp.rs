@@ -24,7 +24,6 @@ use crate::edge::accept::Accept;
 use crate::edge::metrics::Handshake;
 use crate::edge::request::{Channel, Scheme};
 use crate::edge::tls::PROVING;
-use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 
 /// Pause after a failed accept (no file descriptors left, mostly), which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -33,12 +32,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const STOP_GRACE: Duration = Duration::from_millis(250);
 
 /// How the connections of one listener are treated.
-pub(super) struct Tcp<A, G> {
+pub(super) struct Tcp<A> {
     pub(super) scheme: Scheme,
     /// Whether they begin with a PROXY protocol header.
     pub(super) proxied: bool,
     pub(super) tls: Option<TlsAcceptor>,
-    pub(super) edge: Arc<Edge<A, G>>,
+    pub(super) edge: Arc<Edge<A>>,
     /// Shared by all listeners.
     pub(super) places: Arc<Places>,
     /// When this process began to serve: before it nothing could be read.
@@ -46,13 +45,12 @@ pub(super) struct Tcp<A, G> {
 }
 
 /// Accepts until told to stop; connections hold on to `stopping` until they have ended.
-pub(super) async fn serve<A, G>(
+pub(super) async fn serve<A>(
     listener: TcpListener,
-    tcp: Tcp<A, G>,
+    tcp: Tcp<A>,
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let protocols = Arc::new(Protocols::new(&tcp.edge.listening));
     let mut since = tcp.since;
@@ -146,10 +144,9 @@ pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     sleep(STOP_GRACE).await;
 }
 
-impl<A, G> Tcp<A, G>
+impl<A> Tcp<A>
 where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     async fn connection(
         &self,

@@ -29,7 +29,6 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::metrics::Cut;
 use crate::edge::request::{Channel, Scheme};
-use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
 use body::{Length, StreamBody};
 use transport::{Guard, Sending, Transport};
 
@@ -48,21 +47,20 @@ type Resolver = RequestResolver<Transport, Bytes>;
 type SendHalf = RequestStream<Sending, Bytes>;
 
 /// What its requests share.
-struct Connection<A, G> {
-    edge: Arc<Edge<A, G>>,
+struct Connection<A> {
+    edge: Arc<Edge<A>>,
     quic: quinn::Connection,
     activity: Arc<Activity>,
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<A, G>(
+pub(super) async fn serve<A>(
     quic: quinn::Connection,
-    edge: Arc<Edge<A, G>>,
+    edge: Arc<Edge<A>>,
     activity: Arc<Activity>,
     stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let _open = edge.metrics.open_connection();
     let header_bytes_max = edge.listening.header_bytes_max;
@@ -88,13 +86,12 @@ pub(super) async fn serve<A, G>(
 }
 
 /// Answers requests until the connection ends.
-async fn requests<A, G>(
+async fn requests<A>(
     mut h3: h3::server::Connection<Transport, Bytes>,
-    connection: Arc<Connection<A, G>>,
+    connection: Arc<Connection<A>>,
     mut stopping: watch::Receiver<bool>,
 ) where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     let listening = &connection.edge.listening;
     let requests_max = listening.requests_per_connection_max;
@@ -143,10 +140,9 @@ async fn requests<A, G>(
     }
 }
 
-impl<A, G> Connection<A, G>
+impl<A> Connection<A>
 where
     A: Accept,
-    G: GeoLookup + DeviceLookup + Send + Sync + 'static,
 {
     /// Not `busy`: it is one more than the connection may have.
     async fn request(self: Arc<Self>, resolver: Resolver, busy: Option<Busy>) {
@@ -193,7 +189,7 @@ where
     }
 }
 
-impl<A, G> Connection<A, G> {
+impl<A> Connection<A> {
     /// What hyper adds to the answers of the other versions.
     fn completed(&self, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
         let now_ms = u64::try_from(self.edge.clock.wall().0).unwrap_or(0);

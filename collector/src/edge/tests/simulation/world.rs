@@ -75,7 +75,7 @@ pub(super) struct Shape {
 
 /// A running gateway without sockets.
 pub(super) struct Gateway {
-    pub(super) edge: Arc<Edge<Core, Nowhere>>,
+    pub(super) edge: Arc<Edge<Core>>,
     pub(super) core: Core,
     pub(super) outcomes: Arc<Outcomes>,
     /// Where Kafka has acknowledged to, with `ack = "kafka"`.
@@ -129,7 +129,7 @@ impl Machine {
             &settings,
             sources,
             core.clone(),
-            Nowhere,
+            Arc::new(Nowhere),
             clock,
             metrics,
             kept,
