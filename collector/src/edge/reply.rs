@@ -15,6 +15,7 @@ use super::cors::Cors;
 use super::intake::Row;
 use super::limits::Budget;
 use super::refusal::Refusal;
+use super::route::Route;
 use super::tag::Script;
 use super::unsent::Unsent;
 use crate::pipeline::decode::MESSAGE_ID_BYTES_MAX;
@@ -213,10 +214,19 @@ impl Reply {
     }
 
     /// The same answer as an image: a page's `<img>` shows no error whatever the status.
-    pub(super) fn into_image(mut self) -> Self {
+    fn into_image(mut self) -> Self {
         self.content = Content::Gif;
         self.body = Bytes::from_static(&PIXEL);
         self
+    }
+
+    /// The same answer in the form that every answer of this path has.
+    pub(super) fn shaped(self, route: Route) -> Self {
+        if route.answers_by_image() {
+            self.into_image()
+        } else {
+            self
+        }
     }
 
     pub(super) fn with_cookie(mut self, cookie: Option<HeaderValue>) -> Self {

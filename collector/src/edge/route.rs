@@ -179,6 +179,17 @@ impl Route {
     }
 }
 
+/// Every path with its methods, as the reference of the API lists them: without the tests' own.
+#[cfg(test)]
+pub(crate) fn documented() -> Vec<(&'static str, &'static str)> {
+    let stub = protocols::stub::ENDPOINTS;
+    let is_stub = |route: &Route| stub.iter().any(|own| *route == Route::Events(own));
+    Route::all()
+        .filter(|route| !is_stub(route))
+        .map(|route| (route.path(), route.allow()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

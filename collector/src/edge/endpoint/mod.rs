@@ -1,5 +1,5 @@
-//! The endpoints: each turns a `RawHit` into a `Reply` and knows nothing of connections.
+//! The endpoints that take no events: each turns a `RawHit` into a `Reply` and knows nothing of
+//! connections.
 
-pub(super) mod events;
 pub(super) mod segments;
 pub(super) mod tag;

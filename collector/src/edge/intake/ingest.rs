@@ -34,27 +34,28 @@ const BYTES_PER_TURN: usize = 256 << 10;
 
 /// The answer to a readable request.
 #[derive(Debug)]
-pub(in crate::edge) struct Ingested<'a> {
+pub(super) struct Ingested<'a> {
     /// One for each event, in order.
-    pub(in crate::edge) rows: SmallVec<[Row<'a>; 1]>,
+    pub(super) rows: SmallVec<[Row<'a>; 1]>,
     /// The visitor's cookie, where the pipeline wants it set.
-    pub(in crate::edge) set_cookie: Option<HeaderValue>,
+    pub(super) set_cookie: Option<HeaderValue>,
     /// Seconds, where an event should be sent again.
-    pub(in crate::edge) retry_after_s: Option<u32>,
+    pub(super) retry_after_s: Option<u32>,
     /// What the source may still send, where it is limited.
-    pub(in crate::edge) budget: Option<Budget>,
+    pub(super) budget: Option<Budget>,
 }
 
 /// Runs every event of a readable, authenticated request.
-pub(in crate::edge) async fn ingest<'a, A: Accept>(
+pub(super) async fn ingest<'a, A: Accept>(
     edge: &Edge<A>,
     terms: &Terms,
     hit: &RawHit<'a>,
     sender: &Sender,
+    signals: Signals,
     envelope: Envelope<'a>,
 ) -> Ingested<'a> {
     let source = &sender.source;
-    let request = Request::new(edge, hit, source, &envelope);
+    let request = Request::new(edge, hit, source, signals, &envelope);
     let mut visitor = Visitor::of(terms, hit, &envelope);
     let charges = Charges::of(edge, terms, hit, sender);
     let newcomers = NewProfiles::of(&terms.new_profiles, source, hit.client_ip);
@@ -231,12 +232,13 @@ impl<'a, 'e, A> Request<'a, 'e, A> {
         edge: &'e Edge<A>,
         hit: &RawHit<'a>,
         source: &'e Source,
+        signals: Signals,
         envelope: &Envelope<'_>,
     ) -> Self {
         Self {
             edge,
             source,
-            signals: Signals::of(&hit.signals_with(None), source),
+            signals,
             facts: RequestFacts {
                 received_at: hit.received_at,
                 client_ip: Some(hit.client_ip),
