@@ -7,6 +7,7 @@
     reason = "a failed test says it that way"
 )]
 
+mod protocols;
 mod rules;
 mod source;
 
