@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use tidegate_collector::catalog::Source;
 use tidegate_collector::consent::{Signals, resolve};
 use tidegate_collector::device::Devices;
 use tidegate_collector::geo::GeoDatabases;
@@ -144,16 +144,7 @@ pub fn geo() -> GeoDatabases {
 #[must_use]
 pub fn source() -> Source {
     Source {
-        name: SOURCE.to_owned(),
-        write_key: WRITE_KEY.to_owned(),
-        kind: SourceKind::Web,
-        origins: Vec::new(),
-        session_gap_ms: 1_800_000,
-        consent_default: ConsentDefault::Granted,
-        gpc: GpcPolicy::Anonymous,
-        dnt: false,
         conversions: vec!["Order Completed".to_owned()],
-        rate_limit: None,
-        consent_map: Default::default(),
+        ..Source::web(SOURCE, WRITE_KEY)
     }
 }

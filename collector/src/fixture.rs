@@ -11,7 +11,7 @@ use tidegate_event::{
     Timestamp,
 };
 
-use crate::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use crate::catalog::{Source, SourceKind};
 use crate::consent::{self, Signals};
 use crate::pipeline::decode::Limits;
 use crate::protocols::native;
@@ -19,17 +19,9 @@ use crate::protocols::native;
 /// A web source that is granted consent by default.
 pub(crate) fn source(session_gap_ms: u32) -> Source {
     Source {
-        name: "shop".to_owned(),
-        write_key: "key".to_owned(),
-        kind: SourceKind::Web,
-        origins: Vec::new(),
         session_gap_ms,
-        consent_default: ConsentDefault::Granted,
-        gpc: GpcPolicy::Anonymous,
-        dnt: false,
         conversions: vec!["Order Completed".to_owned()],
-        rate_limit: None,
-        consent_map: Default::default(),
+        ..Source::web("shop", "key")
     }
 }
 

@@ -127,19 +127,7 @@ fn source(section: Section<'_>) -> Option<Entry<Source>> {
     let write_key = section
         .require("write_key", "write_key = \"a-long-random-key\"")
         .and_then(|found| write_key(&found));
-    let mut source = Source {
-        name: String::new(),
-        write_key: String::new(),
-        kind: SourceKind::Web,
-        origins: Vec::new(),
-        session_gap_ms: 1_800_000,
-        consent_default: ConsentDefault::Granted,
-        gpc: GpcPolicy::Anonymous,
-        dnt: false,
-        conversions: Vec::new(),
-        rate_limit: None,
-        consent_map: ConsentMap::new(),
-    };
+    let mut source = Source::web("", "");
     let kinds = [("web", SourceKind::Web), ("server", SourceKind::Server)];
     section.word("kind", &mut source.kind, &kinds);
     if let Some(list) = section.get("origins").and_then(|found| found.list()) {

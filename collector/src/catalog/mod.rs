@@ -113,6 +113,26 @@ pub struct Source {
     pub consent_map: ConsentMap,
 }
 
+impl Source {
+    /// A web source with all that a catalog file may leave out as it is left out there.
+    #[must_use]
+    pub fn web(name: &str, write_key: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            write_key: write_key.to_owned(),
+            kind: SourceKind::Web,
+            origins: Vec::new(),
+            session_gap_ms: 1_800_000,
+            consent_default: ConsentDefault::Granted,
+            gpc: GpcPolicy::Anonymous,
+            dnt: false,
+            conversions: Vec::new(),
+            rate_limit: None,
+            consent_map: ConsentMap::new(),
+        }
+    }
+}
+
 /// One segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segment {

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use tidegate_activation::destinations::webhook;
 
-use crate::catalog::{
-    Catalog, ConsentDefault, Destination, DestinationKind, GpcPolicy, Segment, Source, SourceKind,
-};
+use crate::catalog::{Catalog, Destination, DestinationKind, Segment, Source};
 use crate::settings::{Cidr, Settings};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -44,17 +42,9 @@ pub(crate) fn catalog(shop: &str, ads: SocketAddr, secret: &str) -> Catalog {
     });
     Catalog {
         sources: vec![Source {
-            name: "demo".to_owned(),
-            write_key: "demo".to_owned(),
-            kind: SourceKind::Web,
             origins: vec![shop.to_owned()],
-            session_gap_ms: 30 * 60_000,
-            consent_default: ConsentDefault::Granted,
-            gpc: GpcPolicy::Anonymous,
-            dnt: false,
             conversions: vec!["Order Completed".to_owned()],
-            rate_limit: None,
-            consent_map: Default::default(),
+            ..Source::web("demo", "demo")
         }],
         destinations: vec![Destination {
             name: "ad-server".to_owned(),

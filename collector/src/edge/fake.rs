@@ -25,7 +25,7 @@ use super::{
     Accept, Edge, EdgeMetrics, Given, Listeners, RawHit, RuntimeCatalog, Sockets, Tls, TlsMetrics,
 };
 use crate::bad_rows::BadRows;
-use crate::catalog::{Catalog, ConsentDefault, GpcPolicy, Source, SourceKind};
+use crate::catalog::{Catalog, ConsentDefault, Source, SourceKind};
 use crate::clock::{Clock, SystemClock};
 use crate::core::{Accepted, Lookup, Newcomers, Refused, VisitorSegments};
 use crate::pipeline::enrich::{DeviceLookup, GeoLookup};
@@ -35,17 +35,8 @@ use crate::tracked::Outcomes;
 
 pub(super) fn web_source() -> Source {
     Source {
-        name: "shop".to_owned(),
-        write_key: "shop-key".to_owned(),
-        kind: SourceKind::Web,
         origins: vec!["https://shop.example".to_owned()],
-        session_gap_ms: 1_800_000,
-        consent_default: ConsentDefault::Granted,
-        gpc: GpcPolicy::Anonymous,
-        dnt: false,
-        conversions: Vec::new(),
-        rate_limit: None,
-        consent_map: Default::default(),
+        ..Source::web("shop", "shop-key")
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
-use tidegate_collector::catalog::{ConsentDefault, GpcPolicy, Source, SourceKind};
+use tidegate_collector::catalog::{ConsentDefault, Source, SourceKind};
 use tidegate_collector::consent::{Signals, resolve};
 use tidegate_collector::pipeline::decode::{Envelope, Limits};
 use tidegate_collector::pipeline::enrich::{DeviceLookup, GeoLookup, RequestFacts, enrich};
@@ -42,21 +42,12 @@ impl DeviceLookup for Nowhere {
 
 fn source(anonymous: bool) -> Source {
     Source {
-        name: "fuzz".to_owned(),
-        write_key: String::new(),
-        kind: SourceKind::Web,
-        origins: Vec::new(),
-        session_gap_ms: 1_800_000,
         consent_default: if anonymous {
             ConsentDefault::Anonymous
         } else {
             ConsentDefault::Granted
         },
-        gpc: GpcPolicy::Anonymous,
-        dnt: false,
-        conversions: Vec::new(),
-        rate_limit: None,
-        consent_map: Default::default(),
+        ..Source::web("fuzz", "")
     }
 }
 
