@@ -1,6 +1,5 @@
-//! The accounting of one request's events, and their wait for durability. It survives the client:
-//! where that goes away, in the midst of a batch or during the wait, what the core took still ends
-//! as what it became, not as lost.
+//! The accounting of one request's events, and their wait for durability. A client that disconnects
+//! within a batch or during the wait changes no outcome: what the core took is counted once durable.
 
 use tidegate_event::Outcome;
 use tokio::runtime::Handle;
@@ -98,8 +97,8 @@ impl<'c, A: Accept> Receipt<'c, A> {
 }
 
 impl<A: Accept> Drop for Receipt<'_, A> {
-    /// The client hung up: nobody is answered, but what was taken is in the journal's buffer.
-    /// Events that were not even looked at stay open, and so end as `internal`.
+    /// The client hung up, but what was taken is in the journal's buffer: the wait goes on without it.
+    /// Events that were not yet read end as `internal`.
     fn drop(&mut self) {
         let Some(mut tracked) = self.tracked.take() else {
             return;

@@ -1,5 +1,5 @@
-//! How the events of one request ended, for its answer and for whoever asks later why. Counting is
-//! the receipt's.
+//! How the events of one request ended: the rows of its answer, also remembered to explain a result
+//! later. The receipt counts them.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::edge::reply::{overall, status_of};
 use crate::edge::request::RawHit;
 use crate::recent::Ended;
 
-/// What stands for the reason where nobody waited for the answer.
+/// The reason of events whose client did not wait for the answer.
 const HUNG_UP: &str = "the client hung up before the answer";
 
 /// How one event ended, as the client gets to see it.

@@ -1,5 +1,5 @@
-//! What a batch says for all its events. Its context is taken apart once; laying an event's own
-//! context over it then costs a look-up for each own member and a copy of the lent text.
+//! What a batch says for all its events. Its context is split into members once. Merging an event's
+//! own context into it then costs a look-up for each own member and a copy of the lent text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

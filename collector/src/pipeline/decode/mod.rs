@@ -1,8 +1,8 @@
 //! Step 1, what all protocols share: the rules of an event, whatever words a client says it in. A
 //! protocol ends in an [`Envelope`] of canonical events that borrow from the request.
 //!
-//! A request is unreadable as a whole ([`Unreadable`]) or readable with each event good or bad by
-//! itself ([`DecodeError`]): one bad event never harms its neighbours.
+//! A request is unreadable as a whole ([`Unreadable`]), or each of its events is good or bad by itself
+//! ([`DecodeError`]). A bad event does not affect its neighbours.
 
 mod error;
 mod fields;
@@ -48,8 +48,8 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 100;
 /// Deepest nesting of an event, the event itself counted.
 pub const DEPTH_MAX: usize = 32;
 
-/// One readable request. Its events are text and scalars yet: what a hostile event's objects become
-/// takes many times the memory of their text, so that only one event at a time is taken that far.
+/// One readable request. Its events are still text and scalars. Parsed objects take many times the
+/// memory of their text, so only one event at a time is parsed that far.
 #[derive(Debug)]
 pub struct Envelope<'a> {
     /// `writeKey` of the body (for the pixel: of the query).
@@ -118,8 +118,8 @@ impl<'a> Envelope<'a> {
         salvaged.is_all(marked)
     }
 
-    /// When the request says it was sent, where neither batch nor event says it. What is no time
-    /// says nothing.
+    /// Takes the request's own time of sending, where neither batch nor event has one. A text that is
+    /// no time counts as absent.
     #[must_use]
     pub fn or_sent_at(mut self, header: Option<&'a str>) -> Self {
         let said = self.shared.sent_at.take();

@@ -1,7 +1,7 @@
-//! A second look at a body that is no text or no JSON. These affect only the event in which they
-//! stand: bytes that are not UTF-8, raw control characters in a string, words that are no JSON value
-//! (`NaN`, `Infinity`, `undefined`, `True`, `.5`) and a comma before a closing bracket. Nothing of it
-//! runs for a good body.
+//! A second pass over a body that is no UTF-8 or no JSON. These affect only the event that contains
+//! them: bytes that are not UTF-8, raw control characters in a string, words that are no JSON value
+//! (`NaN`, `Infinity`, `undefined`, `True`, `.5`) and a comma before a closing bracket. A good
+//! body never comes here.
 
 use serde::de::IgnoredAny;
 
