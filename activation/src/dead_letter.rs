@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_event::{Change, Timestamp};
 
 use crate::destinations::Plan;
-use crate::intent::Row;
+use crate::intent::{Intent, Row};
 
 /// Why a change became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,14 +97,15 @@ impl DeadRow {
     }
 
     pub(crate) fn listed(self, id: u64, plan: &Plan) -> DeadLetter {
-        let intent = self.row.intent;
+        let delivery_id = plan.delivery_id(&self.row.intent);
+        let Intent::AudienceChange(change) = self.row.intent;
         DeadLetter {
             id,
-            delivery_id: plan.delivery_id(&intent),
-            segment: intent.segment,
-            change: intent.change,
-            epoch: intent.epoch,
-            occurred_at: intent.occurred_at,
+            delivery_id,
+            segment: change.segment,
+            change: change.change,
+            epoch: change.epoch,
+            occurred_at: change.head.occurred_at,
             reason: self.reason,
             attempts: self.row.attempts,
             last_status: self.row.last_status,

@@ -1,31 +1,79 @@
-//! One membership change on its way out: as handed in, and as a row of the outbox.
+//! What is to be sent to destinations: as handed in, and as a row of the outbox. Another kind of
+//! intent is a variant here, its key, its route and its rendering by the kinds of destination.
 
 use serde::{Deserialize, Serialize};
 use tidegate_event::{Change, ProfileId, SegmentId, Timestamp};
 
-/// A membership change of a journal record, past the gates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
+/// Something of a journal record that destinations may want, past the gates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// A profile entered or left a segment.
+    AudienceChange(AudienceChange),
+}
+
+/// What every intent has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
     /// Journal offset of its record; grows from call to call.
     pub offset: u64,
-    /// Whose membership changed.
+    /// Whom it is about.
     pub profile: ProfileId,
     /// The visitor's anonymousId, where known.
     pub anonymous_id: Option<String>,
     /// The person's id, where known.
     pub user_id: Option<String>,
+    /// When it was decided.
+    pub occurred_at: Timestamp,
+}
+
+/// A membership change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AudienceChange {
+    /// What every intent has.
+    pub head: Head,
     /// Which segment.
     pub segment: String,
     /// Which way.
     pub change: Change,
     /// Grows with each change of this profile in this segment.
     pub epoch: u32,
-    /// When it was decided.
-    pub occurred_at: Timestamp,
     /// `merged`, where a merge ended the membership.
     pub reason: Option<String>,
     /// The profile that lives on, where a merge ended the membership.
     pub merged_into: Option<ProfileId>,
+}
+
+impl Intent {
+    /// What every intent has.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        match self {
+            Self::AudienceChange(change) => &change.head,
+        }
+    }
+
+    /// Journal offset of its record.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.head().offset
+    }
+
+    /// What it is ordered by within a destination.
+    pub(crate) fn key(&self) -> Key {
+        match self {
+            Self::AudienceChange(change) => Key {
+                profile: change.head.profile,
+                segment: SegmentId::of(&change.segment),
+            },
+        }
+    }
+
+    /// Grows with each intent of its key.
+    pub(crate) const fn epoch(&self) -> u32 {
+        match self {
+            Self::AudienceChange(change) => change.epoch,
+        }
+    }
 }
 
 /// Within a destination, what is delivered in order and parked together.
@@ -35,16 +83,7 @@ pub(crate) struct Key {
     pub(crate) segment: SegmentId,
 }
 
-impl Key {
-    pub(crate) fn of(intent: &Intent) -> Self {
-        Self {
-            profile: intent.profile,
-            segment: SegmentId::of(&intent.segment),
-        }
-    }
-}
-
-/// A row of the outbox: one change for one destination.
+/// A row of the outbox: one intent for one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) intent: Intent,
@@ -64,7 +103,7 @@ impl Row {
     }
 
     pub(crate) fn key(&self) -> Key {
-        Key::of(&self.intent)
+        self.intent.key()
     }
 }
 
@@ -80,7 +119,7 @@ impl Attempted {
     /// True where sending `intent` now would undo something newer. The offset decides too: an
     /// erased profile starts again at epoch 1, at a higher offset.
     pub(crate) fn supersedes(&self, intent: &Intent) -> bool {
-        intent.epoch < self.epoch && intent.offset <= self.offset
+        intent.epoch() < self.epoch && intent.offset() <= self.offset
     }
 }
 
@@ -89,11 +128,19 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn intent(profile: u128, epoch: u32, offset: u64) -> Intent {
-        Intent {
-            offset,
-            profile: ProfileId(profile),
-            anonymous_id: Some("anon".to_owned()),
-            user_id: None,
+        Intent::AudienceChange(change(profile, epoch, offset))
+    }
+
+    /// Odd epochs enter, even ones leave.
+    pub(crate) fn change(profile: u128, epoch: u32, offset: u64) -> AudienceChange {
+        AudienceChange {
+            head: Head {
+                offset,
+                profile: ProfileId(profile),
+                anonymous_id: Some("anon".to_owned()),
+                user_id: None,
+                occurred_at: Timestamp(1_795_355_327_974),
+            },
             segment: "buyers".to_owned(),
             change: if epoch % 2 == 1 {
                 Change::Enter
@@ -101,7 +148,6 @@ pub(crate) mod tests {
                 Change::Exit
             },
             epoch,
-            occurred_at: Timestamp(1_795_355_327_974),
             reason: None,
             merged_into: None,
         }

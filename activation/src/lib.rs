@@ -46,7 +46,7 @@ pub use destinations::DestinationKind;
 pub use error::{
     AdminError, ApplyError, ConfigFault, ConfigFaultKind, OpenError, ReopenError, StoreError,
 };
-pub use intent::Intent;
+pub use intent::{AudienceChange, Head, Intent};
 pub use observer::{Attempt, Observer};
 pub use outbox::storage::{Durability, Entry, KeyRange, Op, Space, Storage};
 pub use outbox::{FORMAT, Step, check_format};

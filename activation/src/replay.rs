@@ -95,7 +95,7 @@ fn replay_chunk(
         } else if is_free && has_place(room, destination, &dead, added) {
             let row = Row::new(&dead.row.intent, now);
             added += u64::from(stage(shared, destination, &mut write, &row));
-            staged.push((row.key(), row.intent.offset));
+            staged.push((row.key(), row.intent.offset()));
             report.replayed += 1;
         } else {
             report.no_room += 1;
@@ -159,16 +159,16 @@ fn against(
         return Ok(Against::Newer);
     }
     let newest = outbox.newest(destination.id, &key)?;
-    Ok(match newest.map(|row| row.intent.offset) {
-        Some(offset) if offset > intent.offset => Against::Newer,
-        Some(offset) if offset == intent.offset => Against::SameRecord,
+    Ok(match newest.map(|row| row.intent.offset()) {
+        Some(offset) if offset > intent.offset() => Against::Newer,
+        Some(offset) if offset == intent.offset() => Against::SameRecord,
         Some(_) | None => Against::Nothing,
     })
 }
 
 /// May a letter be queued, with `ahead` rows that are not counted yet?
 fn has_place(room: &Room, destination: &Destination, dead: &DeadRow, ahead: u64) -> bool {
-    let profile = dead.row.intent.profile;
+    let profile = dead.row.intent.head().profile;
     let share = if destination.queue.lock().has_profile(profile) {
         Share::ThreeQuarters
     } else {
@@ -179,7 +179,7 @@ fn has_place(room: &Room, destination: &Destination, dead: &DeadRow, ahead: u64)
 
 /// False where the row takes the place of one that waits: a key keeps a few only.
 fn stage(shared: &Shared, destination: &Destination, write: &mut Write<'_>, row: &Row) -> bool {
-    let (id, key, offset) = (destination.id, row.key(), row.intent.offset);
+    let (id, key, offset) = (destination.id, row.key(), row.intent.offset());
     let mut queue = destination.queue.lock();
     let in_memory = !queue.takes_only_known() || queue.knows(&key);
     let replaced = queue.coalesce(row, KEY_ROWS_MAX);

@@ -5,7 +5,7 @@ mod consent;
 
 use tidegate_event::record::Record;
 
-use crate::intent::Intent;
+use crate::intent::{AudienceChange, Head, Intent};
 
 /// Why a record's changes are not dispatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +35,20 @@ fn changes(offset: u64, record: &Record<'_>) -> Vec<Intent> {
             let profile = change.profile.or(record.profile)?;
             // The record's identifiers are the winner's where a merge made the loser leave.
             let own = Some(profile) == record.profile;
-            Some(Intent {
-                offset,
-                profile,
-                anonymous_id: record.anonymous_id.filter(|_| own).map(owned),
-                user_id: record.user_id.filter(|_| own).map(owned),
+            Some(Intent::AudienceChange(AudienceChange {
+                head: Head {
+                    offset,
+                    profile,
+                    anonymous_id: record.anonymous_id.filter(|_| own).map(owned),
+                    user_id: record.user_id.filter(|_| own).map(owned),
+                    occurred_at: record.decided_at,
+                },
                 segment: owned(change.segment),
                 change: change.change,
                 epoch: change.epoch,
-                occurred_at: record.decided_at,
                 reason: change.reason.map(owned),
                 merged_into: record.profile.filter(|_| !own),
-            })
+            }))
         })
         .collect()
 }

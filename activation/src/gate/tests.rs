@@ -4,6 +4,7 @@ use tidegate_event::record::{Fold, Record, TransitionRef};
 use tidegate_event::{Change, ProfileId, Purposes, SegmentId, Timestamp};
 
 use super::{Refusal, intents};
+use crate::intent::Intent;
 
 fn transition(change: Change, profile: Option<u128>) -> TransitionRef<'static> {
     TransitionRef {
@@ -59,18 +60,18 @@ fn a_change_carries_who_when_and_which_way() {
         &record(Purposes::GRANTED, vec![transition(Change::Enter, None)]),
     )
     .unwrap();
-    let intent = &intents[0];
+    let Intent::AudienceChange(intent) = &intents[0];
     assert_eq!(
-        (intent.offset, intent.profile, intent.epoch),
+        (intent.head.offset, intent.head.profile, intent.epoch),
         (5, ProfileId(7), 4)
     );
     assert_eq!(
-        (intent.change, intent.occurred_at),
+        (intent.change, intent.head.occurred_at),
         (Change::Enter, Timestamp(1_000))
     );
     assert_eq!((&intent.reason, intent.merged_into), (&None, None));
-    assert_eq!(intent.anonymous_id.as_deref(), Some("anon"));
-    assert_eq!(intent.user_id.as_deref(), Some("user"));
+    assert_eq!(intent.head.anonymous_id.as_deref(), Some("anon"));
+    assert_eq!(intent.head.user_id.as_deref(), Some("user"));
 }
 
 #[test]
@@ -80,13 +81,16 @@ fn the_loser_of_a_merge_leaves_under_its_own_id_without_the_winners() {
         &record(Purposes::GRANTED, vec![transition(Change::Exit, Some(8))]),
     )
     .unwrap();
-    let intent = &intents[0];
+    let Intent::AudienceChange(intent) = &intents[0];
     assert_eq!(
-        (intent.profile, intent.reason.as_deref()),
+        (intent.head.profile, intent.reason.as_deref()),
         (ProfileId(8), Some("merged"))
     );
     assert_eq!(intent.merged_into, Some(ProfileId(7)));
-    assert_eq!((&intent.anonymous_id, &intent.user_id), (&None, &None));
+    assert_eq!(
+        (&intent.head.anonymous_id, &intent.head.user_id),
+        (&None, &None)
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tidegate_event::Timestamp;
 use crate::dead_letter::DeadReason;
 use crate::destination::Destination;
 use crate::error::StoreError;
-use crate::intent::{Intent, Key, Row};
+use crate::intent::{AudienceChange, Intent, Key, Row};
 use crate::mutant::Mutant;
 use crate::outbox::storage::Durability;
 use crate::outbox::{Outbox, Write, keep_dead};
@@ -58,7 +58,9 @@ impl Routes {
         self.by_segment.is_empty() && self.all.is_empty()
     }
 
-    fn of(&self, segment: &str) -> impl Iterator<Item = &Arc<Destination>> {
+    /// The destinations that want an intent.
+    fn of(&self, intent: &Intent) -> impl Iterator<Item = &Arc<Destination>> {
+        let Intent::AudienceChange(AudienceChange { segment, .. }) = intent;
         self.by_segment
             .get(segment)
             .into_iter()
@@ -73,7 +75,7 @@ impl Routes {
             self.room.place(destination, share, now) == Place::Soon
         };
         record.iter().any(|intent| {
-            let mut wanted = self.of(&intent.segment);
+            let mut wanted = self.of(intent);
             wanted.any(|destination| is_soon(intent, destination))
         })
     }
@@ -81,7 +83,7 @@ impl Routes {
 
 /// What a change may take of its destination's part.
 fn share(queue: &Queue, intent: &Intent) -> Share {
-    if queue.has_profile(intent.profile) {
+    if queue.has_profile(intent.head().profile) {
         Share::ThreeQuarters
     } else {
         Share::Whole
@@ -157,19 +159,19 @@ pub(crate) fn hand_in(
         dead: Vec::new(),
         dead_at: HashMap::new(),
     };
-    let done = batch.partition_point(|intent| intent.offset < cursor);
+    let done = batch.partition_point(|intent| intent.offset() < cursor);
     let taken = hand_in.take_all(routes, &batch[done..], next_offset);
     hand_in.finish(taken)
 }
 
 impl<'a> HandIn<'a> {
     fn take_all(&mut self, routes: &'a Routes, batch: &[Intent], next_offset: u64) -> u64 {
-        for record in batch.chunk_by(|one, other| one.offset == other.offset) {
+        for record in batch.chunk_by(|one, other| one.offset() == other.offset()) {
             if routes.should_wait(record, self.now) {
-                return record.first().map_or(next_offset, |intent| intent.offset);
+                return record.first().map_or(next_offset, |intent| intent.offset());
             }
             for intent in record {
-                for destination in routes.of(&intent.segment) {
+                for destination in routes.of(intent) {
                     self.take(destination, intent);
                 }
             }
@@ -196,7 +198,7 @@ impl<'a> HandIn<'a> {
                 let latest = latest.filter(|latest| latest.offset == offset);
                 if let Some(latest) = latest {
                     self.put_instead(of, latest, destination, &row);
-                } else if offset == intent.offset {
+                } else if offset == intent.offset() {
                     // Stored already.
                     return;
                 } else {
@@ -211,7 +213,7 @@ impl<'a> HandIn<'a> {
     }
 
     fn put(&mut self, destination: &'a Arc<Destination>, row: &Row) {
-        let (key, offset) = (row.key(), row.intent.offset);
+        let (key, offset) = (row.key(), row.intent.offset());
         let latest = Latest {
             offset,
             queued: self.queued.len(),
@@ -229,7 +231,7 @@ impl<'a> HandIn<'a> {
         destination: &'a Arc<Destination>,
         row: &Row,
     ) {
-        let offset = row.intent.offset;
+        let offset = row.intent.offset();
         self.write.put_row_instead(earlier.op, destination.id, row);
         if let Some(queued) = self.queued.get_mut(earlier.queued) {
             queued.2 = offset;
@@ -288,7 +290,7 @@ impl<'a> HandIn<'a> {
         Entered::Added(if in_memory {
             queue.stage(row.clone(), due)
         } else {
-            queue.stage_outside(key, (due, row.intent.offset))
+            queue.stage_outside(key, (due, row.intent.offset()))
         })
     }
 
@@ -314,7 +316,7 @@ impl<'a> HandIn<'a> {
         latest: Option<Latest>,
         rows_max: usize,
     ) -> Option<u64> {
-        let (key, offset) = (row.key(), row.intent.offset);
+        let (key, offset) = (row.key(), row.intent.offset());
         let latest = latest.map(|latest| latest.offset);
         if latest == Some(offset) {
             return latest;
@@ -333,7 +335,7 @@ impl<'a> HandIn<'a> {
         match self.outbox.newest(destination.id, &key) {
             Ok(newest) => {
                 let newest = newest.filter(|old| old.attempts == 0);
-                newest.map(|old| old.intent.offset)
+                newest.map(|old| old.intent.offset())
             }
             Err(error) => {
                 let what = format!("an earlier change cannot be read: {error}");

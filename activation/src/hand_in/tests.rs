@@ -4,7 +4,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::destinations::plans;
 use crate::destinations::webhook;
-use crate::intent::tests::intent;
+use crate::intent::Intent;
+use crate::intent::tests::{change, intent};
 use crate::outbox::{DestinationId, Kept};
 use crate::queue::Waiting;
 use crate::settings::DestinationConfig;
@@ -80,10 +81,10 @@ fn two_changes_of_one_record_and_key_are_one_row() {
     let batch = [intent(1, 1, 1), intent(1, 2, 1)];
     assert_eq!(hand_in(&shared, &routes, &batch, 2).unwrap(), 2);
     assert_eq!((shared.rows(), destination.rows()), (1, 1));
-    let key = Key::of(&batch[0]);
+    let key = batch[0].key();
     let rows = shared.outbox().unwrap().rows(destination.id, &key).unwrap();
     assert_eq!(rows.readable.len(), 1);
-    assert_eq!(rows.readable[0].intent.epoch, 2, "the newer one");
+    assert_eq!(rows.readable[0].intent.epoch(), 2, "the newer one");
 }
 
 fn small(rows_max: u64) -> Settings {
@@ -108,9 +109,9 @@ fn each_way(run: impl Fn(bool, Arc<Destination>)) {
 }
 
 fn epochs(shared: &Shared, destination: &Destination, profile: u128) -> Vec<u32> {
-    let key = Key::of(&intent(profile, 1, 1));
+    let key = intent(profile, 1, 1).key();
     let rows = shared.outbox().unwrap().rows(destination.id, &key).unwrap();
-    rows.readable.iter().map(|row| row.intent.epoch).collect()
+    rows.readable.iter().map(|row| row.intent.epoch()).collect()
 }
 
 #[test]
@@ -157,9 +158,9 @@ fn the_last_quarter_is_for_visitors_without_rows() {
         let shared = shared(&storage, &settings);
         let routes = Routes::new(&[Arc::clone(&destination)], &settings);
         let of_segment = |n: u64| {
-            let mut change = intent(1, 1, n);
+            let mut change = change(1, 1, n);
             change.segment = format!("s-{n}");
-            change
+            Intent::AudienceChange(change)
         };
         // A destination that is held back is not waited for.
         destination.control.lock().breaker.disable();

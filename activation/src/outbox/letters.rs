@@ -28,7 +28,7 @@ impl Letter {
     pub(crate) fn of(dead: &DeadRow) -> Self {
         Self {
             key: dead.row.key(),
-            offset: dead.row.intent.offset,
+            offset: dead.row.intent.offset(),
         }
     }
 }

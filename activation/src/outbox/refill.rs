@@ -127,7 +127,7 @@ impl Refill<'_> {
             return;
         }
         for row in rows.drain(KEY_ROWS_MAX - 1..rows.len() - 1) {
-            let offset = row.intent.offset;
+            let offset = row.intent.offset();
             self.write.remove_row(self.destination.id, key, offset);
             count(&self.destination.stats.coalesced);
             self.remove(key);

@@ -127,6 +127,6 @@ impl<'a> Write<'a> {
 }
 
 fn row_op(id: DestinationId, row: &Row) -> Op {
-    let key = keys::job(id, &row.key(), row.intent.offset);
+    let key = keys::job(id, &row.key(), row.intent.offset());
     Op::Put(Space::Jobs, key, row::write(row))
 }

@@ -128,7 +128,7 @@ impl Queue {
     /// Puts a further row in line, not yet sendable. Returns the due entry of a key's first row.
     pub(crate) fn stage(&mut self, row: Row, due: Timestamp) -> Option<Due> {
         let key = row.key();
-        let offset = row.intent.offset;
+        let offset = row.intent.offset();
         self.waiting.add(key);
         let entry = self.entries.entry(key).or_default();
         let first = entry.rows.is_empty();
@@ -275,11 +275,11 @@ impl Queue {
 impl Entry {
     /// See [`Queue::coalesce`].
     fn coalesce(&mut self, row: &Row, rows_max: usize) -> Option<u64> {
-        let offset = row.intent.offset;
+        let offset = row.intent.offset();
         let full = self.parked || self.rows.len() >= rows_max;
         let alone_in_flight = self.in_flight && self.rows.len() == 1;
         let newest = self.rows.back_mut()?;
-        let old = newest.row.intent.offset;
+        let old = newest.row.intent.offset();
         if old == offset {
             if !newest.committed {
                 newest.row = row.clone();
@@ -297,7 +297,7 @@ impl Entry {
     }
 
     fn insert(&mut self, row: Row) {
-        let at = self.position(row.intent.offset);
+        let at = self.position(row.intent.offset());
         let at = at.max(usize::from(self.in_flight)).min(self.rows.len());
         self.uncommitted += 1;
         self.rows.insert(
@@ -312,7 +312,7 @@ impl Entry {
     fn commit(&mut self, offset: u64) {
         let at = self.position(offset);
         let slot = self.rows.get_mut(at);
-        let slot = slot.filter(|slot| slot.row.intent.offset == offset && !slot.committed);
+        let slot = slot.filter(|slot| slot.row.intent.offset() == offset && !slot.committed);
         if let Some(slot) = slot {
             slot.committed = true;
             self.uncommitted -= 1;
@@ -321,7 +321,7 @@ impl Entry {
 
     /// Where the row of an offset is, or belongs.
     fn position(&self, offset: u64) -> usize {
-        let before = |slot: &Slot| slot.row.intent.offset < offset;
+        let before = |slot: &Slot| slot.row.intent.offset() < offset;
         self.rows.partition_point(before)
     }
 }

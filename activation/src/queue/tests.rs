@@ -35,7 +35,7 @@ fn stage(queue: &mut Queue, row: Row, due: i64, rows_max: usize) -> Put {
 }
 
 fn put(queue: &mut Queue, row: Row, due: i64) -> Put {
-    let (key, offset) = (row.key(), row.intent.offset);
+    let (key, offset) = (row.key(), row.intent.offset());
     let put = stage(queue, row, due, KEY_ROWS_MAX);
     queue.commit(&key, offset);
     put
@@ -43,7 +43,7 @@ fn put(queue: &mut Queue, row: Row, due: i64) -> Put {
 
 fn take(queue: &mut Queue, now: i64) -> Option<(u128, u32)> {
     let (key, row) = queue.take(Timestamp(now))?;
-    Some((key.profile.0, row.intent.epoch))
+    Some((key.profile.0, row.intent.epoch()))
 }
 
 #[test]

@@ -49,9 +49,9 @@ impl Worker {
             Answer::Status { code, .. } => Some(code),
             Answer::Timeout | Answer::Connect | Answer::Blocked | Answer::Broken => None,
         };
-        let offset = row.intent.offset;
+        let offset = row.intent.offset();
         let attempted = Attempted {
-            epoch: row.intent.epoch,
+            epoch: row.intent.epoch(),
             offset,
             at: now,
         };
@@ -156,7 +156,7 @@ impl Worker {
                 count(&stats.delivered);
                 stats
                     .change_latency
-                    .record(now.since(row.intent.occurred_at));
+                    .record(now.since(row.intent.head().occurred_at));
             }
         }
     }

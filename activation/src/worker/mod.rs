@@ -224,7 +224,7 @@ impl Worker {
     }
 
     fn bury(&self, key: Key, row: Row, reason: DeadReason, now: Timestamp) -> Command {
-        let offset = row.intent.offset;
+        let offset = row.intent.offset();
         let due = self.destination.queue.lock().finish_removed(&key);
         let ending = Ending::Dead(self.destination.bury(row, reason, now));
         self.settlement(key, offset, due, None, ending)

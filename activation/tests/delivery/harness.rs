@@ -14,8 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidegate_activation::destinations::webhook::{self, SigningKey};
 use tidegate_activation::{
-    Activation, BreakerState, Clock, DestinationConfig, DestinationStatus, Intent, RetryPolicy,
-    Settings,
+    Activation, AudienceChange, BreakerState, Clock, DestinationConfig, DestinationStatus, Head,
+    Intent, RetryPolicy, Settings,
 };
 use tidegate_event::{Change, ProfileId, Timestamp};
 use tokio::net::TcpListener;
@@ -223,7 +223,7 @@ impl Bench {
 
     /// As the collector's cursor does: waits where it should, until all of it is taken.
     pub(crate) async fn follow(&self, batch: &[Intent]) {
-        let next = batch.last().unwrap().offset + 1;
+        let next = batch.last().unwrap().offset() + 1;
         let follow = async {
             while self.activation.hand_in(batch, next).unwrap() < next {
                 self.activation.wait_for_room().await;
@@ -240,17 +240,20 @@ impl Bench {
 }
 
 pub(crate) fn hand_in(activation: &Activation, batch: &[Intent]) {
-    let next = batch.last().unwrap().offset + 1;
+    let next = batch.last().unwrap().offset() + 1;
     activation.hand_in(batch, next).unwrap();
 }
 
 /// Odd epochs enter, even ones leave.
 pub(crate) fn change(profile: u128, epoch: u32, offset: u64) -> Intent {
-    Intent {
-        offset,
-        profile: ProfileId(profile),
-        anonymous_id: Some(format!("anon-{profile}")),
-        user_id: None,
+    Intent::AudienceChange(AudienceChange {
+        head: Head {
+            offset,
+            profile: ProfileId(profile),
+            anonymous_id: Some(format!("anon-{profile}")),
+            user_id: None,
+            occurred_at: Timestamp(1_795_355_327_974),
+        },
         segment: "buyers".to_owned(),
         change: if epoch % 2 == 1 {
             Change::Enter
@@ -258,10 +261,9 @@ pub(crate) fn change(profile: u128, epoch: u32, offset: u64) -> Intent {
             Change::Exit
         },
         epoch,
-        occurred_at: Timestamp(1_795_355_327_974),
         reason: None,
         merged_into: None,
-    }
+    })
 }
 
 /// Looks again until `seen` says yes: state that no message announces.

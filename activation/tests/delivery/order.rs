@@ -1,5 +1,7 @@
 //! In order per profile and segment, and one destination never slows another.
 
+use tidegate_activation::Intent;
+
 use crate::harness::{Bench, Receiver, Reply, change, eventually, quick};
 
 #[tokio::test]
@@ -77,7 +79,8 @@ async fn a_segment_goes_only_to_the_destinations_that_want_it() {
     nothing.segments = vec!["others".to_owned()];
     let bench = Bench::new(&[quick("buyers", &buyers), everything, nothing]);
     let mut other = change(1, 1, 10);
-    other.segment = "readers".to_owned();
+    let Intent::AudienceChange(moved) = &mut other;
+    moved.segment = "readers".to_owned();
     bench.hand_in(&[other, change(1, 1, 11)]);
     buyers.until_received(1).await;
     all.until_received(2).await;

@@ -33,15 +33,16 @@ pub(super) struct Callbacks {
     dropped: u64,
 }
 
-fn key(change: &Intent) -> Key {
-    (change.profile, change.segment.clone())
+fn key(intent: &Intent) -> Key {
+    let Intent::AudienceChange(change) = intent;
+    (change.head.profile, change.segment.clone())
 }
 
 impl Callbacks {
     /// A durable record changed a membership.
     pub(super) fn add(&mut self, change: Intent) {
         self.journal
-            .insert((key(&change), change.offset), change.clone());
+            .insert((key(&change), change.offset()), change.clone());
         self.changes.push_back(change);
     }
 
@@ -68,12 +69,12 @@ impl Callbacks {
     /// Assigns the changes that were handed in to their destinations.
     pub(super) fn assign(&mut self) {
         while let Some(change) = self.changes.front() {
-            let at = self.spans.partition_point(|(to, _)| *to <= change.offset);
+            let at = self.spans.partition_point(|(to, _)| *to <= change.offset());
             let Some((_, destinations)) = self.spans.get(at) else {
                 return;
             };
             for name in destinations {
-                let item = ((*name).to_owned(), key(change), change.offset);
+                let item = ((*name).to_owned(), key(change), change.offset());
                 self.expected.insert(item, change.clone());
             }
             self.changes.pop_front();
@@ -97,7 +98,7 @@ impl Callbacks {
         if sent.header("webhook-id") != webhook_id(name, &sent.change) {
             return Err(format!("{name} got {:?} under another id", sent.change));
         }
-        let item = (name.clone(), key(&sent.change), sent.change.offset);
+        let item = (name.clone(), key(&sent.change), sent.change.offset());
         self.sent.insert(item, sent.change.clone());
         Ok(())
     }
@@ -107,7 +108,7 @@ impl Callbacks {
     /// # Errors
     /// An older change comes behind a newer one of its key.
     pub(super) fn accepted(&mut self, sent: &Sent) -> Result<(), String> {
-        let (key, offset) = (key(&sent.change), sent.change.offset);
+        let (key, offset) = (key(&sent.change), sent.change.offset());
         let of = (sent.destination.clone(), key.clone());
         self.accepted.insert((of.0.clone(), key, offset));
         if let Some(newest) = self.newest.insert(of.clone(), offset)
@@ -166,7 +167,8 @@ impl Callbacks {
     /// Receivers take two changes with one id for one.
     fn ids_are_unique(&self) -> Result<(), String> {
         let mut seen = BTreeMap::new();
-        for ((key, offset), change) in &self.journal {
+        for ((key, offset), intent) in &self.journal {
+            let Intent::AudienceChange(change) = intent;
             let id = (key, change.epoch, change.change.as_str());
             if let Some(other) = seen.insert(id, offset) {
                 return Err(format!("offsets {other} and {offset} share an id: {id:?}"));

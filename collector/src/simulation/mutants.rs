@@ -136,7 +136,7 @@ impl Follow for FaultyFollower {
             self.reader = None;
             return Next::Pause(1_000);
         };
-        self.batch.retain(|intent| intent.offset >= taken);
+        self.batch.retain(|intent| intent.offset() >= taken);
         self.advance(taken);
         if self.batch.is_empty() {
             self.advance(self.next);

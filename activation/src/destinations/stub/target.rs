@@ -48,7 +48,7 @@ impl fmt::Debug for Stub {
 
 impl Target for Stub {
     fn delivery_id(&self, destination: &str, intent: &Intent) -> String {
-        format!("{destination}/{}/{}", path(intent), intent.epoch)
+        format!("{destination}/{}/{}", path(intent), intent.epoch())
     }
 
     fn request(
@@ -57,10 +57,11 @@ impl Target for Stub {
         intent: &Intent,
         _now: Timestamp,
     ) -> Result<Request<Full<Bytes>>, TooLarge> {
-        if intent.segment.len() > SEGMENT_BYTES_MAX {
+        let Intent::AudienceChange(change) = intent;
+        if change.segment.len() > SEGMENT_BYTES_MAX {
             return Err(TooLarge);
         }
-        Ok(self.put(&path(intent), intent.change.as_str().to_owned()))
+        Ok(self.put(&path(intent), change.change.as_str().to_owned()))
     }
 
     fn test_request(&self, destination: &str, _now: Timestamp) -> Request<Full<Bytes>> {
@@ -82,7 +83,8 @@ impl Target for Stub {
     fn redacted(&self, _destination: &str, intent: &Intent) -> (&'static str, String, String) {
         let mut url = format!("{}/{}", self.endpoint, path(intent));
         url.truncate(self.endpoint.len() + SEGMENT_BYTES_MAX);
-        ("PUT", url, intent.change.as_str().to_owned())
+        let Intent::AudienceChange(change) = intent;
+        ("PUT", url, change.change.as_str().to_owned())
     }
 
     fn fingerprint(&self) -> u64 {
@@ -91,5 +93,6 @@ impl Target for Stub {
 }
 
 fn path(intent: &Intent) -> String {
-    format!("{}/{}", intent.segment, intent.profile)
+    let Intent::AudienceChange(change) = intent;
+    format!("{}/{}", change.segment, change.head.profile)
 }

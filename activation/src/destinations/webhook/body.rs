@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use tidegate_event::json::write_str;
 use tidegate_event::{Change, Timestamp};
 
-use crate::intent::Intent;
+use crate::intent::{AudienceChange, Intent};
 
 /// A body must be smaller than this.
 pub const BODY_BYTES_MAX: usize = 20_000;
@@ -15,49 +15,57 @@ const TENANT: &str = "default";
 /// destination, different for any other. Receivers deduplicate by it.
 #[must_use]
 pub fn webhook_id(destination: &str, intent: &Intent) -> String {
+    let Intent::AudienceChange(change) = intent;
     let key = format!(
         "{TENANT}|{destination}|{}|{}|{}|{}",
-        intent.profile,
-        intent.segment,
-        intent.epoch,
-        intent.change.as_str(),
+        change.head.profile,
+        change.segment,
+        change.epoch,
+        change.change.as_str(),
     );
     format!("msg_{}", hex::encode(Sha256::digest(key)))
 }
 
-/// The body of a change.
-pub(super) fn change(destination: &str, intent: &Intent) -> Vec<u8> {
+/// The body of a request.
+pub(super) fn body(destination: &str, intent: &Intent) -> Vec<u8> {
+    match intent {
+        Intent::AudienceChange(change) => audience_change(destination, change),
+    }
+}
+
+fn audience_change(destination: &str, change: &AudienceChange) -> Vec<u8> {
+    let head = &change.head;
     let mut out = Vec::with_capacity(512);
-    let kind: &[u8] = match intent.change {
+    let kind: &[u8] = match change.change {
         Change::Enter => br#"{"type":"segment.enter","timestamp":""#,
         Change::Exit => br#"{"type":"segment.exit","timestamp":""#,
     };
     out.extend_from_slice(kind);
-    intent.occurred_at.write_rfc3339(&mut out);
+    head.occurred_at.write_rfc3339(&mut out);
     out.extend_from_slice(br#"","destination":"#);
     write_str(&mut out, destination);
     out.extend_from_slice(br#","profile_id":""#);
-    intent.profile.write(&mut out);
+    head.profile.write(&mut out);
     out.push(b'"');
     optional(
         &mut out,
         br#","anonymous_id":"#,
-        intent.anonymous_id.as_deref(),
+        head.anonymous_id.as_deref(),
     );
-    optional(&mut out, br#","user_id":"#, intent.user_id.as_deref());
+    optional(&mut out, br#","user_id":"#, head.user_id.as_deref());
     out.extend_from_slice(br#","segment":"#);
-    write_str(&mut out, &intent.segment);
+    write_str(&mut out, &change.segment);
     out.extend_from_slice(br#","change":""#);
-    out.extend_from_slice(intent.change.as_str().as_bytes());
+    out.extend_from_slice(change.change.as_str().as_bytes());
     out.extend_from_slice(br#"","epoch":"#);
-    out.extend_from_slice(intent.epoch.to_string().as_bytes());
+    out.extend_from_slice(change.epoch.to_string().as_bytes());
     out.extend_from_slice(br#","occurred_at":""#);
-    intent.occurred_at.write_rfc3339(&mut out);
+    head.occurred_at.write_rfc3339(&mut out);
     out.push(b'"');
-    if intent.reason.is_some() {
-        optional(&mut out, br#","reason":"#, intent.reason.as_deref());
+    if change.reason.is_some() {
+        optional(&mut out, br#","reason":"#, change.reason.as_deref());
     }
-    if let Some(winner) = intent.merged_into {
+    if let Some(winner) = change.merged_into {
         out.extend_from_slice(br#","merged_into":""#);
         winner.write(&mut out);
         out.push(b'"');
@@ -87,16 +95,16 @@ fn optional(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intent::tests::intent;
+    use crate::intent::tests::{change, intent};
 
     #[test]
     fn the_body_has_the_documented_fields() {
-        let mut exit = intent(7, 2, 40);
-        exit.user_id = Some("u\"1".to_owned());
-        exit.anonymous_id = None;
+        let mut exit = change(7, 2, 40);
+        exit.head.user_id = Some("u\"1".to_owned());
+        exit.head.anonymous_id = None;
         exit.reason = Some("merged".to_owned());
         exit.merged_into = Some(tidegate_event::ProfileId(9));
-        let text = String::from_utf8(change("ads", &exit)).unwrap();
+        let text = String::from_utf8(audience_change("ads", &exit)).unwrap();
         assert_eq!(
             text,
             concat!(
@@ -107,7 +115,7 @@ mod tests {
                 r#""merged_into":"00000000-0000-0000-0000-000000000009"}"#,
             )
         );
-        let enter = change("ads", &intent(7, 1, 40));
+        let enter = body("ads", &intent(7, 1, 40));
         let value: serde_json::Value = serde_json::from_slice(&enter).unwrap();
         assert_eq!(value["type"], "segment.enter");
         assert_eq!(value["anonymous_id"], "anon");

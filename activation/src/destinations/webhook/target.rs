@@ -53,7 +53,7 @@ impl Target for Webhook {
         intent: &Intent,
         now: Timestamp,
     ) -> Result<Request<Full<Bytes>>, TooLarge> {
-        let body = body::change(destination, intent);
+        let body = body::body(destination, intent);
         if body.len() >= BODY_BYTES_MAX {
             return Err(TooLarge);
         }
@@ -69,7 +69,7 @@ impl Target for Webhook {
     }
 
     fn redacted(&self, destination: &str, intent: &Intent) -> (&'static str, String, String) {
-        let mut body = body::change(destination, intent);
+        let mut body = body::body(destination, intent);
         // What was too large to send is cut, so that a row's size stays bounded.
         body.truncate(BODY_BYTES_MAX);
         let host = self
@@ -93,7 +93,7 @@ impl Target for Webhook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intent::tests::intent;
+    use crate::intent::tests::{change, intent};
     use http_body_util::BodyExt as _;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -124,8 +124,9 @@ mod tests {
 
     #[test]
     fn a_body_of_20_kb_is_refused() {
-        let mut big = intent(1, 1, 1);
-        big.user_id = Some("x".repeat(BODY_BYTES_MAX));
+        let mut big = change(1, 1, 1);
+        big.head.user_id = Some("x".repeat(BODY_BYTES_MAX));
+        let big = Intent::AudienceChange(big);
         assert!(
             target("https://h/")
                 .request("ads", &big, Timestamp(0))

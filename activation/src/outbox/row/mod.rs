@@ -5,6 +5,7 @@
 //! were into `vN.rs`, N being that format, convert them there, read them in [`read`], and raise
 //! [`FORMAT`]. Where it was not released, change the types and the conversion of `v1.rs` only.
 
+mod intent;
 mod v1;
 
 use serde::Serialize;
@@ -29,16 +30,17 @@ pub(super) mod tests {
 
     use super::*;
     use crate::dead_letter::{DeadReason, DeadRow, RenderedRequest};
-    use crate::intent::tests::intent as made;
-    use crate::intent::{self, Attempted};
+    use crate::intent::tests::change as made;
+    use crate::intent::{self, Attempted, Intent};
 
     /// One value of each kind, with everything that it may hold.
     pub(super) fn everything() -> (DeadRow, Attempted) {
         let at = Timestamp(1_800_000_000_000);
-        let mut intent = made(1, 2, 3);
-        intent.user_id = Some("ada".to_owned());
-        intent.reason = Some("merged".to_owned());
-        intent.merged_into = Some(tidegate_event::ProfileId(4));
+        let mut change = made(1, 2, 3);
+        change.head.user_id = Some("ada".to_owned());
+        change.reason = Some("merged".to_owned());
+        change.merged_into = Some(tidegate_event::ProfileId(4));
+        let intent = Intent::AudienceChange(change);
         let letter = DeadRow {
             row: intent::Row {
                 last_status: Some(400),

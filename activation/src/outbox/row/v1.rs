@@ -4,30 +4,16 @@
 //! below fails: copy its old form here.
 
 use serde::Deserialize;
+use tidegate_event::Timestamp;
 use tidegate_event::row_version::{self, RowError, from_fields};
-use tidegate_event::{Change, ProfileId, Timestamp};
 
 use super::FORMAT;
 use crate::dead_letter::{self, DeadReason, RenderedRequest};
 use crate::intent;
 
 #[derive(Deserialize)]
-struct Intent {
-    offset: u64,
-    profile: ProfileId,
-    anonymous_id: Option<String>,
-    user_id: Option<String>,
-    segment: String,
-    change: Change,
-    epoch: u32,
-    occurred_at: Timestamp,
-    reason: Option<String>,
-    merged_into: Option<ProfileId>,
-}
-
-#[derive(Deserialize)]
 struct Row {
-    intent: Intent,
+    intent: intent::Intent,
     queued_at: Timestamp,
     attempts: u32,
     last_status: Option<u16>,
@@ -65,27 +51,10 @@ read_earlier!(intent::Row, Row);
 read_earlier!(dead_letter::DeadRow, DeadRow);
 read_earlier!(intent::Attempted, Attempted);
 
-impl From<Intent> for intent::Intent {
-    fn from(old: Intent) -> Self {
-        Self {
-            offset: old.offset,
-            profile: old.profile,
-            anonymous_id: old.anonymous_id,
-            user_id: old.user_id,
-            segment: old.segment,
-            change: old.change,
-            epoch: old.epoch,
-            occurred_at: old.occurred_at,
-            reason: old.reason,
-            merged_into: old.merged_into,
-        }
-    }
-}
-
 impl From<Row> for intent::Row {
     fn from(old: Row) -> Self {
         Self {
-            intent: old.intent.into(),
+            intent: old.intent,
             queued_at: old.queued_at,
             attempts: old.attempts,
             last_status: old.last_status,

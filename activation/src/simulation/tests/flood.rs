@@ -15,12 +15,12 @@ use super::world::{Hand, config};
 use super::{is_found, over_all_seeds};
 use crate::clock::Clock;
 use crate::intent::Key;
-use crate::intent::tests::intent;
+use crate::intent::tests::{change, intent};
 use crate::queue::KEY_ROWS_MAX;
 use crate::retry::Answer;
 use crate::settings::Settings;
 use crate::simulation::{Engine, MemoryStorage, Mutant, Sent, Space, Step};
-use crate::{Activation, Intent};
+use crate::{Activation, AudienceChange, Intent};
 
 const ACTIONS: u32 = 200;
 /// Flips handed in at once, at most.
@@ -118,10 +118,10 @@ impl Flood {
         *epoch += 1;
         let offset = self.next;
         self.next += 1;
-        Intent {
+        Intent::AudienceChange(AudienceChange {
             segment: segment.to_owned(),
-            ..intent(profile, *epoch, offset)
-        }
+            ..change(profile, *epoch, offset)
+        })
     }
 
     fn attack(&mut self) {
@@ -169,7 +169,7 @@ impl Flood {
 
     fn answer_with(&mut self, sent: &Sent, code: u16) {
         if code == 200 {
-            self.delivered.insert(sent.change.profile.0);
+            self.delivered.insert(sent.change.head().profile.0);
         }
         let answer = Answer::Status {
             code,
@@ -291,10 +291,10 @@ fn operations_behind(flips: u32) -> u64 {
     let mut bench = Bench::new(Settings::default(), &configs);
     let last = u64::from(flips) + 1;
     let mut batch: Vec<_> = (1..=flips).map(|n| intent(1, n, n.into())).collect();
-    batch.push(Intent {
+    batch.push(Intent::AudienceChange(AudienceChange {
         segment: "lookers".to_owned(),
-        ..intent(2, 1, last)
-    });
+        ..change(2, 1, last)
+    }));
     let before = bench.storage.operations();
     bench.activation.hand_in(&batch, last + 1).unwrap();
     while bench.engine.flights().is_empty() {

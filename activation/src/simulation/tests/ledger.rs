@@ -26,7 +26,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn expect(&mut self, destination: &str, change: &Intent) {
-        let item = (destination.to_owned(), Key::of(change), change.offset);
+        let item = (destination.to_owned(), change.key(), change.offset());
         self.expected.insert(item);
     }
 
@@ -40,8 +40,8 @@ impl Ledger {
     pub(super) fn sent(&mut self, sent: &Sent) {
         let item = (
             sent.destination.clone(),
-            Key::of(&sent.change),
-            sent.change.offset,
+            sent.change.key(),
+            sent.change.offset(),
         );
         let id = self
             .ids
@@ -61,8 +61,8 @@ impl Ledger {
 
     /// Acceptances come in order. Only a life that begins again repeats earlier ones.
     pub(super) fn accepted(&mut self, sent: &Sent) {
-        let key = Key::of(&sent.change);
-        let offset = sent.change.offset;
+        let key = sent.change.key();
+        let offset = sent.change.offset();
         let of = (sent.destination.clone(), key);
         self.accepted.insert((of.0.clone(), key, offset));
         let newest = self.newest.entry(of.clone()).or_default();

@@ -41,9 +41,11 @@ fn earlier_build(letters: &[Intent], rows: &[Intent]) -> MemoryStorage {
     }
     for change in rows {
         let row = Row::new(change, at);
-        let first = rows.iter().find(|one| one.profile == change.profile);
+        let first = rows
+            .iter()
+            .find(|one| one.head().profile == change.head().profile);
         if first == Some(change) {
-            let put = Some((at, change.offset));
+            let put = Some((at, change.offset()));
             write.change_due(id, &row.key(), DueChange { remove: None, put });
         }
         write.put_row(id, &row);
@@ -58,7 +60,7 @@ fn bench_over(storage: MemoryStorage, settings: Settings) -> Bench {
 }
 
 fn hand_in(bench: &Bench, changes: &[Intent]) {
-    let next = changes[changes.len() - 1].offset + 1;
+    let next = changes[changes.len() - 1].offset() + 1;
     assert_eq!(bench.activation.hand_in(changes, next).unwrap(), next);
 }
 
@@ -71,7 +73,7 @@ fn steps_until_flying(bench: &mut Bench, flights: usize) {
 
 fn answer(bench: &mut Bench, offset: u64, code: u16) {
     let flights = bench.engine.flights();
-    let flight = flights.iter().find(|one| one.change.offset == offset);
+    let flight = flights.iter().find(|one| one.change.offset() == offset);
     let retry_after_ms = (code == 503).then_some(2_000);
     let answer = Answer::Status {
         code,

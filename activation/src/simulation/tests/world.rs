@@ -9,12 +9,12 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
-use tidegate_event::{Change, ProfileId, Timestamp};
+use tidegate_event::{Change, ProfileId, SegmentId, Timestamp};
 
 use super::ledger::Ledger;
 use crate::clock::Clock;
 use crate::destinations::webhook;
-use crate::intent::{Intent, Key};
+use crate::intent::{AudienceChange, Head, Intent, Key};
 use crate::replay::ReplayWhich;
 use crate::retry::Answer;
 use crate::settings::{DestinationConfig, Limits, RetryPolicy, Settings};
@@ -139,30 +139,34 @@ impl World {
         for _ in 0..self.random.random_range(1..4) {
             let profile = ProfileId(self.random.random_range(1..9));
             let segment = *["buyers", "lookers"].choose(&mut self.random).unwrap();
-            let mut change = Intent {
-                offset,
+            let key = Key {
                 profile,
-                anonymous_id: None,
-                user_id: None,
-                segment: segment.to_owned(),
-                change: Change::Enter,
-                epoch: 0,
-                occurred_at: self.clock.now(),
-                reason: None,
-                merged_into: None,
+                segment: SegmentId::of(segment),
             };
-            let key = Key::of(&change);
-            let same = |other: &Intent| other.offset == offset && Key::of(other) == key;
+            let same = |other: &Intent| other.offset() == offset && other.key() == key;
             if self.journal.iter().any(same) {
                 continue;
             }
             let epoch = self.epochs.entry(key).or_default();
             *epoch += 1;
-            change.epoch = *epoch;
-            if epoch.is_multiple_of(2) {
-                change.change = Change::Exit;
-            }
-            self.journal.push(change);
+            self.journal.push(Intent::AudienceChange(AudienceChange {
+                head: Head {
+                    offset,
+                    profile,
+                    anonymous_id: None,
+                    user_id: None,
+                    occurred_at: self.clock.now(),
+                },
+                segment: segment.to_owned(),
+                change: if epoch.is_multiple_of(2) {
+                    Change::Exit
+                } else {
+                    Change::Enter
+                },
+                epoch: *epoch,
+                reason: None,
+                merged_into: None,
+            }));
         }
     }
 
@@ -180,7 +184,7 @@ impl World {
         let first = self
             .handed
             .saturating_sub(if passed_over { 0 } else { back });
-        let batch = self.journal.iter().filter(|one| one.offset >= first);
+        let batch = self.journal.iter().filter(|one| one.offset() >= first);
         let batch: Vec<_> = batch.cloned().collect();
         match self.activation.hand_in(&batch, self.next_offset) {
             Ok(taken) => self.took(taken),
@@ -190,7 +194,11 @@ impl World {
 
     fn took(&mut self, taken: u64) {
         let new = self.handed..taken;
-        for change in self.journal.iter().filter(|one| new.contains(&one.offset)) {
+        for change in self
+            .journal
+            .iter()
+            .filter(|one| new.contains(&one.offset()))
+        {
             for config in &self.configs {
                 self.ledger.expect(&config.name, change);
             }
@@ -493,13 +501,14 @@ impl World {
         assert_eq!(counted, stored.len() as u64, "dead letters are counted");
         for name in NAMES {
             for letter in self.letters(name) {
-                let of = |change: &&Intent| {
+                let of = |intent: &&Intent| {
+                    let Intent::AudienceChange(change) = intent;
                     change.segment == letter.segment
                         && change.epoch == letter.epoch
-                        && letter.delivery_id == webhook::webhook_id(name, change)
+                        && letter.delivery_id == webhook::webhook_id(name, intent)
                 };
                 let change = self.journal.iter().find(of).unwrap();
-                dead.insert((name.to_owned(), Key::of(change), change.offset));
+                dead.insert((name.to_owned(), change.key(), change.offset()));
             }
         }
         self.ledger.settle(&dead);

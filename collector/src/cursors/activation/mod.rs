@@ -210,7 +210,7 @@ impl<O: Outbox> Follower<O> {
             tracing::error!(%error, "the outbox takes no changes; trying again");
             Failed
         })?;
-        self.batch.retain(|intent| intent.offset >= taken);
+        self.batch.retain(|intent| intent.offset() >= taken);
         self.advance(taken);
         Ok(if self.batch.is_empty() {
             Next::Again

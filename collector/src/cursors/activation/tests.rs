@@ -45,12 +45,12 @@ impl Outbox for Fake {
         if std::mem::take(&mut state.fails) {
             return Err("as the test wants it");
         }
-        assert!(batch.iter().all(|intent| intent.offset < next));
+        assert!(batch.iter().all(|intent| intent.offset() < next));
         let at_once = state.at_once.unwrap_or(batch.len()).min(batch.len());
         state
             .taken
-            .extend(batch[..at_once].iter().map(|one| one.offset));
-        state.cursor = batch.get(at_once).map_or(next, |first| first.offset);
+            .extend(batch[..at_once].iter().map(|one| one.offset()));
+        state.cursor = batch.get(at_once).map_or(next, |first| first.offset());
         Ok(state.cursor)
     }
 }
