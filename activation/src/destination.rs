@@ -107,7 +107,7 @@ impl Destination {
     }
 
     /// Makes a dead letter of `row` and counts it.
-    pub(crate) fn bury(&self, row: Row, reason: DeadReason, at: Timestamp) -> DeadRow {
+    pub(crate) fn dead_letter(&self, row: Row, reason: DeadReason, at: Timestamp) -> DeadRow {
         count(&self.stats.dead);
         DeadRow::new(&self.plan(), row, reason, at)
     }

@@ -354,7 +354,7 @@ impl<'a> HandIn<'a> {
         let letters = (!self.dead.is_empty()).then(|| shared.letters.lock());
         if let Some(held) = &letters {
             for (destination, row) in std::mem::take(&mut self.dead) {
-                let dead = destination.bury(row, DeadReason::OutboxFull, self.now);
+                let dead = destination.dead_letter(row, DeadReason::OutboxFull, self.now);
                 keep_dead(shared, held, &mut self.write, destination, &dead);
             }
         }

@@ -119,7 +119,10 @@ impl Worker {
         now: Timestamp,
     ) -> (DueChange, Ending) {
         let due = self.destination.queue.lock().finish_removed(&key);
-        (due, Ending::Dead(self.destination.bury(row, reason, now)))
+        (
+            due,
+            Ending::Dead(self.destination.dead_letter(row, reason, now)),
+        )
     }
 
     /// Counts, and lets breaker and width learn.

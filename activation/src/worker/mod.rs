@@ -135,7 +135,7 @@ impl Worker {
         loop {
             let now = self.shared.clock.now();
             if let Err(wait) = self.may_start(plan, now) {
-                let expired = self.bury_expired(plan, now);
+                let expired = self.dead_letter_expired(plan, now);
                 let all = expired.len() < EXPIRED_MAX;
                 look.commands.extend(expired);
                 return if all { wait } else { Duration::ZERO };
@@ -156,7 +156,7 @@ impl Worker {
                 }
                 Err(reason) => {
                     dead += 1;
-                    look.commands.push(self.bury(key, row, reason, now));
+                    look.commands.push(self.dead_letter(key, row, reason, now));
                 }
             }
             if dead == EXPIRED_MAX || look.starts.len() == STARTS_MAX {
@@ -212,21 +212,21 @@ impl Worker {
     }
 
     /// While nothing may be sent, deadlines still pass.
-    fn bury_expired(&self, plan: &Plan, now: Timestamp) -> Vec<Command> {
+    fn dead_letter_expired(&self, plan: &Plan, now: Timestamp) -> Vec<Command> {
         let mut commands = Vec::new();
         let expired = |row: &Row| is_expired(plan, row, now);
         while commands.len() < EXPIRED_MAX {
             let taken = self.destination.queue.lock().take_if(now, expired);
             let Some((key, row)) = taken else { break };
-            commands.push(self.bury(key, row, DeadReason::Expired, now));
+            commands.push(self.dead_letter(key, row, DeadReason::Expired, now));
         }
         commands
     }
 
-    fn bury(&self, key: Key, row: Row, reason: DeadReason, now: Timestamp) -> Command {
+    fn dead_letter(&self, key: Key, row: Row, reason: DeadReason, now: Timestamp) -> Command {
         let offset = row.intent.offset();
         let due = self.destination.queue.lock().finish_removed(&key);
-        let ending = Ending::Dead(self.destination.bury(row, reason, now));
+        let ending = Ending::Dead(self.destination.dead_letter(row, reason, now));
         self.settlement(key, offset, due, None, ending)
     }
 
