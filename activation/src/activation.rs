@@ -136,7 +136,7 @@ impl Activation {
         let plans = plans(&configs, &shared.settings.allow_private).map_err(ApplyError::from)?;
         opened.apply(plans).map_err(ApplyError::from)?;
         *self.inner.write() = Arc::new(opened);
-        shared.room.notify_waiters();
+        shared.freed.notify_waiters();
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Activation {
     /// workers. Handing in again what is behind the cursor does nothing. Blocks for one fdatasync.
     ///
     /// Everything below the returned offset is taken. Less than `next_offset` where a destination
-    /// is full and delivers: hand in the rest after [`Activation::wait_for_room`]. A change that
+    /// is full and delivers: hand in the rest after [`Activation::wait_for_capacity`]. A change that
     /// finds no capacity at all is a dead letter of its destination.
     ///
     /// # Errors
@@ -207,22 +207,25 @@ impl Activation {
 
     /// How long to wait at most before the next hand-in gets on; None: not at all.
     #[must_use]
-    pub fn room_within(&self) -> Option<Duration> {
+    pub fn capacity_within(&self) -> Option<Duration> {
         let inner = self.inner();
         if inner.shared.has_failed() {
             return None;
         }
-        let patience = inner.routes().room.patience_ms(inner.shared.clock.now());
+        let patience = inner
+            .routes()
+            .capacity
+            .patience_ms(inner.shared.clock.now());
         patience.map(Duration::from_millis)
     }
 
     /// Returns when another hand-in gets on: no destination is full, or those that are will not
-    /// have room soon. Within a second or two, whatever the destinations do.
-    pub async fn wait_for_room(&self) {
+    /// have capacity soon. Within a second or two, whatever the destinations do.
+    pub async fn wait_for_capacity(&self) {
         let inner = self.inner();
         loop {
-            let freed = inner.shared.room.notified();
-            let Some(patience) = self.room_within() else {
+            let freed = inner.shared.freed.notified();
+            let Some(patience) = self.capacity_within() else {
                 return;
             };
             let _freed_or_over = tokio::time::timeout(patience, freed).await;

@@ -81,7 +81,12 @@ impl Activation {
         let inner = self.inner();
         let destination = inner.find(name)?;
         let routes = inner.routes();
-        Ok(replay(&inner.shared, &routes.room, &destination, which)?)
+        Ok(replay(
+            &inner.shared,
+            &routes.capacity,
+            &destination,
+            which,
+        )?)
     }
 
     /// Lifts any pause of a destination, a 410's too. Blocks.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tidegate_event::Timestamp;
 
 use crate::breaker::{Breaker, BreakerState};
+use crate::capacity::Full;
 use crate::dead_letter::{DeadReason, DeadRow};
 use crate::destinations::Plan;
 use crate::intent::Row;
@@ -14,7 +15,6 @@ use crate::limiter::{Rate, Width};
 use crate::outbox::{DestinationId, Kept, Letters};
 use crate::queue::Queue;
 use crate::retry::FailureKind;
-use crate::room::Wall;
 use crate::stats::{DestinationStatus, Stats, count};
 use crate::wake::Wake;
 
@@ -30,8 +30,8 @@ pub(crate) struct Destination {
     /// Dead letters kept. Changed only under [`crate::shared::Shared::letters`].
     pub(crate) letters: Mutex<Letters>,
     pub(crate) in_flight: AtomicUsize,
-    /// Stands while it is full.
-    pub(crate) wall: Mutex<Option<Wall>>,
+    /// Set while it is full.
+    pub(crate) full: Mutex<Option<Full>>,
     /// Tells the worker to look again.
     pub(crate) wake: Wake,
     plan: Mutex<Arc<Plan>>,
@@ -62,7 +62,7 @@ impl Destination {
             rows: AtomicU64::new(kept.rows),
             letters: Mutex::new(kept.letters),
             in_flight: AtomicUsize::new(0),
-            wall: Mutex::new(None),
+            full: Mutex::new(None),
             wake: Wake::default(),
             plan: Mutex::new(Arc::new(plan)),
         }

@@ -23,7 +23,7 @@ mod shared;
 mod mutant;
 mod wake;
 mod destination;
-mod room;
+mod capacity;
 mod worker;
 mod dead_letter;
 mod replay;

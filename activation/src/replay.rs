@@ -1,6 +1,7 @@
 //! Puts dead letters back into the outbox. A letter that something newer has overtaken is dropped
 //! as superseded: sending it would undo the newer change.
 
+use crate::capacity::{Capacity, Share};
 use crate::dead_letter::DeadRow;
 use crate::destination::Destination;
 use crate::error::StoreError;
@@ -9,7 +10,6 @@ use crate::mutant::Mutant;
 use crate::outbox::storage::Durability;
 use crate::outbox::{Outbox, Write};
 use crate::queue::{DueChange, KEY_ROWS_MAX};
-use crate::room::{Room, Share};
 use crate::shared::Shared;
 use crate::stats::count;
 
@@ -36,12 +36,12 @@ pub struct ReplayReport {
     pub missing: u64,
     /// Left where they are: the destination's part of the outbox is full, or another change of
     /// the same record and key waits.
-    pub no_room: u64,
+    pub no_capacity: u64,
 }
 
 pub(crate) fn replay(
     shared: &Shared,
-    room: &Room,
+    capacity: &Capacity,
     destination: &Destination,
     which: ReplayWhich,
 ) -> Result<ReplayReport, StoreError> {
@@ -56,14 +56,14 @@ pub(crate) fn replay(
     };
     let mut report = ReplayReport::default();
     for chunk in ids.chunks(CHUNK) {
-        replay_chunk(shared, room, destination, chunk, &mut report)?;
+        replay_chunk(shared, capacity, destination, chunk, &mut report)?;
     }
     Ok(report)
 }
 
 fn replay_chunk(
     shared: &Shared,
-    room: &Room,
+    capacity: &Capacity,
     destination: &Destination,
     ids: &[u64],
     report: &mut ReplayReport,
@@ -92,13 +92,13 @@ fn replay_chunk(
         if against == Against::Newer {
             report.superseded += 1;
             count(&destination.stats.superseded);
-        } else if is_free && has_place(room, destination, &dead, added) {
+        } else if is_free && has_capacity(capacity, destination, &dead, added) {
             let row = Row::new(&dead.row.intent, now);
             added += u64::from(stage(shared, destination, &mut write, &row));
             staged.push((row.key(), row.intent.offset()));
             report.replayed += 1;
         } else {
-            report.no_room += 1;
+            report.no_capacity += 1;
             continue;
         }
         write.remove_dead(destination.id, id);
@@ -141,7 +141,7 @@ fn readable<T>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Against {
     Nothing,
-    /// A change of the same record and key waits: both have one place in the outbox.
+    /// A change of the same record and key waits: both have one slot in the outbox.
     SameRecord,
     /// Something newer was attempted or waits.
     Newer,
@@ -167,14 +167,19 @@ fn against(
 }
 
 /// May a letter be queued, with `ahead` rows that are not counted yet?
-fn has_place(room: &Room, destination: &Destination, dead: &DeadRow, ahead: u64) -> bool {
+fn has_capacity(
+    capacity: &Capacity,
+    destination: &Destination,
+    dead: &DeadRow,
+    ahead: u64,
+) -> bool {
     let profile = dead.row.intent.head().profile;
     let share = if destination.queue.lock().has_profile(profile) {
         Share::ThreeQuarters
     } else {
         Share::Whole
     };
-    room.has_place(destination, share, ahead)
+    capacity.has_capacity(destination, share, ahead)
 }
 
 /// False where the row takes the place of one that waits: a key keeps a few only.

@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) letters: Mutex<()>,
     pub(crate) cursor: AtomicU64,
     /// Signalled when rows leave the outbox, and when a destination fails: it is not waited for.
-    pub(crate) room: Notify,
+    pub(crate) freed: Notify,
     /// Told of attempts, where anybody wants to be.
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
     rows: AtomicU64,
@@ -65,7 +65,7 @@ impl Shared {
             transport,
             writes: Mutex::new(()),
             letters: Mutex::new(()),
-            room: Notify::new(),
+            freed: Notify::new(),
             observer: OnceLock::new(),
             failed: AtomicBool::new(false),
         })
@@ -132,14 +132,14 @@ impl Shared {
     pub(crate) fn rows_removed(&self, destination: &Destination, count: u64) {
         self.rows.fetch_sub(count, Ordering::Relaxed);
         destination.rows.fetch_sub(count, Ordering::Relaxed);
-        self.room.notify_waiters();
+        self.freed.notify_waiters();
     }
 
     /// Rows and dead letters were dropped whose destination is gone.
     pub(crate) fn orphaned(&self, rows: u64, dead: u64) {
         self.rows.fetch_sub(rows, Ordering::Relaxed);
         self.orphans.fetch_add(rows + dead, Ordering::Relaxed);
-        self.room.notify_waiters();
+        self.freed.notify_waiters();
     }
 
     pub(crate) fn orphans(&self) -> u64 {
@@ -155,7 +155,7 @@ impl Shared {
         if !self.failed.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the outbox failed: nothing is sent until it is opened again");
         }
-        self.room.notify_waiters();
+        self.freed.notify_waiters();
     }
 
     pub(crate) fn has_failed(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Takes a batch of changes in: outbox rows and the cursor in one synced write, then the workers
 //! are woken. Rows enter the queues before the write and become sendable after it. A change takes
-//! the place of one that waits where its key has enough rows already; else [`crate::room`] decides
+//! the place of one that waits where its key has enough rows already; else [`crate::capacity`] decides
 //! whether it may have a row. Only a failed write fails a hand-in: what cannot be read costs no more
 //! than a chance to coalesce.
 
@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use tidegate_event::Timestamp;
 
+use crate::capacity::{Available, Capacity, Full, Share};
 use crate::dead_letter::DeadReason;
 use crate::destination::Destination;
 use crate::error::StoreError;
@@ -18,7 +19,6 @@ use crate::mutant::Mutant;
 use crate::outbox::storage::Durability;
 use crate::outbox::{Outbox, Write, keep_dead};
 use crate::queue::{Due, DueChange, KEY_ROWS_MAX, Queue};
-use crate::room::{Place, Room, Share, Wall};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stats::count;
@@ -28,7 +28,7 @@ use crate::stats::count;
 pub(crate) struct Routes {
     by_segment: HashMap<String, Vec<Arc<Destination>>>,
     all: Vec<Arc<Destination>>,
-    pub(crate) room: Room,
+    pub(crate) capacity: Capacity,
 }
 
 impl Routes {
@@ -49,7 +49,7 @@ impl Routes {
                 }
             }
         }
-        routes.room = Room::new(enabled, settings);
+        routes.capacity = Capacity::new(enabled, settings);
         routes
     }
 
@@ -68,11 +68,11 @@ impl Routes {
             .chain(&self.all)
     }
 
-    /// True where a record's changes should wait for a destination that soon has room.
+    /// True where a record's changes should wait for a destination that soon has capacity.
     fn should_wait(&self, record: &[Intent], now: Timestamp) -> bool {
         let is_soon = |intent: &Intent, destination: &Destination| {
             let share = share(&destination.queue.lock(), intent);
-            self.room.place(destination, share, now) == Place::Soon
+            self.capacity.available(destination, share, now) == Available::Soon
         };
         record.iter().any(|intent| {
             let mut wanted = self.of(intent);
@@ -107,7 +107,7 @@ struct Latest {
 /// One batch under way.
 struct HandIn<'a> {
     shared: &'a Shared,
-    room: &'a Room,
+    capacity: &'a Capacity,
     outbox: &'a Outbox,
     write: Write<'a>,
     now: Timestamp,
@@ -149,7 +149,7 @@ pub(crate) fn hand_in(
     let outbox = shared.outbox()?;
     let mut hand_in = HandIn {
         shared,
-        room: &routes.room,
+        capacity: &routes.capacity,
         outbox: &outbox,
         write: outbox.write(),
         now: shared.clock.now(),
@@ -241,7 +241,7 @@ impl<'a> HandIn<'a> {
 
     /// Of a key the batch keeps its newest one.
     fn take_dead(&mut self, destination: &'a Arc<Destination>, row: Row) {
-        if destination.wall.lock().as_mut().is_some_and(Wall::tell) {
+        if destination.full.lock().as_mut().is_some_and(Full::report) {
             tracing::warn!(
                 destination = destination.plan().name,
                 "its part of the outbox is full: further changes become its dead letters until \
@@ -281,8 +281,8 @@ impl<'a> HandIn<'a> {
         {
             return Entered::Instead(replaced);
         }
-        // Where there is room soon it is a record of several changes: it is taken whole.
-        if self.room.place(destination, share, self.now) == Place::None {
+        // Where there is capacity soon it is a record of several changes: it is taken whole.
+        if self.capacity.available(destination, share, self.now) == Available::None {
             return Entered::Full;
         }
         let due = self.now.plus_ms(destination.plan().linger_ms);
@@ -300,7 +300,7 @@ impl<'a> HandIn<'a> {
             return usize::MAX;
         }
         let waits = destination.plan().linger_ms > 0 || destination.is_held_back();
-        if waits || !self.room.has_place(destination, Share::Half, 0) {
+        if waits || !self.capacity.has_capacity(destination, Share::Half, 0) {
             1
         } else {
             KEY_ROWS_MAX

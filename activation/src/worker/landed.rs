@@ -153,7 +153,7 @@ impl Worker {
         match failure {
             Some(kind) => {
                 stats.failed(kind);
-                self.shared.room.notify_waiters();
+                self.shared.freed.notify_waiters();
             }
             None => {
                 count(&stats.delivered);

@@ -1,4 +1,4 @@
-//! Configuration, room, test calls and figures.
+//! Configuration, test calls and figures.
 
 use std::time::Duration;
 

@@ -226,7 +226,7 @@ impl Bench {
         let next = batch.last().unwrap().offset() + 1;
         let follow = async {
             while self.activation.hand_in(batch, next).unwrap() < next {
-                self.activation.wait_for_room().await;
+                self.activation.wait_for_capacity().await;
             }
         };
         let followed = tokio::time::timeout(PATIENCE, follow).await;

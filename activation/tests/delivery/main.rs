@@ -9,7 +9,7 @@
 
 mod harness;
 mod order;
-mod room;
+mod capacity;
 mod failures;
 mod recovery;
 mod dead_letters;

@@ -284,8 +284,9 @@ pub struct ReplayView {
     pub superseded: u64,
     /// No such dead letter.
     pub missing: u64,
-    /// Left where they are: the outbox has no room.
-    pub no_room: u64,
+    /// Left where they are: the outbox has no capacity.
+    #[serde(rename = "no_room")]
+    pub no_capacity: u64,
 }
 
 /// One mistake of a file.

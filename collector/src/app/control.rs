@@ -212,7 +212,7 @@ impl Control for AppControl {
             replayed: report.replayed,
             superseded: report.superseded,
             missing: report.missing,
-            no_room: report.no_room,
+            no_capacity: report.no_capacity,
         })
     }
 

@@ -275,11 +275,11 @@ fn replay(again: &Replay, process: &mut Process<'_>) -> Result<(), CliError> {
         replayed,
         superseded,
         missing,
-        no_room,
+        no_capacity,
     } = view;
     writeln!(
         process.output,
-        "{replayed} queued again, {superseded} superseded, {missing} missing, {no_room} without room"
+        "{replayed} queued again, {superseded} superseded, {missing} missing, {no_capacity} without room"
     )?;
     Ok(())
 }

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 const ENDED_MS: u64 = 5;
 /// How often an idle cursor looks by itself, in milliseconds.
 const IDLE_MS: u64 = 500;
-/// Longest wait for room in the sink without a step, in milliseconds.
-const ROOM_MS: u64 = 5_000;
+/// Longest wait for capacity in the sink without a step, in milliseconds.
+const CAPACITY_MS: u64 = 5_000;
 
 /// What a machine needs before its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub enum Next {
     Again,
     /// A durable record at or past this offset. A step may come earlier.
     WaitPast(u64),
-    /// Room in its sink. A step may come earlier.
-    WaitRoom,
+    /// Capacity in its sink. A step may come earlier.
+    WaitCapacity,
     /// So many milliseconds.
     Pause(u64),
     /// It has ended.
@@ -67,13 +67,13 @@ impl Doing {
     }
 }
 
-/// Steps `machine` until it is done. `room` resolves when the sink has room again; `doing` is
+/// Steps `machine` until it is done. `capacity` resolves when the sink has capacity again; `doing` is
 /// called before each step and before each wait.
 pub fn drive<R: Future>(
     mut machine: impl Follow,
     mut pace: Pace,
     journal: &Journal,
-    room: impl Fn() -> R,
+    capacity: impl Fn() -> R,
     mut doing: impl FnMut(Doing),
 ) {
     let mut ending = false;
@@ -94,7 +94,7 @@ pub fn drive<R: Future>(
                 let came = journal.durable() > offset;
                 pace.pause(if came { machine.gather_ms() } else { ENDED_MS });
             }
-            Next::WaitRoom => pace.until(room(), ROOM_MS),
+            Next::WaitCapacity => pace.until(capacity(), CAPACITY_MS),
             // Its pace is over, so it would not wait.
             Next::Pause(ms) if ending => std::thread::sleep(Duration::from_millis(ms)),
             Next::Pause(ms) => pace.pause(ms),
@@ -199,7 +199,11 @@ mod tests {
         let path = std::path::Path::new("/sim");
         let journal = Journal::open_stepped(path, storage, settings).unwrap();
         let runtime = runtime();
-        for wait in [Next::WaitPast(0), Next::WaitRoom, Next::Pause(3_600_000)] {
+        for wait in [
+            Next::WaitPast(0),
+            Next::WaitCapacity,
+            Next::Pause(3_600_000),
+        ] {
             let machine = Waits {
                 steps: vec![wait; 1_000],
                 ending: false,

@@ -159,8 +159,8 @@ impl Delivery {
     }
 
     /// The next hand-in may get on.
-    pub(super) fn has_room(&self) -> bool {
-        self.activation.room_within().is_none()
+    pub(super) fn has_capacity(&self) -> bool {
+        self.activation.capacity_within().is_none()
     }
 
     /// Some steps of it, in random order.

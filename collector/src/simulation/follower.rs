@@ -26,7 +26,7 @@ pub(super) struct Follower {
 pub(super) struct Around {
     pub(super) now_ms: u64,
     pub(super) durable: u64,
-    pub(super) has_room: bool,
+    pub(super) has_capacity: bool,
 }
 
 impl Follower {
@@ -46,7 +46,7 @@ impl Follower {
         match self.waits {
             Next::Again => true,
             Next::WaitPast(offset) => around.durable > offset,
-            Next::WaitRoom => around.has_room,
+            Next::WaitCapacity => around.has_capacity,
             Next::Pause(_) => around.now_ms >= self.pause_over_ms,
             Next::Done => false,
         }
@@ -54,7 +54,7 @@ impl Follower {
 
     /// Whether it may be stepped although nothing came: waits have an end of their own.
     pub(super) fn may_look(&self) -> bool {
-        matches!(self.waits, Next::WaitPast(_) | Next::WaitRoom)
+        matches!(self.waits, Next::WaitPast(_) | Next::WaitCapacity)
     }
 
     /// One step. `stands` is what must change while it does not wait.
@@ -72,7 +72,7 @@ impl Follower {
             self.pause_over_ms = around.now_ms + ms;
         }
         let now = stands();
-        let waits = !matches!(self.waits, Next::Again | Next::WaitRoom);
+        let waits = !matches!(self.waits, Next::Again | Next::WaitCapacity);
         if waited || waits || now != self.stands {
             self.stands = now;
             self.still_steps = 0;
@@ -99,7 +99,7 @@ impl Follower {
             match self.machine.step() {
                 Next::Done => return Ok(()),
                 Next::Pause(ms) => waited_ms += ms,
-                Next::Again | Next::WaitPast(_) | Next::WaitRoom => {}
+                Next::Again | Next::WaitPast(_) | Next::WaitCapacity => {}
             }
             if waited_ms > END_MS {
                 break;

@@ -185,7 +185,7 @@ impl<'r, 'w> Life<'r, 'w> {
         Around {
             now_ms: self.machine.clocks.ms(),
             durable: self.core.journal().durable(),
-            has_room: self.delivery.has_room(),
+            has_capacity: self.delivery.has_capacity(),
         }
     }
 

@@ -142,7 +142,7 @@ impl Follow for FaultyFollower {
             self.advance(self.next);
             return self.again();
         }
-        Next::WaitRoom
+        Next::WaitCapacity
     }
 
     fn end(&mut self) {

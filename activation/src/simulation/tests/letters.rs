@@ -195,7 +195,7 @@ fn a_letter_waits_for_the_rest_of_its_record() {
     let (letter, row) = ([intent(3, 2, 3)], [intent(3, 1, 3)]);
     let mut bench = bench_over(earlier_build(&letter, &row), Settings::default());
     let report = bench.activation.replay("ads", ReplayWhich::All).unwrap();
-    assert_eq!((report.replayed, report.no_room), (0, 1));
+    assert_eq!((report.replayed, report.no_capacity), (0, 1));
     bench.run(|_| OK);
     assert_eq!(bench.activation.list()[0].delivered, 1);
     let report = bench.activation.replay("ads", ReplayWhich::All).unwrap();

@@ -427,8 +427,8 @@ impl World {
             let look = self.engine.looks_within().unwrap_or(Duration::MAX);
             let wait = self
                 .activation
-                .room_within()
-                .map_or(look, |room| room.min(look));
+                .capacity_within()
+                .map_or(look, |wait| wait.min(look));
             let ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).max(1);
             waited_ms += ms;
             assert!(

@@ -68,8 +68,10 @@ impl ActivationCursor {
         let follower = Follower::new(source, activation.clone(), cursor);
         let activation = activation.clone();
         let body = move || {
-            let room = || activation.wait_for_room();
-            drive(follower, pace, &journal, room, |doing| doing.show(&pulse));
+            let capacity = || activation.wait_for_capacity();
+            drive(follower, pace, &journal, capacity, |doing| {
+                doing.show(&pulse);
+            });
         };
         let thread = std::thread::Builder::new()
             .name("activation-cursor".to_owned())
@@ -198,7 +200,7 @@ impl<O: Outbox> Follower<O> {
         let collected = collect(&mut self.source, &mut self.batch);
         // What stands before a record that cannot be read does not wait for it.
         if !self.batch.is_empty() {
-            return Ok(Next::WaitRoom);
+            return Ok(Next::WaitCapacity);
         }
         let next = self.go_on(durable);
         collected.map(|()| next)
@@ -215,7 +217,7 @@ impl<O: Outbox> Follower<O> {
         Ok(if self.batch.is_empty() {
             Next::Again
         } else {
-            Next::WaitRoom
+            Next::WaitCapacity
         })
     }
 

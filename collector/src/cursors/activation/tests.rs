@@ -166,14 +166,14 @@ fn a_commit_between_two_reads_stalls_nothing() {
 }
 
 #[test]
-fn what_finds_no_room_is_handed_in_again() {
+fn what_finds_no_capacity_is_handed_in_again() {
     let world = World::new();
     world.outbox.0.lock().at_once = Some(2);
     world.fill(5);
     world.journal.commit_step();
     let mut follower = world.follower();
-    assert_eq!(follower.step(), Next::WaitRoom);
-    assert_eq!(follower.step(), Next::WaitRoom, "it took two of five");
+    assert_eq!(follower.step(), Next::WaitCapacity);
+    assert_eq!(follower.step(), Next::WaitCapacity, "it took two of five");
     assert_eq!(world.position(), 2);
     run(&mut follower);
     assert_eq!(world.outbox.0.lock().taken, [0, 1, 2, 3, 4]);
@@ -186,7 +186,7 @@ fn a_failed_hand_in_is_read_again_after_a_pause() {
     world.fill(3);
     world.journal.commit_step();
     let mut follower = world.follower();
-    assert_eq!(follower.step(), Next::WaitRoom);
+    assert_eq!(follower.step(), Next::WaitCapacity);
     assert_eq!(follower.step(), Next::Pause(BACKOFF_MS));
     assert_eq!(world.position(), 0);
     run(&mut follower);

@@ -103,8 +103,10 @@ impl KafkaSink {
         };
         let forwarder = Forwarder::new(parts, connect);
         let body = move || {
-            let room = || async {};
-            drive(forwarder, pace, &journal, room, |doing| doing.show(&pulse));
+            let capacity = || async {};
+            drive(forwarder, pace, &journal, capacity, |doing| {
+                doing.show(&pulse);
+            });
         };
         let thread = std::thread::Builder::new()
             .name("kafka".to_owned())

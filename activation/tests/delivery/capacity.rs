@@ -1,4 +1,4 @@
-//! Places in the outbox: a destination that cannot deliver takes none from another.
+//! Capacity of the outbox: a destination that cannot deliver takes none from another.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tidegate_activation::{DeadReason, Intent, ReplayWhich, Settings};
 
 use crate::harness::{Bench, Receiver, Reply, change, eventually, quick, settings, until_paused};
 
-fn places(outbox_rows_max: u64, destination_rows_max: u64) -> Settings {
+fn capacity(outbox_rows_max: u64, destination_rows_max: u64) -> Settings {
     Settings {
         outbox_rows_max,
         destination_rows_max,
@@ -21,7 +21,10 @@ fn visitors(range: std::ops::RangeInclusive<u64>) -> Vec<Intent> {
 async fn bad_beside_good(bad_reply: Reply) {
     let (bad, good) = (Receiver::start().await, Receiver::start().await);
     bad.always(bad_reply);
-    let bench = Bench::with(places(100, 50), &[quick("bad", &bad), quick("good", &good)]);
+    let bench = Bench::with(
+        capacity(100, 50),
+        &[quick("bad", &bad), quick("good", &good)],
+    );
     bench.follow(&visitors(1..=300)).await;
     good.until_received(300).await;
     assert_eq!(bench.activation.cursor(), 301);
@@ -49,11 +52,11 @@ async fn one_that_never_answers_takes_no_place_from_one_that_delivers() {
 }
 
 #[tokio::test]
-async fn two_that_are_dead_leave_the_third_a_place() {
+async fn two_that_are_dead_leave_the_third_capacity() {
     let (dead, good) = (Receiver::start().await, Receiver::start().await);
     dead.always(Reply::Status(500));
     let bench = Bench::with(
-        places(60, 60),
+        capacity(60, 60),
         &[quick("a", &dead), quick("b", &dead), quick("good", &good)],
     );
     bench.follow(&visitors(1..=300)).await;
@@ -72,7 +75,7 @@ async fn a_burst_beyond_its_places_reaches_a_destination_that_delivers_whole() {
     let receiver = Receiver::start().await;
     let mut config = quick("ads", &receiver);
     config.limits.concurrency = 1;
-    let bench = Bench::with(places(20, 10), &[config]);
+    let bench = Bench::with(capacity(20, 10), &[config]);
     bench.follow(&visitors(1..=200)).await;
     assert_eq!(receiver.until_received(200).await.len(), 200);
     assert_eq!(bench.status("ads").dead_letters, 0);
@@ -83,7 +86,7 @@ async fn one_that_is_slower_than_the_changes_is_waited_for_once() {
     let (slow, quick_one) = (Receiver::start().await, Receiver::start().await);
     let mut config = quick("slow", &slow);
     config.limits.rps = 1;
-    let bench = Bench::with(places(100, 10), &[config, quick("quick", &quick_one)]);
+    let bench = Bench::with(capacity(100, 10), &[config, quick("quick", &quick_one)]);
     let began = tokio::time::Instant::now();
     for n in 1..=20 {
         bench.follow(&visitors(n * 10 - 9..=n * 10)).await;
@@ -101,11 +104,11 @@ async fn one_that_is_slower_than_the_changes_is_waited_for_once() {
 }
 
 #[tokio::test]
-async fn what_a_destination_left_behind_takes_nobodys_place() {
+async fn what_a_destination_left_behind_takes_no_capacity() {
     let (gone, good) = (Receiver::start().await, Receiver::start().await);
     gone.always(Reply::Status(500));
     let mut held = quick("good", &good);
-    let bench = Bench::with(places(40, 40), &[quick("gone", &gone), held.clone()]);
+    let bench = Bench::with(capacity(40, 40), &[quick("gone", &gone), held.clone()]);
     bench.follow(&visitors(1..=100)).await;
     eventually("good is empty", || bench.status("good").queued == 0).await;
     assert!(bench.status("gone").queued >= 10);
@@ -120,12 +123,12 @@ async fn what_a_destination_left_behind_takes_nobodys_place() {
 async fn a_replay_takes_no_more_than_the_destinations_part() {
     let receiver = Receiver::start().await;
     receiver.then([Reply::RetryAfter(503, "60")]);
-    let bench = Bench::with(places(20, 10), &[quick("ads", &receiver)]);
+    let bench = Bench::with(capacity(20, 10), &[quick("ads", &receiver)]);
     bench.follow(&visitors(1..=1)).await;
     until_paused(&bench).await;
     bench.follow(&visitors(2..=30)).await;
     assert_eq!(bench.status("ads").dead_letters, 20);
     let report = bench.activation.replay("ads", ReplayWhich::All).unwrap();
-    assert_eq!((report.replayed, report.no_room), (0, 20));
+    assert_eq!((report.replayed, report.no_capacity), (0, 20));
     assert_eq!(bench.status("ads").queued, 10);
 }

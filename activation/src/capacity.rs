@@ -1,5 +1,5 @@
-//! Who may have one more row in the outbox. Each destination has a part of its own, so that one
-//! that cannot deliver takes no place from another. Decides only: no store, no clock.
+//! Which destination may have one more row in the outbox. Each has a reserved part, so that one that
+//! cannot deliver takes no capacity from another. Decides only: no store, no clock.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const PATIENCE_MS: i64 = 1_000;
 
 /// What a destination can have now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Available {
     /// A row.
     Free,
     /// Perhaps a row soon: it is full, and delivers.
@@ -23,23 +23,23 @@ pub(crate) enum Place {
     None,
 }
 
-/// A destination that was full: how many rows it had, since when, and whether anybody was told.
-/// It stands until half of them are gone.
+/// A destination that was full: how many rows it had, since when, and whether that was reported. It
+/// counts as full until half of the rows are gone.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wall {
+pub(crate) struct Full {
     rows: u64,
     since: Timestamp,
-    told: bool,
+    reported: bool,
 }
 
-/// The outbox's places, and the destinations that share them.
+/// The outbox's capacity in rows, and the destinations that share it.
 #[derive(Debug, Default)]
-pub(crate) struct Room {
-    /// Those that are configured now; what others left in the outbox takes nobody's place.
+pub(crate) struct Capacity {
+    /// Those that are configured now; what others left in the outbox takes none of their capacity.
     members: Vec<Arc<Destination>>,
     rows_max: u64,
     destination_rows_max: u64,
-    /// Places of each member that no other may take.
+    /// Rows of each member that no other may take.
     reserve: u64,
 }
 
@@ -64,21 +64,21 @@ impl Share {
     }
 }
 
-impl Room {
-    /// Half of the places is kept in equal parts; the other half goes to whoever needs it first.
+impl Capacity {
+    /// Half of the rows is reserved in equal parts; the other half is first come, first served.
     pub(crate) fn new(members: Vec<Arc<Destination>>, settings: &Settings) -> Self {
         let halves = 2 * (members.len() as u64).max(1);
         Self {
             members,
             rows_max: settings.outbox_rows_max,
             destination_rows_max: settings.destination_rows_max,
-            // At least one, however many there are: nobody is shut out.
+            // At least one, however many there are: none is shut out.
             reserve: (settings.outbox_rows_max / halves).max(1),
         }
     }
 
     /// Has `destination` less than a share of its part, with `ahead` rows that are not counted yet?
-    pub(crate) fn has_place(&self, destination: &Destination, share: Share, ahead: u64) -> bool {
+    pub(crate) fn has_capacity(&self, destination: &Destination, share: Share, ahead: u64) -> bool {
         let rows = destination.rows() + ahead;
         if rows >= share.of(self.destination_rows_max) {
             return false;
@@ -92,37 +92,42 @@ impl Room {
         rows < share.of(self.reserve) || taken() < common
     }
 
-    /// As [`Room::has_place`], and whether it is worth waiting where not.
-    pub(crate) fn place(&self, destination: &Destination, share: Share, now: Timestamp) -> Place {
+    /// As [`Capacity::has_capacity`], and whether it is worth waiting where not.
+    pub(crate) fn available(
+        &self,
+        destination: &Destination,
+        share: Share,
+        now: Timestamp,
+    ) -> Available {
         let rows = destination.rows();
-        let mut wall = destination.wall.lock();
-        wall.take_if(|wall| rows <= wall.rows / 2);
-        if self.has_place(destination, share, 0) {
-            return Place::Free;
+        let mut full = destination.full.lock();
+        full.take_if(|full| rows <= full.rows / 2);
+        if self.has_capacity(destination, share, 0) {
+            return Available::Free;
         }
-        let wall = wall.get_or_insert(Wall {
+        let full = full.get_or_insert(Full {
             rows,
             since: now,
-            told: false,
+            reported: false,
         });
-        match wall.patience_ms(now) {
-            Some(_) if !destination.is_held_back() => Place::Soon,
-            Some(_) | None => Place::None,
+        match full.patience_ms(now) {
+            Some(_) if !destination.is_held_back() => Available::Soon,
+            Some(_) | None => Available::None,
         }
     }
 
     /// How long to wait at most before the next hand-in, in milliseconds; None: not at all.
     pub(crate) fn patience_ms(&self, now: Timestamp) -> Option<u64> {
         let of = |member: &Arc<Destination>| {
-            let wall = (*member.wall.lock())?;
-            let still = member.rows() > wall.rows / 2 && !member.is_held_back();
-            still.then(|| wall.patience_ms(now)).flatten()
+            let full = (*member.full.lock())?;
+            let still = member.rows() > full.rows / 2 && !member.is_held_back();
+            still.then(|| full.patience_ms(now)).flatten()
         };
         self.members.iter().filter_map(of).max()
     }
 }
 
-impl Wall {
+impl Full {
     /// What is left of the patience; None where it is over, or the clock went back behind it.
     fn patience_ms(&self, now: Timestamp) -> Option<u64> {
         let waited = now.since(self.since);
@@ -131,7 +136,7 @@ impl Wall {
     }
 
     /// True the first time.
-    pub(crate) fn tell(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+    pub(crate) fn report(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported, true)
     }
 }
