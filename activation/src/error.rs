@@ -93,19 +93,19 @@ fn named(found: Option<u32>) -> String {
     )
 }
 
-/// One fault of one destination's configuration.
+/// An invalid value of one destination.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("destination {name:?}: {kind}")]
-pub struct ConfigFault {
+pub struct ConfigError {
     /// Its name.
     pub name: String,
     /// What is wrong.
-    pub kind: ConfigFaultKind,
+    pub kind: ConfigErrorKind,
 }
 
 /// What can be wrong with a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigFaultKind {
+pub enum ConfigErrorKind {
     /// Empty, longer than 64 bytes, or with other characters.
     #[error("name: use 1 to 64 of a-z A-Z 0-9 . _ -")]
     Name,
@@ -138,15 +138,15 @@ pub enum AdminError {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// What is wrong with it.
-    #[error("{} faults in the destinations", .0.len())]
-    Faults(Vec<ConfigFault>),
+    #[error("{} invalid values in the destinations", .0.len())]
+    Invalid(Vec<ConfigError>),
     /// The outbox failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl From<Vec<ConfigFault>> for ApplyError {
-    fn from(faults: Vec<ConfigFault>) -> Self {
-        Self::Faults(faults)
+impl From<Vec<ConfigError>> for ApplyError {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        Self::Invalid(errors)
     }
 }

@@ -44,7 +44,7 @@ pub use clock::Clock;
 pub use dead_letter::{DeadLetter, DeadReason, RenderedRequest};
 pub use destinations::DestinationKind;
 pub use error::{
-    AdminError, ApplyError, ConfigFault, ConfigFaultKind, OpenError, ReopenError, StoreError,
+    AdminError, ApplyError, ConfigError, ConfigErrorKind, OpenError, ReopenError, StoreError,
 };
 pub use intent::{AudienceChange, Head, Intent};
 pub use observer::{Attempt, Observer};

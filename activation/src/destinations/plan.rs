@@ -9,7 +9,7 @@ use http_body_util::Full;
 use tidegate_event::Timestamp;
 
 use super::target::{Target, TooLarge};
-use crate::error::{ConfigFault, ConfigFaultKind};
+use crate::error::{ConfigError, ConfigErrorKind};
 use crate::intent::{Intent, Row};
 use crate::retry::{Answer, Verdict, judge};
 use crate::settings::{DestinationConfig, Limits, Network, RetryPolicy};
@@ -81,42 +81,42 @@ impl Plan {
 pub(crate) fn plans(
     configs: &[DestinationConfig],
     allow_private: &[Network],
-) -> Result<Vec<Plan>, Vec<ConfigFault>> {
-    let mut faults = Vec::new();
+) -> Result<Vec<Plan>, Vec<ConfigError>> {
+    let mut errors = Vec::new();
     let mut names = HashSet::new();
     let mut plans = Vec::with_capacity(configs.len());
     for config in configs {
-        let mut kinds = common_faults(config);
+        let mut kinds = common_errors(config);
         if !names.insert(&config.name) {
-            kinds.push(ConfigFaultKind::DuplicateName);
+            kinds.push(ConfigErrorKind::DuplicateName);
         }
         match config.kind.target(allow_private) {
             Ok(target) if kinds.is_empty() => plans.push(plan(config, target)),
             Ok(_) => {}
-            Err(more) => kinds.extend(more.into_iter().map(ConfigFaultKind::Key)),
+            Err(more) => kinds.extend(more.into_iter().map(ConfigErrorKind::Key)),
         }
-        let fault = |kind| ConfigFault {
+        let error = |kind| ConfigError {
             name: config.name.clone(),
             kind,
         };
-        faults.extend(kinds.into_iter().map(fault));
+        errors.extend(kinds.into_iter().map(error));
     }
-    if faults.is_empty() {
+    if errors.is_empty() {
         Ok(plans)
     } else {
-        Err(faults)
+        Err(errors)
     }
 }
 
-fn common_faults(config: &DestinationConfig) -> Vec<ConfigFaultKind> {
+fn common_errors(config: &DestinationConfig) -> Vec<ConfigErrorKind> {
     let mut kinds = Vec::new();
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if config.name.is_empty() || config.name.len() > 64 || !config.name.bytes().all(fits) {
-        kinds.push(ConfigFaultKind::Name);
+        kinds.push(ConfigErrorKind::Name);
     }
     let limits = &config.limits;
     if limits.rps == 0 || limits.concurrency == 0 || limits.timeout_ms == 0 {
-        kinds.push(ConfigFaultKind::ZeroLimit);
+        kinds.push(ConfigErrorKind::ZeroLimit);
     }
     kinds
 }
@@ -144,20 +144,20 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_all_destinations_come_at_once() {
+    fn all_errors_of_all_destinations_come_at_once() {
         let mut bad = config("with space", "nowhere", "short");
         bad.limits.rps = 0;
         let good = config("ads", "https://ads.example/", "a-long-token");
-        let faults = plans(&[bad, good.clone(), good], &[]).unwrap_err();
-        let kinds: Vec<_> = faults.iter().map(|fault| fault.kind).collect();
+        let errors = plans(&[bad, good.clone(), good], &[]).unwrap_err();
+        let kinds: Vec<_> = errors.iter().map(|error| error.kind).collect();
         assert_eq!(
             kinds,
             [
-                ConfigFaultKind::Name,
-                ConfigFaultKind::ZeroLimit,
-                ConfigFaultKind::Key(stub::NOT_HTTPS),
-                ConfigFaultKind::Key(stub::TOKEN_TOO_SHORT),
-                ConfigFaultKind::DuplicateName,
+                ConfigErrorKind::Name,
+                ConfigErrorKind::ZeroLimit,
+                ConfigErrorKind::Key(stub::NOT_HTTPS),
+                ConfigErrorKind::Key(stub::TOKEN_TOO_SHORT),
+                ConfigErrorKind::DuplicateName,
             ]
         );
     }

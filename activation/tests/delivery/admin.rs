@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tidegate_activation::destinations::webhook;
 use tidegate_activation::{
-    AdminError, ApplyError, ConfigFaultKind, DestinationConfig, ReplayWhich,
+    AdminError, ApplyError, ConfigErrorKind, DestinationConfig, ReplayWhich,
 };
 
 use crate::harness::{Bench, Receiver, Reply, SECRET, change, eventually, quick};
 
 #[tokio::test]
-async fn a_faulty_configuration_changes_nothing() {
+async fn an_invalid_configuration_changes_nothing() {
     let receiver = Receiver::start().await;
     let bench = Bench::new(&[quick("ads", &receiver)]);
     let bad = DestinationConfig::new(
@@ -18,12 +18,12 @@ async fn a_faulty_configuration_changes_nothing() {
         webhook::kind("http://10.0.0.1/", SECRET),
         &["buyers"],
     );
-    let Err(ApplyError::Faults(faults)) = bench.activation.set_destinations(&[bad]) else {
+    let Err(ApplyError::Invalid(errors)) = bench.activation.set_destinations(&[bad]) else {
         panic!("accepted");
     };
     assert_eq!(
-        faults[0].kind,
-        ConfigFaultKind::Key(webhook::PRIVATE_ADDRESS)
+        errors[0].kind,
+        ConfigErrorKind::Key(webhook::PRIVATE_ADDRESS)
     );
     bench.hand_in(&[change(1, 1, 1)]);
     receiver.until_received(1).await;
