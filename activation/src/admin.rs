@@ -58,7 +58,7 @@ impl Activation {
         let destination = inner.find(name)?;
         let outbox = inner.shared.outbox()?;
         let plan = destination.plan();
-        let newest: Vec<_> = destination.letters.lock().numbers().rev().collect();
+        let newest: Vec<_> = destination.dead_letters.lock().numbers().rev().collect();
         let readable = newest.into_iter().filter_map(|number| {
             let letter = outbox.dead_one(destination.id, number);
             let unreadable = |error: StoreError| {

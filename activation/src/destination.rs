@@ -12,7 +12,7 @@ use crate::dead_letter::{DeadReason, DeadRow};
 use crate::destinations::Plan;
 use crate::intent::Row;
 use crate::limiter::{Rate, Width};
-use crate::outbox::{DestinationId, Kept, Letters};
+use crate::outbox::{DeadIndex, DestinationId, Kept};
 use crate::queue::Queue;
 use crate::retry::FailureKind;
 use crate::stats::{DestinationStatus, Stats, count};
@@ -27,8 +27,8 @@ pub(crate) struct Destination {
     pub(crate) stats: Stats,
     /// Rows in the outbox.
     pub(crate) rows: AtomicU64,
-    /// Dead letters kept. Changed only under [`crate::shared::Shared::letters`].
-    pub(crate) letters: Mutex<Letters>,
+    /// Dead letters kept. Changed only under [`crate::shared::Shared::dead_letters`].
+    pub(crate) dead_letters: Mutex<DeadIndex>,
     pub(crate) in_flight: AtomicUsize,
     /// Set while it is full.
     pub(crate) full: Mutex<Option<Full>>,
@@ -60,7 +60,7 @@ impl Destination {
             }),
             stats: Stats::default(),
             rows: AtomicU64::new(kept.rows),
-            letters: Mutex::new(kept.letters),
+            dead_letters: Mutex::new(kept.dead_letters),
             in_flight: AtomicUsize::new(0),
             full: Mutex::new(None),
             wake: Wake::default(),
@@ -118,7 +118,7 @@ impl Destination {
             let queue = self.queue.lock();
             (queue.parked(), queue.oldest())
         };
-        let dead_letters = self.letters.lock().count();
+        let dead_letters = self.dead_letters.lock().count();
         let control = self.control.lock();
         DestinationStatus {
             name: plan.name.clone(),

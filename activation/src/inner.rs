@@ -145,8 +145,14 @@ impl Inner {
     /// Drops what is stored for destinations that are gone since the outbox was opened.
     fn forget_missing(&self, state: &mut State) -> Result<(), StoreError> {
         let outbox = self.shared.outbox()?;
-        while let Some((&id, Kept { rows, letters, .. })) = state.found.first_key_value() {
-            let (rows, dead) = (*rows, letters.count());
+        while let Some((
+            &id,
+            Kept {
+                rows, dead_letters, ..
+            },
+        )) = state.found.first_key_value()
+        {
+            let (rows, dead) = (*rows, dead_letters.count());
             loop {
                 let write = outbox.forget_some(id)?;
                 if write.is_empty() {

@@ -1,5 +1,5 @@
-//! Puts dead letters back into the outbox. A letter that something newer has overtaken is dropped
-//! as superseded: sending it would undo the newer change.
+//! Puts dead letters back into the outbox. One that something newer has overtaken is dropped as
+//! superseded: sending it would undo the newer change.
 
 use crate::capacity::{Capacity, Share};
 use crate::dead_letter::DeadRow;
@@ -13,7 +13,7 @@ use crate::queue::{DueChange, KEY_ROWS_MAX};
 use crate::shared::Shared;
 use crate::stats::count;
 
-/// Letters in one write at most.
+/// Dead letters in one write at most.
 const CHUNK: usize = 256;
 
 /// Which dead letters to replay.
@@ -46,9 +46,9 @@ pub(crate) fn replay(
     which: ReplayWhich,
 ) -> Result<ReplayReport, StoreError> {
     let ids = match which {
-        ReplayWhich::All => destination.letters.lock().numbers().collect(),
+        ReplayWhich::All => destination.dead_letters.lock().numbers().collect(),
         ReplayWhich::Ids(mut ids) => {
-            // Oldest first, each once: a later letter of a key must find the earlier one queued.
+            // Oldest first, each once: a later one of a key must find the earlier one queued.
             ids.sort_unstable();
             ids.dedup();
             ids
@@ -69,7 +69,7 @@ fn replay_chunk(
     report: &mut ReplayReport,
 ) -> Result<(), StoreError> {
     let _writes = shared.writes.lock();
-    let _letters = shared.letters.lock();
+    let _letters = shared.dead_letters.lock();
     let outbox = shared.outbox()?;
     let now = shared.clock.now();
     let mut write = outbox.write();
@@ -106,7 +106,7 @@ fn replay_chunk(
     }
     write.note_clock(now);
     shared.commit(write, Durability::Synced)?;
-    let mut letters = destination.letters.lock();
+    let mut letters = destination.dead_letters.lock();
     for id in removed {
         letters.remove(id);
     }
@@ -124,7 +124,7 @@ fn replay_chunk(
 /// It is counted and logged.
 struct Unreadable;
 
-/// A letter that cannot be read stays where it is; the others are replayed.
+/// A dead letter that cannot be read stays where it is; the others are replayed.
 fn readable<T>(
     shared: &Shared,
     destination: &Destination,
@@ -137,7 +137,7 @@ fn readable<T>(
     })
 }
 
-/// What stands against a replay of a letter.
+/// What stands against a replay of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Against {
     Nothing,
@@ -166,7 +166,7 @@ fn against(
     })
 }
 
-/// May a letter be queued, with `ahead` rows that are not counted yet?
+/// May a dead letter be queued, with `ahead` rows that are not counted yet?
 fn has_capacity(
     capacity: &Capacity,
     destination: &Destination,

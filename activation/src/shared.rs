@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) writes: Mutex<()>,
     /// Held from the choice of dead letters to add or drop until that is written. Taken after
     /// `writes` where both are.
-    pub(crate) letters: Mutex<()>,
+    pub(crate) dead_letters: Mutex<()>,
     pub(crate) cursor: AtomicU64,
     /// Signalled when rows leave the outbox, and when a destination fails: it is not waited for.
     pub(crate) freed: Notify,
@@ -64,7 +64,7 @@ impl Shared {
             settings,
             transport,
             writes: Mutex::new(()),
-            letters: Mutex::new(()),
+            dead_letters: Mutex::new(()),
             freed: Notify::new(),
             observer: OnceLock::new(),
             failed: AtomicBool::new(false),

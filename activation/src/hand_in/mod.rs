@@ -351,7 +351,7 @@ impl<'a> HandIn<'a> {
             return Ok(next_offset);
         }
         let shared = self.shared;
-        let letters = (!self.dead.is_empty()).then(|| shared.letters.lock());
+        let letters = (!self.dead.is_empty()).then(|| shared.dead_letters.lock());
         if let Some(held) = &letters {
             for (destination, row) in std::mem::take(&mut self.dead) {
                 let dead = destination.dead_letter(row, DeadReason::OutboxFull, self.now);

@@ -170,7 +170,7 @@ fn the_last_quarter_is_for_visitors_without_rows() {
         let rows = |profile| epochs(&shared, &destination, profile).len();
         assert_eq!((rows(21), rows(22), rows(23)), (1, 1, 0));
         assert_eq!(destination.rows(), 8);
-        let letters = destination.letters.lock().count();
+        let letters = destination.dead_letters.lock().count();
         assert_eq!(letters, 15, "14 of the one who has rows, and one more");
     });
 }
@@ -191,7 +191,11 @@ fn a_full_part_still_takes_the_latest_state() {
         ];
         assert_eq!(hand_in(&shared, &routes, &batch, 6).unwrap(), 6);
         assert_eq!(epochs(&shared, &destination, 1), [2]);
-        assert_eq!(destination.letters.lock().count(), 1, "the newest of 3");
+        assert_eq!(
+            destination.dead_letters.lock().count(),
+            1,
+            "the newest of 3"
+        );
         assert_eq!(destination.stats.dead.load(Ordering::Relaxed), 1);
         assert_eq!(destination.stats.coalesced.load(Ordering::Relaxed), 2);
     });

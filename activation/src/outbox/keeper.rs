@@ -127,7 +127,7 @@ fn apply(shared: &Shared, group: Vec<Command>) {
     let Ok(outbox) = shared.outbox() else {
         return;
     };
-    let letters = shared.letters.lock();
+    let letters = shared.dead_letters.lock();
     let mut write = outbox.write();
     for command in &group {
         match command {

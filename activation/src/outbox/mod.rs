@@ -6,7 +6,7 @@ mod keys;
 mod row;
 mod write;
 mod keeper;
-mod letters;
+mod dead_index;
 mod prune;
 mod settle;
 mod refill;
@@ -17,10 +17,10 @@ use std::sync::Arc;
 use fjall::{Database, KeyspaceCreateOptions, Slice};
 use tidegate_event::Timestamp;
 
+pub(crate) use dead_index::{DeadEntry, DeadIndex};
 pub use keeper::Step;
 pub(crate) use keeper::{Command, Ending, Keeper, Settlement};
 pub(crate) use keys::DestinationId;
-pub(crate) use letters::{Letter, Letters};
 pub(crate) use prune::keep_dead;
 pub use row::FORMAT;
 pub(crate) use write::Write;
@@ -114,9 +114,9 @@ impl Outbox {
         for entry in self.storage.range(Space::Dead, prefix(&[])) {
             let (key, value) = entry?;
             let number = keys::dead_number(&key).ok_or(StoreError::Malformed)?;
-            let letter = read(&value).ok().map(|dead| Letter::of(&dead));
+            let letter = read(&value).ok().map(|dead| DeadEntry::of(&dead));
             let of = kept.entry(id_of(&key)?).or_default();
-            of.letters.add(number, letter);
+            of.dead_letters.add(number, letter);
         }
         Ok(kept)
     }
@@ -237,7 +237,7 @@ impl Outbox {
 pub(crate) struct Kept {
     pub(crate) rows: u64,
     pub(crate) waiting: Waiting,
-    pub(crate) letters: Letters,
+    pub(crate) dead_letters: DeadIndex,
 }
 
 /// The rows of one key.

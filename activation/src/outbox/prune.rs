@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
-use super::letters::Letter;
+use super::dead_index::DeadEntry;
 use super::storage::Durability;
 use super::{Outbox, Write};
 use crate::dead_letter::DeadRow;
@@ -23,7 +23,7 @@ const EVERY: u32 = 64;
 const DEAD_MAX: usize = 4_096;
 
 /// Stores a dead letter. A key keeps its newest one. Beyond the cap the profile that has the most
-/// letters loses its oldest. The lock is [`Shared::letters`], held until `write` is written.
+/// loses its oldest. The lock is [`Shared::dead_letters`], held until `write` is written.
 pub(crate) fn keep_dead(
     shared: &Shared,
     _held: &MutexGuard<'_, ()>,
@@ -31,9 +31,9 @@ pub(crate) fn keep_dead(
     destination: &Destination,
     dead: &DeadRow,
 ) {
-    let (id, letter) = (destination.id, Letter::of(dead));
+    let (id, letter) = (destination.id, DeadEntry::of(dead));
     let by_age = shared.is_mutant(Mutant::OldestLetterOut);
-    let mut letters = destination.letters.lock();
+    let mut letters = destination.dead_letters.lock();
     let earlier = if by_age {
         Vec::new()
     } else {
@@ -69,7 +69,7 @@ pub(super) fn drop_aged(shared: &Shared, destination: &Destination) {
     let Ok(outbox) = shared.outbox() else {
         return;
     };
-    let _held = shared.letters.lock();
+    let _held = shared.dead_letters.lock();
     let aged = match aged(shared, &outbox, destination) {
         Ok(aged) => aged,
         Err(error) => {
@@ -85,13 +85,13 @@ pub(super) fn drop_aged(shared: &Shared, destination: &Destination) {
     if shared.commit(write, Durability::Buffered).is_err() {
         return;
     }
-    let mut letters = destination.letters.lock();
+    let mut letters = destination.dead_letters.lock();
     let dropped = aged.iter().filter(|number| letters.remove(**number));
     let counter = &destination.stats.dead_aged;
     counter.fetch_add(dropped.count() as u64, Ordering::Relaxed);
 }
 
-/// Numbers of letters beyond the age limit: later ones are younger.
+/// Numbers of dead letters beyond the age limit: later ones are younger.
 fn aged(
     shared: &Shared,
     outbox: &Outbox,
@@ -100,7 +100,7 @@ fn aged(
     let most = i64::try_from(shared.settings.dead_letters_max_age_ms).unwrap_or(i64::MAX);
     let before = shared.clock.now().plus_ms(most.saturating_neg());
     let oldest: Vec<_> = {
-        let letters = destination.letters.lock();
+        let letters = destination.dead_letters.lock();
         letters.numbers().take(DEAD_MAX).collect()
     };
     let mut aged = Vec::new();

@@ -7,7 +7,7 @@ use super::keeper::{Ending, Settlement};
 use super::prune::keep_dead;
 use crate::shared::Shared;
 
-/// The lock is [`Shared::letters`], held until `write` is written.
+/// The lock is [`Shared::dead_letters`], held until `write` is written.
 pub(super) fn settle(
     shared: &Shared,
     letters: &MutexGuard<'_, ()>,

@@ -27,7 +27,7 @@ const ACTIONS: u32 = 200;
 const FLIPS_MAX: u32 = 200;
 /// Keys of the attackers: two profiles, two segments.
 const ATTACKED: [(u128, &str); 4] = [(1, "buyers"), (1, "lookers"), (2, "buyers"), (2, "lookers")];
-/// With one letter for each key of the attackers they all fit into `LETTERS_MAX`.
+/// With one dead letter for each key of the attackers they all fit into `LETTERS_MAX`.
 const HONEST_MAX: u128 = 6;
 const LETTERS_MAX: u64 = 10;
 /// Operations of one hand-in: for each attacked key some rows, one removed, a due entry, a letter

@@ -5,7 +5,7 @@
 mod ledger;
 mod world;
 mod operations;
-mod letters;
+mod dead_letters;
 mod flood;
 mod kinds;
 

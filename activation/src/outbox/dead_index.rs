@@ -1,6 +1,6 @@
 //! Which dead letters a destination has, and whose they are: in memory, read from the store when it
-//! is opened. A new letter finds earlier ones of its key here, and the one that has to go where
-//! there are too many. Some 300 bytes a letter.
+//! is opened. A new one finds earlier ones of its key here, and the one to drop where there are too
+//! many. Some 300 bytes each.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,21 +10,21 @@ use tidegate_event::{ProfileId, SegmentId};
 use crate::dead_letter::DeadRow;
 use crate::intent::Key;
 
-/// None for letters that do not parse.
+/// None for dead letters that do not parse.
 type Owner = Option<ProfileId>;
 
-/// Letters of an owner, then its oldest letter: the last rank has the most, and the oldest one
+/// How many an owner has, then its oldest one: the last rank has the most, and the oldest one
 /// among equals.
 type Rank = (u64, Reverse<u64>, Owner);
 
-/// What a letter is about.
+/// What a dead letter is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Letter {
+pub(crate) struct DeadEntry {
     pub(crate) key: Key,
     pub(crate) offset: u64,
 }
 
-impl Letter {
+impl DeadEntry {
     pub(crate) fn of(dead: &DeadRow) -> Self {
         Self {
             key: dead.row.key(),
@@ -35,25 +35,25 @@ impl Letter {
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Letters {
+pub(crate) struct DeadIndex {
     owners: BTreeMap<u64, Owner>,
     of_owner: BTreeMap<(Owner, u64), Option<(SegmentId, u64)>>,
     counts: HashMap<Owner, u64>,
     ranks: BTreeSet<Rank>,
 }
 
-impl Letters {
+impl DeadIndex {
     pub(crate) fn count(&self) -> u64 {
         self.owners.len() as u64
     }
 
-    /// Numbers of all letters, oldest first.
+    /// Numbers of all dead letters, oldest first.
     pub(crate) fn numbers(&self) -> impl DoubleEndedIterator<Item = u64> {
         self.owners.keys().copied()
     }
 
     /// `letter` is None where it does not parse.
-    pub(crate) fn add(&mut self, number: u64, letter: Option<Letter>) {
+    pub(crate) fn add(&mut self, number: u64, letter: Option<DeadEntry>) {
         let owner = letter.map(|letter| letter.key.profile);
         self.ranked(owner, |letters| {
             letters.owners.insert(number, owner);
@@ -63,7 +63,7 @@ impl Letters {
         });
     }
 
-    /// False where there is no such letter.
+    /// False where there is no such dead letter.
     pub(crate) fn remove(&mut self, number: u64) -> bool {
         let Some(owner) = self.owners.remove(&number) else {
             return false;
@@ -77,7 +77,7 @@ impl Letters {
         true
     }
 
-    /// Numbers and offsets of the letters of a key. Looks at those of its profile: one for each
+    /// Numbers and offsets of those of a key. Looks at those of its profile: one for each
     /// segment, but for what earlier builds stored.
     pub(crate) fn of_key(&self, key: &Key) -> Vec<(u64, u64)> {
         let all = (Some(key.profile), 0)..=(Some(key.profile), u64::MAX);
@@ -90,12 +90,12 @@ impl Letters {
             .collect()
     }
 
-    /// The letter to drop where there are too many: the oldest one of the profile that has the most.
+    /// The one to drop where there are too many: the oldest one of the profile that has the most.
     pub(crate) fn surplus(&self) -> Option<u64> {
         self.ranks.last().map(|(_, Reverse(number), _)| *number)
     }
 
-    /// Changes the letters of an owner and keeps its rank in step.
+    /// Changes the dead letters of an owner and keeps its rank in step.
     fn ranked(&mut self, owner: Owner, change: impl FnOnce(&mut Self)) {
         if let Some(rank) = self.rank(owner) {
             self.ranks.remove(&rank);
@@ -123,17 +123,17 @@ impl Letters {
 mod tests {
     use super::*;
 
-    fn letter(profile: u128, segment: u32, offset: u64) -> Option<Letter> {
+    fn letter(profile: u128, segment: u32, offset: u64) -> Option<DeadEntry> {
         let key = Key {
             profile: ProfileId(profile),
             segment: SegmentId(segment),
         };
-        Some(Letter { key, offset })
+        Some(DeadEntry { key, offset })
     }
 
     #[test]
     fn the_profile_with_most_letters_loses_its_oldest() {
-        let mut letters = Letters::default();
+        let mut letters = DeadIndex::default();
         letters.add(1, letter(1, 0, 10));
         letters.add(2, letter(2, 0, 11));
         letters.add(3, letter(2, 1, 12));
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn letters_of_a_key_are_found() {
-        let mut letters = Letters::default();
+        let mut letters = DeadIndex::default();
         letters.add(1, letter(1, 0, 10));
         letters.add(2, letter(1, 1, 11));
         letters.add(3, letter(1, 1, 12));
