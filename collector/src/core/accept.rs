@@ -4,36 +4,22 @@
 //! await. Nothing can fail there: room was reserved before anything was touched.
 
 use std::borrow::Cow;
-use std::hash::Hasher;
 
-use siphasher::sip128::{Hasher128, SipHasher13};
 use tidegate_event::record::{DeviceStart, EventFold, SessionContinued, SessionRef};
 use tidegate_event::{Enriched, EventType, Hit, Identity, Json, VisitorId};
-use tidegate_journal::{Full, Reservation};
-use uuid::Uuid;
+use tidegate_journal::Reservation;
 
 use super::dedup::{Claim, Seen};
 use super::resolve::{Candidates, Person, Wanted};
+use super::state::State;
 use super::step::{EventStep, Step};
 use super::{Core, Newcomers, Refused};
 use crate::catalog::{Source, SourceKind};
 use crate::decide::Rules;
-use crate::pipeline::record_json;
 use crate::profile::live::Live;
 use crate::profile::traits;
 use crate::session::{self, Assignment, Caps, LATENESS_MAX_MS, Session, assign};
 
-/// Records that one hit can bring at most: the event, up to three merges, a session's start or
-/// merge, the end of one that is overdue and of one that makes room, and that another profile's
-/// session goes on.
-const RECORDS_MAX: usize = 8;
-/// Merges among them.
-const MERGES_MAX: usize = 3;
-/// Bytes of a record beside what the client sent and the transitions.
-const RECORD_BASE_BYTES: usize = 4_096;
-/// What a page view may need in the journal: the most of its JSON beside what the client sent, and
-/// two KiB of that. Less would answer ready where every hit is refused.
-const SMALL_HIT_BYTES: usize = 4_096;
 /// Copies that meet an unsettled claim look again so often; a claim lasts microseconds.
 const PENDING_TRIES: u32 = 10_000;
 
@@ -44,16 +30,6 @@ pub struct Accepted {
     pub offset: u64,
     /// An earlier copy holds the offset: answer `duplicate`.
     pub duplicate: bool,
-}
-
-/// Room for an event's own record, of which `sent` bytes are the client's, and for all that it may
-/// bring about.
-fn record_bytes(rules: &Rules, sent: usize) -> (usize, usize) {
-    let transitions = rules.segments.transition_bytes_max();
-    let record = RECORD_BASE_BYTES + sent + transitions;
-    let system = (RECORDS_MAX - 1) * (RECORD_BASE_BYTES + 2 * transitions)
-        + MERGES_MAX * 2 * rules.segments.disabled_bytes_max();
-    (record, system)
 }
 
 impl Core {
@@ -71,7 +47,7 @@ impl Core {
             return self.take(source, hit, newcomers, None).map(first);
         };
         for _ in 0..PENDING_TRIES {
-            match self.0.dedup.begin(key) {
+            match self.0.state.dedup.begin(key) {
                 Seen::Before(offset) => {
                     return Ok(Accepted {
                         offset,
@@ -93,7 +69,7 @@ impl Core {
     #[must_use]
     pub fn knows(&self, source: &Source, hit: &Hit<'_>) -> bool {
         let key = self.dedup_key(source, hit);
-        key.is_some_and(|key| self.0.dedup.contains(key))
+        key.is_some_and(|key| self.0.state.dedup.contains(key))
     }
 
     fn take(
@@ -104,10 +80,11 @@ impl Core {
         claim: Option<(u128, Claim<'_>)>,
     ) -> Result<u64, Refused> {
         let rules = self.0.decider.rules();
-        let reservation = self.reserve(hit, &rules)?;
+        let state = &self.0.state;
+        let reservation = state.writer.reserve_hit(hit, &rules.segments)?;
         let (key, claim) = claim.map_or((None, None), |(key, claim)| (Some(key), Some(claim)));
         let arrival = Arrival {
-            core: self,
+            state,
             source,
             hit,
             rules: &rules,
@@ -117,67 +94,14 @@ impl Core {
         let offset = match &hit.identity {
             Identity::Anonymous => arrival.anonymous(reservation),
             Identity::Known(ids) => {
-                let wanted = Wanted::of(self, ids, arrival.may_have_session());
-                let candidates = Candidates::load(self, &wanted)
-                    .map_err(|error| self.0.metrics.refuse(&error))?;
+                let wanted = Wanted::of(state, ids, arrival.may_have_session());
+                let candidates = Candidates::load(state, &wanted)
+                    .map_err(|error| state.metrics.refuse(&error))?;
                 arrival.known(reservation, &wanted, candidates)?
             }
         };
         drop(claim);
         Ok(offset)
-    }
-
-    fn reserve(&self, hit: &Enriched<'_>, rules: &Rules) -> Result<Reservation, Refused> {
-        let sent = record_json::event_bytes_max(hit)
-            // In the head as well as in the JSON.
-            + hit.hit.traits.raw.len()
-            + hit.hit.name.len();
-        let (record, system) = record_bytes(rules, sent);
-        if record > self.0.settings.record_bytes_max {
-            return Err(Refused::TooLarge);
-        }
-        self.0
-            .journal
-            .reserve(record + system, RECORDS_MAX)
-            .map_err(|full| Refused::Full {
-                retry_after_s: u32::try_from(full.retry_after_ms.div_ceil(1_000))
-                    .unwrap_or(1)
-                    .max(1),
-            })
-    }
-
-    /// Asks the journal for the room of a small hit, and gives it back.
-    ///
-    /// # Errors
-    /// [`Full`]: such a hit would be refused now.
-    pub fn room(&self) -> Result<(), Full> {
-        let (record, system) = record_bytes(&self.0.decider.rules(), SMALL_HIT_BYTES);
-        let room = self.0.journal.reserve(record + system, RECORDS_MAX);
-        room.map(drop)
-    }
-
-    /// What makes two copies one event: the client's message id; without it, everything that
-    /// names the event, where the client dated it.
-    pub(super) fn dedup_key(&self, source: &Source, hit: &Hit<'_>) -> Option<u128> {
-        fn part(hasher: &mut SipHasher13, text: &str) {
-            hasher.write(text.as_bytes());
-            hasher.write_u8(0xff);
-        }
-        let mut hasher = SipHasher13::new_with_key(&self.0.hash_key);
-        part(&mut hasher, &source.name);
-        if let Some(id) = &hit.message_id {
-            part(&mut hasher, "id");
-            part(&mut hasher, id);
-        } else {
-            let timestamp = hit.timestamp_as_sent.as_deref()?;
-            part(&mut hasher, "as sent");
-            hit.ids.hash_to(&mut hasher);
-            part(&mut hasher, hit.kind.as_str());
-            part(&mut hasher, &hit.name);
-            part(&mut hasher, timestamp);
-            part(&mut hasher, &hit.properties.raw);
-        }
-        Some(hasher.finish128().as_u128())
     }
 }
 
@@ -190,7 +114,7 @@ const fn first(offset: u64) -> Accepted {
 
 /// One hit on its way through the fold.
 struct Arrival<'a> {
-    core: &'a Core,
+    state: &'a State,
     source: &'a Source,
     hit: &'a Enriched<'a>,
     rules: &'a Rules,
@@ -200,7 +124,7 @@ struct Arrival<'a> {
 
 impl Arrival<'_> {
     fn anonymous(&self, reservation: Reservation) -> u64 {
-        let mut step = Step::new(self.core, self.rules, reservation, &self.source.name);
+        let mut step = Step::new(self.state, self.rules, reservation, &self.source.name);
         let message_id = self.message_id();
         let fold = EventFold {
             received_at: self.hit.received_at,
@@ -218,13 +142,13 @@ impl Arrival<'_> {
         wanted: &Wanted<'_>,
         candidates: Candidates,
     ) -> Result<u64, Refused> {
-        let step = Step::new(self.core, self.rules, reservation, &self.source.name);
+        let step = Step::new(self.state, self.rules, reservation, &self.source.name);
         let mut step = step.sent_by(&self.hit.identity);
         candidates
-            .with_person(self.core, wanted, self.newcomers, |person| {
+            .with_person(self.state, wanted, self.newcomers, |person| {
                 self.fold(&mut step, person)
             })
-            .map_err(|why| self.core.0.metrics.unresolved(&why))
+            .map_err(|why| self.state.metrics.unresolved(&why))
     }
 
     /// Under the locks: merges, the session, the event.
@@ -284,7 +208,7 @@ impl Arrival<'_> {
     /// Ends what the session that opens leaves no place for, and first what is overdue: where timers
     /// are late, the end of the session before must not end what is decided in this one.
     fn make_room(&self, step: &mut Step<'_>, owner: &mut Live, opening: SessionRef) {
-        let now = self.core.0.clock.now();
+        let now = self.state.writer.now();
         let newest = owner.profile.open_session();
         let overdue = newest
             .filter(|newest| newest.due <= now)
@@ -331,7 +255,7 @@ impl Arrival<'_> {
             }
             Assignment::Open => {
                 let opening = SessionRef {
-                    id: self.core.mint(),
+                    id: self.state.writer.mint(),
                     visitor,
                     index: owner.profile.session_index(visitor).saturating_add(1),
                     gap_ms: self.source.session_gap_ms,
@@ -408,21 +332,21 @@ impl Arrival<'_> {
         let own = person.live.profile.traits.as_deref();
         let older = own.filter(|own| self.hit.event_time < own.set_at);
         let own = own.map(|own| &*own.text);
-        let max = self.core.0.settings.traits_bytes_max;
+        let max = self.state.settings.traits_bytes_max;
         if older.is_none() && own.map_or(0, str::len) + traits.raw.len() <= max {
             return Some(Cow::Borrowed(&traits.raw));
         }
         let missing = older.map(|own| own.missing(members));
         let fitted = traits::fit(own, missing.as_deref().unwrap_or(members), max);
         let left_out = u64::try_from(fitted.left_out).unwrap_or(u64::MAX);
-        self.core.0.metrics.traits_dropped.inc_by(left_out);
+        self.state.metrics.traits_dropped.inc_by(left_out);
         (&*fitted.text != "{}").then(|| Cow::Owned(fitted.text.into()))
     }
 
     fn message_id(&self) -> Cow<'_, str> {
         match &self.hit.hit.message_id {
             Some(id) => Cow::Borrowed(id),
-            None => Cow::Owned(Uuid::from_u128(self.core.mint()).to_string()),
+            None => Cow::Owned(self.state.writer.message_id()),
         }
     }
 }

@@ -2,19 +2,18 @@
 //! journal. With no space they wait; none is dropped.
 
 use tidegate_event::{ProfileId, Timestamp};
-use tidegate_journal::{Full, FullReason, Purpose, Reservation};
 
+use super::Refused;
+use super::decider::Decider;
+use super::state::State;
 use super::step::Step;
 use super::timers::Entry;
-use super::{Core, Refused};
 use crate::profile::OptionalTime;
 use crate::profile::live::{Live, Shared};
 use crate::profile::store::StoreError;
 
 /// Things due for one profile that are fired before others get their turn.
 const PER_PROFILE_MAX: usize = 16;
-/// Bytes of a timer's record beside its transitions.
-const RECORD_BASE_BYTES: usize = 4_096;
 
 /// A profile whose row could not be read is tried again after this long, milliseconds.
 const RETRY_MS: i64 = 10_000;
@@ -22,7 +21,7 @@ const RETRY_MS: i64 = 10_000;
 const FAILURES_MAX: usize = 4;
 
 /// Why nothing was written for a profile.
-pub(super) enum Unfired {
+enum Unfired {
     /// Its own rows do not parse: the others go on.
     Unreadable(StoreError),
     /// They could not be read this time: the others go on, and it comes again.
@@ -37,16 +36,23 @@ enum Due {
     WakeUp(Timestamp),
 }
 
-impl Core {
+/// Fires timers: on this state, by the rules in force.
+#[derive(Clone, Copy)]
+pub(super) struct Fire<'a> {
+    pub(super) state: &'a State,
+    pub(super) decider: &'a Decider,
+}
+
+impl Fire<'_> {
     /// Fires up to `max` profiles' timers that are due now; says how many were looked at. Stored
-    /// ones are fired once [`Core::look_ahead`] has read them.
+    /// ones are fired once [`super::Core::look_ahead`] has read them.
     ///
     /// # Errors
     /// [`Refused::Full`], [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; what was
     /// not fired stays due.
-    pub fn fire_due(&self, max: usize) -> Result<usize, Refused> {
-        let timers = &self.0.schedule.timers;
-        let entries = timers.take_due(self.0.clock.now(), max);
+    pub(super) fn due(&self, max: usize) -> Result<usize, Refused> {
+        let timers = &self.state.schedule.timers;
+        let entries = timers.take_due(self.state.writer.now(), max);
         let firing = timers.firing();
         let mut failures = 0;
         for (position, entry) in entries.iter().enumerate() {
@@ -54,12 +60,12 @@ impl Core {
             match self.fire(*entry) {
                 Ok(()) => {}
                 Err(Unfired::Unreadable(error)) => {
-                    self.0.metrics.timers_unreadable.inc();
+                    self.state.metrics.timers_unreadable.inc();
                     tracing::error!(profile = %entry.id, %error, "a profile's timers are passed over");
                 }
                 Err(Unfired::Failed(error)) => {
-                    let refused = self.0.metrics.refuse(&error);
-                    timers.schedule(entry.id, self.0.clock.now().plus_ms(RETRY_MS));
+                    let refused = self.state.metrics.refuse(&error);
+                    timers.schedule(entry.id, self.state.writer.now().plus_ms(RETRY_MS));
                     failures += 1;
                     if failures == FAILURES_MAX {
                         timers.put_back(&entries[position + 1..]);
@@ -75,44 +81,14 @@ impl Core {
         Ok(entries.len())
     }
 
-    /// Resolves when the journal has space for a timer's record, or takes none any more.
-    pub async fn timer_space(&self) {
-        let journal = &self.0.journal;
-        let space = journal.reserve_wait_for(Purpose::Timer, self.timer_bytes(), 1);
-        drop(space.await);
-    }
-
-    fn timer_bytes(&self) -> usize {
-        RECORD_BASE_BYTES + 2 * self.0.decider.rules().segments.transition_bytes_max()
-    }
-
-    /// Space for the record of one timer.
-    pub(super) fn reserve_timer(&self) -> Result<Reservation, Refused> {
-        let space = self
-            .0
-            .journal
-            .reserve_for(Purpose::Timer, self.timer_bytes(), 1);
-        space.map_err(|full| match full {
-            Full {
-                reason: FullReason::Closed,
-                ..
-            } => Refused::Stopped,
-            Full { retry_after_ms, .. } => Refused::Full {
-                retry_after_s: u32::try_from(retry_after_ms.div_ceil(1_000))
-                    .unwrap_or(1)
-                    .max(1),
-            },
-        })
-    }
-
     /// A profile, in memory or stored.
-    pub(super) fn find_to_fire(&self, id: ProfileId) -> Result<Option<Shared>, Unfired> {
-        let found = self.0.profiles.get(id);
+    fn find(&self, id: ProfileId) -> Result<Option<Shared>, Unfired> {
+        let found = self.state.profiles.get(id);
         found.map_err(|error| match error {
             error if error.is_of_one_row() => Unfired::Unreadable(error),
             // Of one block of the disk, perhaps.
             StoreError::Database(_) => Unfired::Failed(error),
-            error => Unfired::Refused(self.0.metrics.refuse(&error)),
+            error => Unfired::Refused(self.state.metrics.refuse(&error)),
         })
     }
 
@@ -122,30 +98,30 @@ impl Core {
     /// # Errors
     /// [`Refused::Full`], [`Refused::Stopped`], [`Refused::Store`], [`Refused::ProfilesFull`]; it is
     /// still to be evaluated.
-    pub fn evaluate_now(&self, id: ProfileId) -> Result<(), Refused> {
-        let shared = match self.find_to_fire(id) {
+    pub(super) fn evaluate_now(&self, id: ProfileId) -> Result<(), Refused> {
+        let shared = match self.find(id) {
             Ok(Some(shared)) => shared,
             Ok(None) => return Ok(()),
             Err(Unfired::Unreadable(error) | Unfired::Failed(error)) => {
-                self.0.metrics.store_errors.inc();
+                self.state.metrics.store_errors.inc();
                 tracing::error!(%error, profile = %id, "a profile was not evaluated");
                 return Ok(());
             }
             Err(Unfired::Refused(refused)) => return Err(refused),
         };
-        let reservation = self.reserve_timer()?;
-        let rules = self.0.decider.rules();
+        let rules = self.decider.rules();
+        let reservation = self.state.writer.reserve_timer(&rules.segments)?;
         let mut live = shared.lock();
-        let now = self.0.clock.now();
+        let now = self.state.writer.now();
         // An event or a merge may have come in between.
-        if rules.would_change(&live.profile, now, &self.0.metrics.rule_traps) {
-            Step::new(self, &rules, reservation, "").wake_up(&mut live, now);
+        if rules.would_change(&live.profile, now, &self.state.metrics.rule_traps) {
+            Step::new(self.state, &rules, reservation, "").wake_up(&mut live, now);
         }
         Ok(())
     }
 
     fn fire(&self, entry: Entry) -> Result<(), Unfired> {
-        let Some(shared) = self.find_to_fire(entry.id)? else {
+        let Some(shared) = self.find(entry.id)? else {
             return Ok(());
         };
         {
@@ -158,7 +134,7 @@ impl Core {
         for _ in 0..PER_PROFILE_MAX {
             let fired = self.fire_one(&shared).map_err(Unfired::Refused);
             // Also of a profile that is put back: it may be due again before that.
-            self.0.schedule.add(&mut shared.lock());
+            self.state.schedule.add(&mut shared.lock());
             if !fired? {
                 break;
             }
@@ -168,17 +144,17 @@ impl Core {
 
     /// Fires the earliest thing due; false where nothing is.
     fn fire_one(&self, shared: &Shared) -> Result<bool, Refused> {
-        if due(&shared.lock(), self.0.clock.now()).is_none() {
+        if due(&shared.lock(), self.state.writer.now()).is_none() {
             return Ok(false);
         }
-        let reservation = self.reserve_timer()?;
-        let rules = self.0.decider.rules();
+        let rules = self.decider.rules();
+        let reservation = self.state.writer.reserve_timer(&rules.segments)?;
         let mut live = shared.lock();
         // An event may have moved the due time meanwhile.
-        let Some(due) = due(&live, self.0.clock.now()) else {
+        let Some(due) = due(&live, self.state.writer.now()) else {
             return Ok(false);
         };
-        let mut step = Step::new(self, &rules, reservation, "");
+        let mut step = Step::new(self.state, &rules, reservation, "");
         match due {
             Due::SessionEnd(position) => step.session_end(&mut live, position),
             Due::WakeUp(at) => step.wake_up(&mut live, at),

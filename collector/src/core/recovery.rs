@@ -1,6 +1,6 @@
 //! From disk to live state: checkpoint plus tail is exactly the state before the crash.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use fjall::Database;
 use tidegate_event::ProfileId;
@@ -12,8 +12,11 @@ use super::catch_up::CatchUp;
 use super::checkpoint::{Behind, CURSOR, Checkpointer};
 use super::decider::{Compiled, Decider};
 use super::dedup::Dedup;
+use super::dedup_key::DedupKeys;
 use super::metrics::CoreMetrics;
 use super::schedule::Schedule;
+use super::state::State;
+use super::writer::Writer;
 use super::{Core, CoreSettings, Inner, Mint};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -154,58 +157,70 @@ impl Core {
             None => Compiled::new(&catalog, generation, settings.evaluators)?,
         };
         let cursor = journal.cursor(CURSOR, CursorClass::Required)?;
-        let core = Self(Arc::new(Inner {
-            profiles: Profiles::new(store, hash_key, settings.live_max),
-            dedup: Dedup::new(settings.dedup_entries_max),
-            schedule: Schedule::default(),
-            behind: Behind::default(),
+        let core = Inner {
             checkpointer: Checkpointer::new(cursor, reached, &settings),
             catch_up: CatchUp::default(),
             decider: Decider::new(compiled, settings.evaluators),
-            settings,
-            clock,
-            mint,
-            hash_key,
-            acked: OnceLock::new(),
-            metrics,
-            journal,
-        }));
-        core.replay(&unreadable, report)?;
-        Ok(core)
+            state: State {
+                writer: Writer::new(journal, clock, mint, &settings),
+                profiles: Profiles::new(store, hash_key, settings.live_max),
+                dedup: Dedup::new(settings.dedup_entries_max),
+                dedup_keys: DedupKeys(hash_key),
+                schedule: Schedule::default(),
+                behind: Behind::default(),
+                settings,
+                metrics,
+            },
+        };
+        let replay = Replay {
+            state: &core.state,
+            checkpointer: &core.checkpointer,
+        };
+        replay.run(&unreadable, report)?;
+        Ok(Self(Arc::new(core)))
     }
+}
 
-    fn replay(
-        &self,
+/// A replay of the journal's tail.
+#[derive(Clone, Copy)]
+struct Replay<'a> {
+    state: &'a State,
+    checkpointer: &'a Checkpointer,
+}
+
+impl Replay<'_> {
+    fn run(
+        self,
         unreadable: &Unreadable,
         mut report: impl FnMut(Progress),
     ) -> Result<(), OpenError> {
-        let from = self.0.checkpointer.position();
-        self.0
+        let from = self.checkpointer.position();
+        self.state
             .profiles
             .store()?
-            .dedup(|key, offset| self.0.dedup.remember(key, offset, false))?;
-        let durable = self.0.journal.durable();
+            .dedup(|key, offset| self.state.dedup.remember(key, offset, false))?;
+        let durable = self.state.writer.journal().durable();
         let total = durable.saturating_sub(from);
-        let mut reader = self.0.journal.reader(from)?;
+        let mut reader = self.state.writer.journal().reader(from)?;
         while let Some(frame) = reader.next_below(durable)? {
             match RecordView::read(frame.payload) {
                 Ok(view) => self.replay_readable(&view.head, frame.offset)?,
                 Err(error) => {
                     let record = (frame.offset, frame.payload);
-                    pass_over(unreadable, &self.0.journal, record, error)?;
+                    pass_over(unreadable, self.state.writer.journal(), record, error)?;
                 }
             }
-            if self.0.profiles.room().is_pressed() {
-                self.0.checkpointer.evict(self.work())?;
+            if self.state.profiles.room().is_pressed() {
+                self.checkpointer.evict(self.state.work())?;
             }
             let done = frame.offset + 1 - from;
             if done.is_multiple_of(REPORT_EVERY) || done == total {
                 report(Progress { done, total });
             }
         }
-        self.0
+        self.state
             .profiles
-            .each(|_, shared| self.0.schedule.add(&mut shared.lock()));
+            .each(|_, shared| self.state.schedule.add(&mut shared.lock()));
         Ok(())
     }
 
@@ -213,7 +228,7 @@ impl Core {
     fn replay_readable(&self, record: &Record<'_>, offset: u64) -> Result<(), StoreError> {
         let replayed = self.replay_record(record, offset);
         if let Err(error @ (StoreError::Row | StoreError::Aliases(_))) = &replayed {
-            self.0.metrics.store_errors.inc();
+            self.state.metrics.store_errors.inc();
             tracing::error!(%error, offset, profile = ?record.profile, "a profile is not brought up to date");
             return Ok(());
         }
@@ -224,7 +239,7 @@ impl Core {
         if let Fold::Event(event) = &record.fold
             && let Some(key) = event.dedup
         {
-            self.0.dedup.remember(key, offset, true);
+            self.state.dedup.remember(key, offset, true);
         }
         let Some(id) = record.profile else {
             return Ok(());
@@ -235,7 +250,7 @@ impl Core {
         self.with_replayed(id, offset, |live| {
             fold::record(&mut live.profile, None, record, offset);
         })?;
-        let profiles = &self.0.profiles;
+        let profiles = &self.state.profiles;
         let point = |namespace, value| profiles.point(profiles.key(namespace, value), id);
         match &record.fold {
             Fold::Event(event) => event.edges.iter().for_each(|(space, id)| point(*space, id)),
@@ -252,11 +267,11 @@ impl Core {
         merged: &ProfileMerged,
         offset: u64,
     ) -> Result<(), StoreError> {
-        let loser = self.0.profiles.get(merged.loser)?;
+        let loser = self.state.profiles.get(merged.loser)?;
         // Whoever merged it had its state: it stands in the store or was replayed just before.
         let loser = match loser {
             Some(loser) => loser,
-            None => self.0.profiles.create(merged.loser)?,
+            None => self.state.profiles.create(merged.loser)?,
         };
         let before = loser.lock().profile.clone();
         self.with_replayed(merged.winner, offset, |live| {
@@ -266,8 +281,11 @@ impl Core {
             merge::retire(&mut live.profile, merged.winner, offset);
         })?;
         for identifier in before.identifiers.iter() {
-            let key = self.0.profiles.key(identifier.namespace, &identifier.value);
-            self.0.profiles.point(key, merged.winner);
+            let key = self
+                .state
+                .profiles
+                .key(identifier.namespace, &identifier.value);
+            self.state.profiles.point(key, merged.winner);
         }
         Ok(())
     }
@@ -279,15 +297,15 @@ impl Core {
         offset: u64,
         change: impl FnOnce(&mut Live),
     ) -> Result<(), StoreError> {
-        let shared = match self.0.profiles.get(id)? {
+        let shared = match self.state.profiles.get(id)? {
             Some(shared) => shared,
-            None => self.0.profiles.create(id)?,
+            None => self.state.profiles.create(id)?,
         };
         let mut live = shared.lock();
         if live.profile.applied_offset > offset {
             return Ok(());
         }
-        self.0.behind.touch(&mut live, offset);
+        self.state.behind.touch(&mut live, offset);
         change(&mut live);
         live.scheduled = OptionalTime::NONE;
         Ok(())

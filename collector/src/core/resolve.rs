@@ -9,7 +9,8 @@ use tidegate_event::identity::Identifiers;
 use tidegate_event::record::Namespace;
 use tidegate_event::{ProfileId, Timestamp};
 
-use super::{Core, Newcomers};
+use super::Newcomers;
+use super::state::State;
 use crate::identity::candidates::by_priority;
 use crate::identity::guards::Tally;
 use crate::identity::kinds::{KINDS, Kind};
@@ -53,14 +54,14 @@ pub(super) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn of(core: &Core, ids: &'a Identifiers<'_>, has_session: bool) -> Self {
+    pub(super) fn of(state: &State, ids: &'a Identifiers<'_>, has_session: bool) -> Self {
         let mut wanted = SmallVec::new();
         for (namespace, id) in by_priority(ids) {
             if !wanted
                 .iter()
                 .any(|(n, known, _)| *n == namespace && *known == id)
             {
-                wanted.push((namespace, id, core.0.profiles.key(namespace, id)));
+                wanted.push((namespace, id, state.profiles.key(namespace, id)));
             }
         }
         let minted = ids.minted && wanted.len() == 1;
@@ -99,7 +100,7 @@ pub(super) struct Person<'p, 'w> {
 }
 
 impl Candidates {
-    pub(super) fn load(core: &Core, wanted: &Wanted<'_>) -> Result<Self, StoreError> {
+    pub(super) fn load(state: &State, wanted: &Wanted<'_>) -> Result<Self, StoreError> {
         let mut candidates = Self {
             found: SmallVec::new(),
             shared: SmallVec::new(),
@@ -108,10 +109,10 @@ impl Candidates {
             let tied = if wanted.minted {
                 None
             } else {
-                core.0.profiles.resolve(*key, *namespace, id)?
+                state.profiles.resolve(*key, *namespace, id)?
             };
             let shared = tied
-                .map(|id| core.0.profiles.canonical(id))
+                .map(|id| state.profiles.canonical(id))
                 .transpose()?
                 .flatten();
             let id = shared.as_ref().map(Shared::id);
@@ -129,23 +130,23 @@ impl Candidates {
     /// Locks the person and runs `fold` on it; starts over while others change the same profiles.
     pub(super) fn with_person<'w, R>(
         mut self,
-        core: &Core,
+        state: &State,
         wanted: &Wanted<'w>,
         newcomers: &dyn Newcomers,
         mut fold: impl FnMut(Person<'_, 'w>) -> R,
     ) -> Result<R, Unresolved> {
         for _ in 0..TRIES {
-            if let Some(done) = self.attempt(core, wanted, newcomers, &mut fold)? {
+            if let Some(done) = self.attempt(state, wanted, newcomers, &mut fold)? {
                 return Ok(done);
             }
-            self = Self::load(core, wanted)?;
+            self = Self::load(state, wanted)?;
         }
         Err(StoreError::Contended { tries: TRIES }.into())
     }
 
     fn attempt<'w, R>(
         &self,
-        core: &Core,
+        state: &State,
         wanted: &Wanted<'w>,
         newcomers: &dyn Newcomers,
         fold: &mut impl FnMut(Person<'_, 'w>) -> R,
@@ -158,28 +159,28 @@ impl Candidates {
         // Whoever is left out below may just have been loaded, and what is live is no longer looked
         // for at rest.
         for guard in &mut guards {
-            core.0.schedule.add(guard);
+            state.schedule.add(guard);
         }
-        if !self.still_holds(core, wanted, &guards) {
+        if !self.still_holds(state, wanted, &guards) {
             return Ok(None);
         }
-        let now = core.0.clock.now();
+        let now = state.writer.now();
         let owner = wanted.device.and_then(|at| self.found[at]);
-        let group = Group::form(core, wanted, &self.found, &guards, now);
+        let group = Group::form(state, wanted, &self.found, &guards, now);
         if group.members.is_empty() {
             let mut others = guards.iter_mut().map(|guard| &mut **guard);
             let device = others.find(|live| Some(live.profile.id) == owner);
-            return create(core, &group, newcomers, device, fold);
+            return create(state, &group, newcomers, device, fold);
         }
         let Some(winner) = group.winner(&guards) else {
             return Ok(None);
         };
         let new_device = group.without_profile(wanted, &self.found);
-        let own = new_device.map(|_| core.0.profiles.create(ProfileId(core.mint())));
+        let own = new_device.map(|_| state.profiles.create(ProfileId(state.writer.mint())));
         let own = own.transpose()?;
         let mut own = own.as_ref().map(Shared::lock);
         let claimed = new_device.zip(own.as_deref());
-        if !claim_both(core, winner, &group, claimed, newcomers)? {
+        if !claim_both(state, winner, &group, claimed, newcomers)? {
             return Ok(None);
         }
         let (mut live, mut device, mut losers) = (None, own.as_deref_mut(), SmallVec::new());
@@ -206,7 +207,7 @@ impl Candidates {
 
     fn still_holds(
         &self,
-        core: &Core,
+        state: &State,
         wanted: &Wanted<'_>,
         guards: &[MutexGuard<'_, Live>],
     ) -> bool {
@@ -215,28 +216,28 @@ impl Candidates {
             .ids
             .iter()
             .zip(&self.found)
-            .all(|((_, _, key), found)| wanted.minted || core.0.profiles.indexed(*key) == *found)
+            .all(|((_, _, key), found)| wanted.minted || state.profiles.indexed(*key) == *found)
     }
 }
 
 fn create<'w, R>(
-    core: &Core,
+    state: &State,
     group: &Group<'w>,
     newcomers: &dyn Newcomers,
     device: Option<&mut Live>,
     fold: &mut impl FnMut(Person<'_, 'w>) -> R,
 ) -> Result<Option<R>, Unresolved> {
-    let id = ProfileId(core.mint());
-    let shared = core.0.profiles.create(id)?;
+    let id = ProfileId(state.writer.mint());
+    let shared = state.profiles.create(id)?;
     let mut live = shared.lock();
-    if claim(core, id, group).is_none() {
-        core.0.profiles.discard(id);
+    if claim(state, id, group).is_none() {
+        state.profiles.discard(id);
         return Ok(None);
     }
     // Once it is sure that the hit is the first of its identifiers.
     if let Err(retry_after_s) = newcomers.take() {
-        unclaim(core, id, &group.new);
-        core.0.profiles.discard(id);
+        unclaim(state, id, &group.new);
+        state.profiles.discard(id);
         return Err(Unresolved::NewProfiles { retry_after_s });
     }
     let edges = group.edges();
@@ -252,29 +253,29 @@ fn create<'w, R>(
 /// Ties the group's new identifiers to `winner`, and a device that no profile took to its own new
 /// profile. False, and nothing is tied, where another hit was faster.
 fn claim_both(
-    core: &Core,
+    state: &State,
     winner: ProfileId,
     group: &Group<'_>,
     device: Option<(Identifier<'_>, &Live)>,
     newcomers: &dyn Newcomers,
 ) -> Result<bool, Unresolved> {
-    let claimed = claim(core, winner, group).is_some();
+    let claimed = claim(state, winner, group).is_some();
     let Some(((_, _, key), own)) = device else {
         return Ok(claimed);
     };
     let id = own.profile.id;
-    let both = claimed && core.0.profiles.claim(key, id);
+    let both = claimed && state.profiles.claim(key, id);
     let taken = if both { newcomers.take() } else { Ok(()) };
     if both && taken.is_ok() {
         return Ok(true);
     }
     if both {
-        core.0.profiles.unclaim(key, id);
+        state.profiles.unclaim(key, id);
     }
     if claimed {
-        unclaim(core, winner, &group.new);
+        unclaim(state, winner, &group.new);
     }
-    core.0.profiles.discard(id);
+    state.profiles.discard(id);
     match taken {
         Ok(()) => Ok(false),
         Err(retry_after_s) => Err(Unresolved::NewProfiles { retry_after_s }),
@@ -282,19 +283,19 @@ fn claim_both(
 }
 
 /// Ties the group's new identifiers to `id`; undone where another hit was faster.
-fn claim(core: &Core, id: ProfileId, group: &Group<'_>) -> Option<()> {
+fn claim(state: &State, id: ProfileId, group: &Group<'_>) -> Option<()> {
     for (position, (_, _, key)) in group.new.iter().enumerate() {
-        if !core.0.profiles.claim(*key, id) {
-            unclaim(core, id, &group.new[..position]);
+        if !state.profiles.claim(*key, id) {
+            unclaim(state, id, &group.new[..position]);
             return None;
         }
     }
     Some(())
 }
 
-fn unclaim(core: &Core, id: ProfileId, claimed: &[Identifier<'_>]) {
+fn unclaim(state: &State, id: ProfileId, claimed: &[Identifier<'_>]) {
     for (_, _, key) in claimed {
-        core.0.profiles.unclaim(*key, id);
+        state.profiles.unclaim(*key, id);
     }
 }
 
@@ -311,7 +312,7 @@ impl<'w> Group<'w> {
     /// Takes the identifiers in order of priority; one that would break a guard is dropped, and
     /// the event goes on without it (Segment Unify's rule).
     fn form(
-        core: &Core,
+        state: &State,
         wanted: &Wanted<'w>,
         found: &[Option<ProfileId>],
         guards: &[MutexGuard<'_, Live>],
@@ -320,46 +321,46 @@ impl<'w> Group<'w> {
         let mut group = Self {
             members: SmallVec::new(),
             new: SmallVec::new(),
-            tally: Tally::new(KINDS, core.0.settings.identifiers_max),
+            tally: Tally::new(KINDS, state.settings.identifiers_max),
             merges: 0,
         };
         for (wanted, found) in wanted.ids.iter().zip(found) {
             match found {
-                None => group.attach(core, *wanted),
+                None => group.attach(state, *wanted),
                 Some(id) if group.members.contains(id) => {}
                 Some(id) => {
                     let Some(guard) = guards.iter().find(|g| g.profile.id == *id) else {
                         continue;
                     };
-                    group.join(core, &guard.profile, now);
+                    group.join(state, &guard.profile, now);
                 }
             }
         }
         group
     }
 
-    fn attach(&mut self, core: &Core, id: Identifier<'w>) {
+    fn attach(&mut self, state: &State, id: Identifier<'w>) {
         let alone = self.members.is_empty() && self.new.is_empty();
         let kind = Kind::of(id.0);
         let kept = alone || self.tally.fits(kind);
         if !kept {
-            core.0.metrics.identity_dropped.inc();
+            state.metrics.identity_dropped.inc();
             return;
         }
         self.tally.add(kind, id.1);
         self.new.push(id);
     }
 
-    fn join(&mut self, core: &Core, profile: &Profile, now: Timestamp) {
+    fn join(&mut self, state: &State, profile: &Profile, now: Timestamp) {
         let alone = self.members.is_empty() && self.new.is_empty();
         // Joining makes one more merge beside those that either side has behind it.
         let merges = self
             .merges
             .saturating_add(merge::merges_within_the_hour(profile, now));
-        let may_merge = self.members.is_empty() || merges < core.0.settings.merges_per_hour_max;
+        let may_merge = self.members.is_empty() || merges < state.settings.merges_per_hour_max;
         let kept = alone || (may_merge && self.tally.fits_all(&profile.identifiers, now));
         if !kept {
-            core.0.metrics.identity_dropped.inc();
+            state.metrics.identity_dropped.inc();
             return;
         }
         self.merges = merges.saturating_add(u32::from(!self.members.is_empty()));

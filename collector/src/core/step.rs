@@ -13,7 +13,7 @@ use tidegate_event::record::{
 use tidegate_event::{Change, Enriched, Identity, Timestamp, VisitorId};
 use tidegate_journal::{Reservation, Ticket};
 
-use super::Core;
+use super::state::State;
 use crate::decide::{Decided, Evaluation, Moment, Rules};
 use crate::pipeline::record_json;
 use crate::profile::live::Live;
@@ -22,7 +22,7 @@ use crate::session;
 
 /// The writer of one hit's or one timer's records.
 pub(super) struct Step<'a> {
-    core: &'a Core,
+    state: &'a State,
     rules: &'a Rules,
     reservation: Reservation,
     source: &'a str,
@@ -45,19 +45,19 @@ pub(super) struct EventStep<'a> {
 
 impl<'a> Step<'a> {
     pub(super) fn new(
-        core: &'a Core,
+        state: &'a State,
         rules: &'a Rules,
         reservation: Reservation,
         source: &'a str,
     ) -> Self {
         Self {
-            core,
+            state,
             rules,
             reservation,
             source,
             sender: None,
             names_user: true,
-            now: core.0.clock.now(),
+            now: state.writer.now(),
         }
     }
 
@@ -100,7 +100,7 @@ impl<'a> Step<'a> {
         } = step;
         let ticket = self.ticket(live);
         let decided_at = ticket.decided_at();
-        let started = self.core.0.clock.monotonic_us();
+        let started = self.state.writer.clock().monotonic_us();
         let mut evaluation = self.evaluation();
         // A trap adds nothing; it is counted when the evaluation ends.
         if let Ok(hits) = evaluation.conditions(hit, self.source) {
@@ -119,13 +119,12 @@ impl<'a> Step<'a> {
             session,
             ..Moment::of(profile, decided_at)
         });
-        self.core
-            .0
+        self.state
             .metrics
-            .decided(self.core.0.clock.monotonic_us() - started, late);
+            .decided(self.state.writer.clock().monotonic_us() - started, late);
         record.decide(decided.transitions, decided.wake_up);
         received.decided(&record, ticket.offset());
-        self.core.0.schedule.add(live);
+        self.state.schedule.add(live);
         self.fill_event(ticket, &record, hit, late)
     }
 
@@ -134,7 +133,7 @@ impl<'a> Step<'a> {
         let ticket = self.ticket(live);
         let fold = Fold::SessionStart(session);
         let record = self.system(live, &ticket, "session_start", at, fold);
-        self.core.0.metrics.sessions_started.inc();
+        self.state.metrics.sessions_started.inc();
         self.write(live, ticket, record);
     }
 
@@ -143,7 +142,7 @@ impl<'a> Step<'a> {
         let ticket = self.ticket(live);
         let fold = Fold::DeviceStart(start);
         let record = self.system(live, &ticket, "session_start", at, fold);
-        self.core.0.metrics.sessions_started.inc();
+        self.state.metrics.sessions_started.inc();
         self.write(live, ticket, record);
     }
 
@@ -196,8 +195,8 @@ impl<'a> Step<'a> {
         if live.profile.is_newest(session) {
             record.transitions = self.rules.segments.session_exits(&live.profile);
         }
-        self.core.0.behind.session_ended(live.profile.id);
-        self.core.0.metrics.sessions_ended.inc();
+        self.state.behind.session_ended(live.profile.id);
+        self.state.metrics.sessions_ended.inc();
         self.write(live, ticket, record);
     }
 
@@ -223,14 +222,14 @@ impl<'a> Step<'a> {
         let fold = Fold::WakeUp(WakeUpFold { due, wake_up });
         let mut record = self.system(live, &ticket, "wake_up", due, fold);
         record.transitions = transitions;
-        self.core.0.metrics.wake_ups.inc();
+        self.state.metrics.wake_ups.inc();
         self.write(live, ticket, record);
     }
 
     /// `profile_merged`: the loser's state goes into the winner, which is evaluated once.
     pub(super) fn merge(&mut self, winner: &mut Live, loser: &mut Live, at: Timestamp) {
         let ticket = self.ticket(winner);
-        self.core.0.behind.touch(loser, ticket.offset());
+        self.state.behind.touch(loser, ticket.offset());
         let (id, decided_at, offset) = (winner.profile.id, ticket.decided_at(), ticket.offset());
         let fold = Fold::ProfileMerged(ProfileMerged {
             winner: id,
@@ -241,7 +240,7 @@ impl<'a> Step<'a> {
         let received = fold::received(&mut winner.profile, Some(&loser.profile), &record);
         merge::retire(&mut loser.profile, id, offset);
         for identifier in loser.profile.identifiers.iter() {
-            let profiles = &self.core.0.profiles;
+            let profiles = &self.state.profiles;
             profiles.point(profiles.key(identifier.namespace, &identifier.value), id);
         }
         let (inherited, exits) = self.memberships(received.profile(), &loser.profile);
@@ -257,7 +256,7 @@ impl<'a> Step<'a> {
         let transitions = net(&inherited, &decided.transitions, exits);
         record.decide(transitions, decided.wake_up);
         received.decided(&record, offset);
-        self.core.0.metrics.merges.inc();
+        self.state.metrics.merges.inc();
         self.fill_system(winner, ticket, record);
     }
 
@@ -299,12 +298,12 @@ impl<'a> Step<'a> {
     }
 
     fn evaluation(&self) -> Evaluation<'a> {
-        self.rules.evaluation(&self.core.0.metrics.rule_traps)
+        self.rules.evaluation(&self.state.metrics.rule_traps)
     }
 
     fn ticket(&mut self, live: &mut Live) -> Ticket {
         let ticket = self.reservation.ticket(self.now);
-        self.core.0.behind.touch(live, ticket.offset());
+        self.state.behind.touch(live, ticket.offset());
         ticket
     }
 
@@ -358,7 +357,7 @@ impl<'a> Step<'a> {
             dedup: Some(key), ..
         }) = record.fold
         {
-            self.core.0.dedup.remember(key, offset, true);
+            self.state.dedup.remember(key, offset, true);
         }
         ticket.fill(payload);
         offset
@@ -401,8 +400,8 @@ impl<'a> Step<'a> {
 
     /// Names whom a record of our own that was folded is about, and fills it.
     fn fill_system(&self, live: &mut Live, ticket: Ticket, record: Record<'_>) {
-        self.core.0.schedule.add(live);
-        let message_id = uuid::Uuid::from_u128(self.core.mint()).to_string();
+        self.state.schedule.add(live);
+        let message_id = self.state.writer.message_id();
         let visitor = match &record.fold {
             Fold::SessionStart(session) => Some(session.visitor),
             Fold::DeviceStart(start) => Some(start.session.visitor),

@@ -11,7 +11,7 @@ async fn above_live_max_and_slack_new_profiles_are_refused() {
     world.live_max = 0;
     world.crash().await;
     let visitor = |number: usize| TestHit::page(&format!("device-{number}"), "/");
-    let bound = world.core().0.profiles.room().bound();
+    let bound = world.core().0.state.profiles.room().bound();
     for number in 0..bound {
         world.hit(&visitor(number)).await;
     }
@@ -24,13 +24,13 @@ async fn above_live_max_and_slack_new_profiles_are_refused() {
         .unwrap_err();
     assert_eq!(refused, Refused::ProfilesFull { retry_after_s: 2 });
     assert_eq!(world.core().journal().next_offset(), before);
-    assert_eq!(world.core().0.profiles.len(), bound);
-    assert_eq!(world.core().0.metrics.profiles_refused.get(), 1);
+    assert_eq!(world.core().0.state.profiles.len(), bound);
+    assert_eq!(world.core().0.state.metrics.profiles_refused.get(), 1);
     world.hit(&visitor(0)).await;
     all_durable(&world).await;
     world.core().checkpoint(Extent::Due).unwrap();
     assert_eq!(
-        world.core().0.profiles.len(),
+        world.core().0.state.profiles.len(),
         0,
         "one pass lets them all go"
     );
@@ -60,7 +60,7 @@ async fn a_sender_over_its_new_profiles_is_refused_and_known_visitors_are_not() 
     let refused = accept("new").await.unwrap_err();
     assert_eq!(refused, Refused::NewProfiles { retry_after_s: 7 });
     assert_eq!(world.core().journal().next_offset(), before);
-    assert_eq!(world.core().0.profiles.len(), 1);
+    assert_eq!(world.core().0.state.profiles.len(), 1);
     accept("known").await.unwrap();
     world.hit(&TestHit::page("new", "/")).await;
     world.assert_state_is_the_fold("after a refusal").await;
@@ -80,8 +80,8 @@ async fn a_replay_keeps_to_live_max() {
     world.live_max = 10;
     world.crash().await;
     let (live, bound) = (
-        world.core().0.profiles.len(),
-        world.core().0.profiles.room().bound(),
+        world.core().0.state.profiles.len(),
+        world.core().0.state.profiles.room().bound(),
     );
     assert!(live < bound, "{live} in memory");
     world.assert_state_is_the_fold("after the replay").await;
@@ -148,7 +148,7 @@ async fn sixteen_lost_races_are_an_honest_refusal() {
         world.hit(&TestHit::page(device, "/")).await;
     }
     let core = world.core();
-    let profiles = &core.0.profiles;
+    let profiles = &core.0.state.profiles;
     let of = |device| {
         let key = profiles.key(Namespace::AnonymousId, device);
         profiles.indexed(key).unwrap()
@@ -163,7 +163,7 @@ async fn sixteen_lost_races_are_an_honest_refusal() {
     let refused = core.accept(&source(), &enriched, &Unlimited).await;
     assert_eq!(refused, Err(Refused::Contended { retry_after_s: 1 }));
     assert_eq!(core.journal().next_offset(), before, "nothing was touched");
-    let metrics = &core.0.metrics;
+    let metrics = &core.0.state.metrics;
     let counted = (metrics.profiles_contended.get(), metrics.store_errors.get());
     assert_eq!(counted, (1, 0));
     let cause = StoreError::Contended { tries: 16 };

@@ -12,7 +12,7 @@ async fn fires_and_counts(world: &World, visitor: &str) {
     world.advance(34 * MINUTE);
     while world.core().fire_due(10).unwrap() > 0 {}
     assert_eq!(segments(world, visitor).await, Vec::<String>::new());
-    let ends = world.core().0.metrics.sessions_ended.get();
+    let ends = world.core().0.state.metrics.sessions_ended.get();
     assert!(ends > 0, "the session ended");
 }
 

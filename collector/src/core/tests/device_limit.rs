@@ -92,7 +92,7 @@ async fn a_late_or_refused_sixth_device_makes_no_profile() {
     let refused = world.core().accept(&source(), &enriched, &Full).await;
     assert_eq!(refused, Err(Refused::NewProfiles { retry_after_s: 7 }));
     assert_eq!(world.core().journal().next_offset(), before);
-    assert_eq!(world.core().0.profiles.len(), 1);
+    assert_eq!(world.core().0.state.profiles.len(), 1);
     world.hit(&hit).await;
     assert_eq!(
         started(&world, "sixth").await,

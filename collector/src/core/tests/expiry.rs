@@ -38,13 +38,13 @@ async fn a_profile_goes_after_the_retention_and_does_not_come_back() {
     pass(&world);
     pass(&world);
     let core = world.core();
-    assert_eq!(core.0.metrics.expired_retention.get(), 19);
+    assert_eq!(core.0.state.metrics.expired_retention.get(), 19);
     let left = world.live().into_values();
     let left: Vec<_> = left
         .map(|profile| profile.user_id().unwrap().into_owned())
         .collect();
     assert_eq!(left, ["user-7"]);
-    let [rows, identifiers, due] = core.0.profiles.store().unwrap().lengths();
+    let [rows, identifiers, due] = core.0.state.profiles.store().unwrap().lengths();
     assert_eq!((rows, identifiers, due <= 1), (1, 2, true));
     let stored = core.gauges(world.clock.now()).profiles_stored;
     assert_eq!(stored.profiles, 1);
@@ -76,7 +76,10 @@ async fn above_disk_max_the_oldest_profiles_go() {
     );
     let left = world.live();
     assert_eq!(left.len() as u64, stored.profiles);
-    assert_eq!(core.0.metrics.expired_disk.get() + stored.profiles, 200);
+    assert_eq!(
+        core.0.state.metrics.expired_disk.get() + stored.profiles,
+        200
+    );
     // Oldest first, as exactly as ten minutes.
     let oldest_left = left
         .values()

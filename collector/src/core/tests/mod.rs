@@ -355,7 +355,7 @@ async fn a_rule_that_runs_out_of_fuel_is_counted() {
     let rules = Rules::load(&engine, &world.catalog(), 2, 1).unwrap();
     let room = world.core().catalog_room().await.unwrap();
     world.core().switch(rules, "digest", room).await.unwrap();
-    let counted = &world.core().0.metrics.rule_traps;
+    let counted = &world.core().0.state.metrics.rule_traps;
     let traps = || counted.of(ModuleName::Expressions);
     assert_eq!(traps(), 0);
     let hit = TestHit::page(
@@ -546,7 +546,7 @@ async fn a_timer_survives_eviction_and_restart() {
     world.core().checkpoint(Extent::All).unwrap();
     world.crash().await;
     assert_eq!(
-        world.core().0.profiles.len(),
+        world.core().0.state.profiles.len(),
         0,
         "nothing to replay, so nobody is in memory"
     );
@@ -690,7 +690,7 @@ async fn keys_older_than_the_window_leave_the_store_also_where_restarts_come_mor
     }
     world.core().checkpoint(Extent::All).unwrap();
     let mut at_rest = 0;
-    let store = world.core().0.profiles.store().unwrap();
+    let store = world.core().0.state.profiles.store().unwrap();
     store.dedup(|_, _| at_rest += 1).unwrap();
     assert!((24..=26).contains(&at_rest), "{at_rest} keys are left");
     assert!(store.reached().unwrap().len() <= 25, "the notes go as well");
@@ -716,7 +716,7 @@ async fn who_waits_for_kafka_in_vain_is_told_so_and_the_second_copy_finds_the_fi
         refused.to_string(),
         "kafka did not acknowledge the event in time, retry in 5 s"
     );
-    assert_eq!(world.core().0.metrics.ack_timeouts.get(), 1);
+    assert_eq!(world.core().0.state.metrics.ack_timeouts.get(), 1);
     acknowledge.send(first.offset + 1).unwrap();
     let second = world.hit(&hit).await;
     assert!(second.duplicate, "it was journaled all the same");
@@ -755,7 +755,7 @@ async fn a_copy_that_meets_one_without_an_end_is_told_so_and_not_of_a_full_journ
     let enriched = hit.enriched(world.clock.now());
     let core = world.core();
     let key = core.dedup_key(&source(), &enriched.hit).unwrap();
-    let _claim = core.0.dedup.begin(key);
+    let _claim = core.0.state.dedup.begin(key);
     let refused = core
         .accept(&source(), &enriched, &Unlimited)
         .await

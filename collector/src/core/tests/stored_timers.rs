@@ -18,7 +18,7 @@ async fn stored_carts(seed: u64, visitors: usize) -> World {
     all_durable(&world).await;
     world.core().checkpoint(Extent::All).unwrap();
     world.crash().await;
-    assert_eq!(world.core().0.profiles.len(), 0);
+    assert_eq!(world.core().0.state.profiles.len(), 0);
     world.advance(21 * MINUTE);
     world
 }
@@ -27,7 +27,7 @@ async fn stored_carts(seed: u64, visitors: usize) -> World {
 async fn stored_timers_fire_at_the_rate_of_the_setting() {
     let world = stored_carts(26, 500).await;
     let core = world.core();
-    let fired = || core.0.metrics.wake_ups.get();
+    let fired = || core.0.state.metrics.wake_ups.get();
     while fired() < 500 {
         core.look_ahead().unwrap();
         let now = world.clock.now();
@@ -46,13 +46,13 @@ async fn an_unreadable_row_stops_no_other_timer() {
     let world = stored_carts(27, 100).await;
     let core = world.core();
     let (damaged, _) = world.live().into_iter().next().unwrap();
-    core.0.profiles.store().unwrap().damage(damaged);
+    core.0.state.profiles.store().unwrap().damage(damaged);
     for _ in 0..4 {
         core.look_ahead().unwrap();
         core.fire_due(50).unwrap();
     }
-    assert_eq!(core.0.metrics.wake_ups.get(), 99);
-    assert_eq!(core.0.metrics.timers_unreadable.get(), 2);
+    assert_eq!(core.0.state.metrics.wake_ups.get(), 99);
+    assert_eq!(core.0.state.metrics.timers_unreadable.get(), 2);
     assert_eq!(core.gauges(world.clock.now()).timers_overdue_ms, 0);
 }
 
@@ -61,24 +61,28 @@ async fn a_damaged_block_stops_no_other_timer() {
     let world = stored_carts(35, 100).await;
     let core = world.core();
     let damaged: Vec<_> = world.live().into_keys().take(2).collect();
-    let failing = Arc::clone(&core.0.profiles.store().unwrap().failing);
+    let failing = Arc::clone(&core.0.state.profiles.store().unwrap().failing);
     failing.lock().extend(damaged);
     for _ in 0..4 {
         core.look_ahead().unwrap();
         core.fire_due(50).unwrap();
     }
-    assert_eq!(core.0.metrics.wake_ups.get(), 98);
+    assert_eq!(core.0.state.metrics.wake_ups.get(), 98);
     failing.lock().clear();
     world.advance(11_000);
     core.fire_due(50).unwrap();
-    assert_eq!(core.0.metrics.wake_ups.get(), 100, "tried again later");
+    assert_eq!(
+        core.0.state.metrics.wake_ups.get(),
+        100,
+        "tried again later"
+    );
 }
 
 #[tokio::test]
 async fn a_disk_that_reads_nothing_loses_no_timer() {
     let world = stored_carts(36, 20).await;
     let core = world.core();
-    let failing = Arc::clone(&core.0.profiles.store().unwrap().failing);
+    let failing = Arc::clone(&core.0.state.profiles.store().unwrap().failing);
     failing.lock().extend(world.live().into_keys());
     core.look_ahead().unwrap();
     for _ in 0..3 {
@@ -92,7 +96,7 @@ async fn a_disk_that_reads_nothing_loses_no_timer() {
     core.fire_due(50).unwrap();
     world.advance(11_000);
     core.fire_due(50).unwrap();
-    assert_eq!(core.0.metrics.wake_ups.get(), 20);
+    assert_eq!(core.0.state.metrics.wake_ups.get(), 20);
 }
 
 /// A further catalog, in which time alone can turn a segment of stored visitors.
@@ -124,16 +128,23 @@ async fn an_unreadable_row_stops_no_catch_up() {
     let world = with_silent_visitors(28, 5).await;
     let core = world.core();
     let (damaged, _) = world.live().into_iter().next().unwrap();
-    core.0.profiles.store().unwrap().damage(damaged);
+    core.0.state.profiles.store().unwrap().damage(damaged);
     let mut machine = catch_up(&world);
     run(&world, &mut machine).await;
-    assert_eq!(core.0.metrics.wake_ups.get(), 4);
+    assert_eq!(core.0.state.metrics.wake_ups.get(), 4);
 }
 
 #[tokio::test]
 async fn a_note_that_does_not_parse_stops_no_catch_up() {
     let mut world = with_silent_visitors(32, 5).await;
-    world.core().0.profiles.store().unwrap().damage_catch_up();
+    world
+        .core()
+        .0
+        .state
+        .profiles
+        .store()
+        .unwrap()
+        .damage_catch_up();
     world.crash().await;
     let mut machine = catch_up(&world);
     run(&world, &mut machine).await;
@@ -146,12 +157,12 @@ async fn a_closed_store_makes_a_catch_up_wait() {
     let core = world.core();
     // One a step.
     let mut machine = CatchUp::new(core.clone(), Arc::new(AtomicU32::new(20)));
-    let evaluated = || core.0.metrics.wake_ups.get();
+    let evaluated = || core.0.state.metrics.wake_ups.get();
     while evaluated() == 0 {
         machine.step();
         all_durable(&world).await;
     }
-    let database = core.0.profiles.store().unwrap().database();
+    let database = core.0.state.profiles.store().unwrap().database();
     core.exchange_store(None).unwrap();
     for _ in 0..5 {
         assert_eq!(machine.step(), Next::Pause(1_000));
@@ -177,7 +188,15 @@ async fn another_catalog_ends_the_wait_of_a_catch_up() {
 async fn a_page_is_noted_once_its_records_are_durable() {
     let world = with_silent_visitors(37, 5).await;
     let core = world.core();
-    let noted = || core.0.profiles.store().unwrap().catch_up_note().unwrap();
+    let noted = || {
+        core.0
+            .state
+            .profiles
+            .store()
+            .unwrap()
+            .catch_up_note()
+            .unwrap()
+    };
     let mut changed = Vec::new();
     while changed.is_empty() {
         changed = core.catch_up(10).unwrap().changed;

@@ -48,11 +48,18 @@ async fn a_replay_leaves_out_an_unreadable_profile() {
     world.hit(&TestHit::page("a", "/")).await;
     world.hit(&TestHit::page("b", "/")).await;
     let before = world.live();
-    world.core().0.profiles.store().unwrap().damage(damaged);
+    world
+        .core()
+        .0
+        .state
+        .profiles
+        .store()
+        .unwrap()
+        .damage(damaged);
     world.crash().await;
-    assert!(world.core().0.metrics.store_errors.get() > 0);
-    assert!(world.core().0.profiles.in_memory(damaged).is_none());
+    assert!(world.core().0.state.metrics.store_errors.get() > 0);
+    assert!(world.core().0.state.profiles.in_memory(damaged).is_none());
     let (other, profile) = before.into_iter().find(|(id, _)| *id != damaged).unwrap();
-    let found = world.core().0.profiles.get(other).unwrap().unwrap();
+    let found = world.core().0.state.profiles.get(other).unwrap().unwrap();
     assert_eq!(found.lock().profile, profile);
 }
