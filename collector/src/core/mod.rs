@@ -16,16 +16,17 @@ mod step;
 pub mod accept;
 mod fire;
 mod catch_up;
+mod lookup;
+mod gauges;
+mod figures;
 pub mod checkpoint;
 mod recovery;
-mod figures;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use fjall::Database;
-use tidegate_event::record::Namespace;
 use tidegate_event::{Hit, ProfileId, Timestamp};
 use tidegate_journal::{Full, Journal, Reservation};
 use tokio::sync::watch;
@@ -34,6 +35,8 @@ pub use accept::Accepted;
 pub use catch_up::CatchUpPage;
 pub use decider::Compiled;
 pub use figures::StateFigures;
+pub use gauges::Gauges;
+pub use lookup::{Lookup, VisitorSegments};
 pub use recovery::{OpenError, Parts, Progress};
 pub use refused::{Newcomers, Refused, Unlimited};
 pub use settings::CoreSettings;
@@ -41,7 +44,6 @@ pub use settings::CoreSettings;
 use crate::catalog::{Catalog, Source};
 use crate::decide::{Rules, RulesError};
 use crate::profile::Profile;
-use crate::profile::census::Sum;
 use crate::profile::store::{Store, StoreError};
 use catch_up::{CatchUp, Look};
 use checkpoint::{Checkpointer, Extent};
@@ -70,45 +72,6 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-/// Sizes and positions of the live state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Profiles in memory.
-    pub profiles_live: u64,
-    /// Profiles whose row is behind.
-    pub profiles_dirty: u64,
-    /// Profiles at rest, and their bytes.
-    pub profiles_stored: Sum,
-    /// Timers waiting.
-    pub timers: u64,
-    /// How late the earliest one is, in memory or stored, milliseconds.
-    pub timers_overdue_ms: u64,
-    /// Deduplication keys remembered.
-    pub dedup_entries: u64,
-    /// Offset of the oldest of them.
-    pub dedup_oldest_offset: u64,
-    /// Everything below is in the store.
-    pub checkpoint_offset: u64,
-}
-
-/// Whose segments are asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Lookup<'a> {
-    /// By cookie id or anonymousId.
-    Anonymous(&'a str),
-    /// By user id.
-    User(&'a str),
-}
-
-/// Answer of [`Core::segments`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VisitorSegments {
-    /// Names, in catalog order.
-    pub segments: Vec<Arc<str>>,
-    /// Offset up to which they are folded.
-    pub as_of: u64,
-}
-
 impl Core {
     /// Resolves when `offset` is durable (and acknowledged by Kafka, where `ack` says so).
     ///
@@ -125,56 +88,6 @@ impl Core {
     /// is acknowledged.
     pub fn acknowledge_by(&self, acked: watch::Receiver<u64>) {
         self.0.state.writer.acknowledge_by(acked);
-    }
-
-    /// The current segments of one visitor; empty for an unknown one. What they rest on is durable
-    /// when this resolves.
-    ///
-    /// # Errors
-    /// [`Refused::Store`], [`Refused::Stopped`]
-    pub async fn segments(&self, lookup: Lookup<'_>) -> Result<VisitorSegments, Refused> {
-        let (namespace, id) = match lookup {
-            Lookup::Anonymous(id) => (Namespace::AnonymousId, id),
-            Lookup::User(id) => (Namespace::UserId, id),
-        };
-        let found = self
-            .members(namespace, id)
-            .map_err(|error| self.0.state.metrics.refuse(&error))?;
-        let Some(found) = found else {
-            let as_of = self.journal().durable().saturating_sub(1);
-            return Ok(VisitorSegments {
-                segments: Vec::new(),
-                as_of,
-            });
-        };
-        self.0.state.writer.durable(found.as_of).await?;
-        Ok(found)
-    }
-
-    fn members(
-        &self,
-        namespace: Namespace,
-        id: &str,
-    ) -> Result<Option<VisitorSegments>, StoreError> {
-        let profiles = &self.0.state.profiles;
-        let Some(profile) = profiles.resolve(profiles.key(namespace, id), namespace, id)? else {
-            return Ok(None);
-        };
-        let Some(shared) = profiles.canonical(profile)? else {
-            return Ok(None);
-        };
-        let mut live = shared.lock();
-        // It may just have been loaded, and what is live is no longer looked for at rest.
-        self.0.state.schedule.add(&mut live);
-        let rules = self.0.decider.rules();
-        let segments = rules
-            .segments
-            .iter()
-            .filter(|segment| live.profile.memberships.get(segment.id).member)
-            .map(|segment| Arc::clone(&segment.name))
-            .collect();
-        let as_of = live.profile.applied_offset.saturating_sub(1);
-        Ok(Some(VisitorSegments { segments, as_of }))
     }
 
     /// Compiles the rules of `catalog`; nothing changes yet. Takes milliseconds to seconds: not
@@ -384,23 +297,6 @@ impl Core {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         self.0.state.writer.journal()
-    }
-
-    /// Figures that are read rather than counted.
-    #[must_use]
-    pub fn gauges(&self, now: Timestamp) -> Gauges {
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let overdue_ms = self.0.state.schedule.overdue_ms(now);
-        Gauges {
-            profiles_live: count(self.0.state.profiles.len()),
-            profiles_dirty: count(self.0.state.behind.len()),
-            profiles_stored: self.0.checkpointer.stored(),
-            timers: count(self.0.state.schedule.timers.len()),
-            timers_overdue_ms: u64::try_from(overdue_ms).unwrap_or(0),
-            dedup_entries: count(self.0.state.dedup.len()),
-            dedup_oldest_offset: self.0.state.dedup.oldest().unwrap_or(0),
-            checkpoint_offset: self.0.checkpointer.position(),
-        }
     }
 
     /// Reads every profile, in memory and at rest: for tests and `doctor`, not for a busy gateway.
