@@ -125,6 +125,7 @@ pub struct Hit<'a> {
     pub properties: Object<'a>,
     /// `traits`, or `context.traits`.
     pub traits: Object<'a>,
-    /// The batch's consent signals that the event's own members replace in `context`. Both count.
-    pub lent_consents: Vec<Json<'a>>,
+    /// The batch's consent signals that the event's own members replace in `context`, by member. Both
+    /// count.
+    pub lent_consents: Vec<(&'static str, Json<'a>)>,
 }

@@ -18,6 +18,7 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("dnt");
 
 pub(super) const SIGNAL: Signal = Signal {
     name: ConsentSignal("dnt"),
+    members: &[],
     of_request,
     of_event: not_in_events,
 };

@@ -17,6 +17,7 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("sec-gpc");
 
 pub(super) const SIGNAL: Signal = Signal {
     name: ConsentSignal("gpc"),
+    members: &[],
     of_request,
     of_event: not_in_events,
 };

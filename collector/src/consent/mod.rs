@@ -7,7 +7,7 @@
 
 mod signal;
 mod header;
-pub(crate) mod tag;
+mod tag;
 mod dnt;
 mod gpc;
 #[cfg(test)]
@@ -21,3 +21,4 @@ mod tests;
 pub use resolve::{of_request, resolve};
 pub use signal::Request;
 pub use signals::Signals;
+pub(crate) use signals::members;

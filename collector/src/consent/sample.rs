@@ -1,19 +1,23 @@
 //! A signal of tests only: what a new one needs is this file and its entry in the list.
 //!
-//! - Read: the header `X-Sample-Consent` of the request, and `context.sample` of an event.
+//! - Read: the header `X-Sample-Consent` of the request, and `context.sample` of an event and of
+//!   its batch.
 //! - Values: `no`, nothing may be shared; `never`, the hit is refused; `yes`, analytics is granted.
 //! - Unknown value: nothing is said.
 
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::{Hit, Json, Purposes};
 
-use super::signal::{Request, Signal, Word};
+use super::signal::{Request, Signal, Word, lent};
 use crate::catalog::Source;
+
+const MEMBERS: &[&str] = &["sample"];
 
 pub(super) const HEADER: &str = "x-sample-consent";
 
 pub(super) const SIGNAL: Signal = Signal {
     name: ConsentSignal("sample"),
+    members: MEMBERS,
     of_request,
     of_event,
 };
@@ -24,8 +28,11 @@ fn of_request(request: &Request<'_>, _: &Source) -> Word {
 }
 
 fn of_event(hit: &Hit<'_>, _: &Source) -> Word {
-    let value = hit.context.value.get("sample").and_then(Json::as_str);
-    value.map_or(Word::SILENT, |value| read(value.as_bytes()))
+    let own = hit.context.value.get("sample");
+    let said = own.into_iter().chain(lent(hit, MEMBERS));
+    said.filter_map(Json::as_str)
+        .map(|value| read(value.as_bytes()))
+        .fold(Word::SILENT, Word::and)
 }
 
 fn read(value: &[u8]) -> Word {

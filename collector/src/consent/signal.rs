@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use tidegate_event::consent::ConsentSignal;
-use tidegate_event::{Hit, Purposes};
+use tidegate_event::{Hit, Json, Purposes};
 
 use crate::catalog::Source;
 
@@ -20,6 +20,9 @@ pub struct Request<'a> {
 pub(super) struct Signal {
     /// The record's word for it.
     pub(super) name: ConsentSignal,
+    /// Members of an event's `context` in which it stands. Where an event's own replaces its batch's,
+    /// both are kept.
+    pub(super) members: &'static [&'static str],
     /// Reads a request, once for all of its events.
     pub(super) of_request: fn(&Request<'_>, &Source) -> Word,
     /// Reads one event with what its batch lends it.
@@ -62,6 +65,16 @@ impl Word {
             opts_out: self.opts_out || other.opts_out,
         }
     }
+}
+
+/// What a batch says in these members and its event's own replace.
+pub(super) fn lent<'h, 'a>(
+    hit: &'h Hit<'a>,
+    members: &'static [&'static str],
+) -> impl Iterator<Item = &'h Json<'a>> {
+    let lent = hit.lent_consents.iter();
+    lent.filter(move |(member, _)| members.contains(member))
+        .map(|(_, value)| value)
 }
 
 /// For a signal that is not in events.

@@ -16,6 +16,11 @@ const SIGNALS: &[Signal] = &[
     gpc::SIGNAL,
 ];
 
+/// Members of a `context` in which signals stand.
+pub(crate) fn members() -> impl Iterator<Item = &'static str> {
+    SIGNALS.iter().flat_map(|signal| signal.members).copied()
+}
+
 /// What each signal says, in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signals([Word; SIGNALS.len()]);

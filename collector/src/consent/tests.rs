@@ -309,6 +309,8 @@ fn a_new_signal_is_read_in_requests_and_events() {
     let sample = |said| fixture::signals(&[(sample::HEADER, said)], &source());
     let silent = Signals::default();
     let own = r#"{"type":"page","context":{"sample":"no"}}"#;
+    let lent =
+        r#"{"batch":[{"type":"page","context":{"sample":"yes"}}],"context":{"sample":"no"}}"#;
     let plain = r#"{"type":"page"}"#;
     for (body, signals, expected) in [
         (
@@ -333,6 +335,11 @@ fn a_new_signal_is_read_in_requests_and_events() {
             Some((Purposes::NO_SHARE, sample::SIGNAL.name)),
         ),
         (own, &sample("never"), None),
+        (
+            lent,
+            &silent,
+            Some((Purposes::NO_SHARE, sample::SIGNAL.name)),
+        ),
     ] {
         let found = resolve(hit(body), signals, &source()).ok();
         let found = found.map(|found| (found.consent.purposes, found.consent.signal));

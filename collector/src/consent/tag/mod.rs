@@ -25,15 +25,16 @@ use std::collections::BTreeSet;
 use tidegate_event::consent::ConsentSignal;
 use tidegate_event::{Hit, Json, Purposes};
 
-use super::signal::{Request, Signal, Word};
+use super::signal::{Request, Signal, Word, lent};
 use crate::catalog::{ConsentMap, ConsentMeaning, Source};
 use words::{denies, known, verdict};
 
 /// The members of a context that hold a signal.
-pub(crate) const MEMBERS: [&str; 2] = ["consent", "consentManagement"];
+const MEMBERS: &[&str] = &["consent", "consentManagement"];
 
 pub(super) const SIGNAL: Signal = Signal {
     name: ConsentSignal("tag"),
+    members: MEMBERS,
     of_request,
     of_event,
 };
@@ -47,8 +48,7 @@ fn of_request(request: &Request<'_>, source: &Source) -> Word {
 /// What the event and its batch say together.
 fn of_event(hit: &Hit<'_>, source: &Source) -> Word {
     let map = &source.consent_map;
-    let lent = hit.lent_consents.iter();
-    let lent = lent.map(|consent| TagConsent::read(consent, map));
+    let lent = lent(hit, MEMBERS).map(|consent| TagConsent::read(consent, map));
     let own = TagConsent::of_context(&hit.context.value, map);
     lent.fold(own, TagConsent::and).word()
 }
@@ -89,7 +89,7 @@ impl TagConsent {
     /// Reads an event's context.
     fn of_context(context: &Json<'_>, map: &ConsentMap) -> Self {
         MEMBERS
-            .into_iter()
+            .iter()
             .filter_map(|name| Some(Self::read(context.get(name)?, map)))
             .fold(Self::default(), Self::and)
     }

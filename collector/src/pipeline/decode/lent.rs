@@ -9,7 +9,7 @@ use tidegate_event::hit::Object;
 use tidegate_event::json::write_str;
 
 use super::error::DecodeError;
-use crate::consent::tag;
+use crate::consent;
 use crate::pipeline::members::Members;
 
 /// What a batch says for all its events; an event's own word wins.
@@ -76,7 +76,10 @@ impl<'a> LentContext<'a> {
 
     /// The event's context laid over it, member by member; and those of its consent signals that
     /// the event's own members replace, which must not hide them.
-    pub(crate) fn under(&self, own: Option<Object<'a>>) -> (Object<'a>, Vec<Json<'a>>) {
+    pub(crate) fn under(
+        &self,
+        own: Option<Object<'a>>,
+    ) -> (Object<'a>, Vec<(&'static str, Json<'a>)>) {
         let Some(own) = own else {
             return (self.object.clone(), Vec::new());
         };
@@ -92,11 +95,10 @@ impl<'a> LentContext<'a> {
                 *flag = true;
             }
         }
-        let consents = tag::MEMBERS
-            .into_iter()
-            .filter_map(|name| self.by_name.get(name).copied())
-            .filter(|at| replaced[*at])
-            .map(|at| self.members[at].value.clone())
+        let consents = consent::members()
+            .filter_map(|name| Some((name, *self.by_name.get(name)?)))
+            .filter(|(_, at)| replaced[*at])
+            .map(|(name, at)| (name, self.members[at].value.clone()))
             .collect();
         let mut raw = Vec::with_capacity(own.raw.len() + self.object.raw.len());
         let mut value = Vec::with_capacity(own_members.len() + self.members.len());

@@ -513,7 +513,7 @@ fn an_own_member_replaces_the_lent_one() {
         "context":{"a":1,"consent":{"granted":false},"b":1,"a":3,"\u0062":9}}"#;
     let hit = hit(body).unwrap();
     assert_eq!(hit.context.raw, r#"{"a":3,"consent":null,"b":2}"#);
-    let lent = &hit.lent_consents[0];
+    let (_, lent) = &hit.lent_consents[0];
     assert_eq!(lent.get("granted"), Some(&Json::Bool(false)));
 }
 
@@ -523,8 +523,8 @@ fn every_lent_consent_member_counts() {
         "context":{"consent":false,"consentManagement":{"deniedConsentIds":["C0002"]},"c":1}}"#;
     let lent = hit(body).unwrap().lent_consents;
     assert_eq!(lent.len(), 2);
-    assert_eq!(lent[0], Json::Bool(false));
-    assert!(lent[1].get("deniedConsentIds").is_some());
+    assert_eq!(lent[0].1, Json::Bool(false));
+    assert!(lent[1].1.get("deniedConsentIds").is_some());
 }
 
 #[test]
