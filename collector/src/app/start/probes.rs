@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{self, Replay, Starting};
 use crate::app::bound::watched;
+use crate::liveness::spawn;
 use crate::settings;
 
 /// Ends when dropped: the listener of the started gateway follows.
@@ -31,7 +32,7 @@ impl Probes {
         let copy = copy.and_then(|copy| watched(copy).ok());
         let serving = copy.map(|(copy, _)| {
             let serve = admin::serve(copy, tls, starting, std::future::pending());
-            tokio::spawn(serve).abort_handle()
+            spawn::short(serve).abort_handle()
         });
         Self { replay, serving }
     }
