@@ -1,10 +1,10 @@
-//! One mistake in a configuration document: where, which key, what is wrong, what to write.
+//! One error in a configuration document: place, key, what is wrong, what to write.
 
 use std::fmt;
 
 use super::reason::Reason;
 
-/// Where a mistake stands.
+/// The place of an error.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// In the file.
@@ -21,7 +21,7 @@ pub enum Place {
         /// Its name.
         variable: String,
     },
-    /// In what the defaults and the command line make together.
+    /// In the defaults or the command line.
     Defaults,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// One mistake.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{place}: {}{reason}", Prefix(key))]
 pub struct Fault {
@@ -59,7 +59,7 @@ impl fmt::Display for Prefix<'_> {
     }
 }
 
-/// Every mistake of one reading, by place; never empty where it is an error.
+/// Every error of one reading, by place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
@@ -72,10 +72,10 @@ impl Faults {
         Self(faults)
     }
 
-    /// `value` where there is no mistake.
+    /// `value` if there is no error.
     ///
     /// # Errors
-    /// The mistakes.
+    /// The errors.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() {
             Ok(value)
@@ -84,7 +84,7 @@ impl Faults {
         }
     }
 
-    /// The mistakes, by place.
+    /// The errors, by place.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }

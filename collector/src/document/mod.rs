@@ -1,7 +1,7 @@
-//! Configuration documents: TOML text read with the position of every key, so that each mistake
-//! can be told with its line and column, all of them at once.
+//! Configuration documents: TOML text, read with the position of every key. All errors are reported
+//! together, each with its line and column.
 //!
-//! Shared by the settings and the catalog. Knows nothing of either; opens no file.
+//! The settings and the catalog use it. It knows the keys of neither, and opens no file.
 
 pub mod reason;
 pub mod fault;

@@ -1,5 +1,5 @@
-//! One reading of a document with its environment: collects the mistakes, and knows at the end
-//! which variables nobody asked for.
+//! One reading of a document with its environment: collects the errors. At the end, variables that
+//! were not read are errors too.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         self.document
     }
 
-    /// Notes a mistake.
+    /// Adds an error.
     pub fn fault(&self, place: Place, key: &str, reason: Reason) {
         self.faults.borrow_mut().push(Fault {
             place,
@@ -66,14 +66,14 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Takes back that this key is missing: it is there, misspelt, and that is said.
+    /// Removes the error that this key is missing: it is there, misspelt, which is an error of its own.
     pub(super) fn not_missing(&self, path: &str) {
         let missing =
             |fault: &Fault| fault.key == path && matches!(fault.reason, Reason::Missing { .. });
         self.faults.borrow_mut().retain(|fault| !missing(fault));
     }
 
-    /// Notes a mistake about the key of this full path, at its value where it has one.
+    /// Adds an error about the key of this full path, at its value where it has one.
     pub fn fault_at(&self, path: &'static str, reason: Reason) {
         let mut names = path.split('.').peekable();
         let mut section = self.root();
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Ends the reading: every mistake, unknown variables included.
+    /// Ends the reading: every error, unknown variables included.
     #[must_use]
     pub fn finish(self) -> Faults {
         for variable in self.environment.keys() {

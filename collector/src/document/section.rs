@@ -1,5 +1,4 @@
-//! A table of a document: hands out its keys by name and, at its end, faults the keys that nobody
-//! asked for.
+//! A table of a document: returns its keys by name. At the end, keys that were not read are errors.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -59,7 +58,7 @@ impl<'r> Section<'r> {
         }
     }
 
-    /// Notes a mistake about `key`, at its value where it has one.
+    /// Adds an error about `key`, at its value where it has one.
     pub fn fault(&self, key: &str, reason: Reason) {
         let path = self.path_of(key);
         let item = self.table.and_then(|table| table.get(key));
@@ -94,7 +93,7 @@ impl<'r> Section<'r> {
         })
     }
 
-    /// The value of `key`, whose absence is a mistake.
+    /// The value of `key`; its absence is an error.
     #[must_use]
     pub fn require(&self, key: &'static str, example: &'static str) -> Option<Found<'r>> {
         let found = self.get(key);
@@ -224,7 +223,7 @@ impl<'r> Section<'r> {
         put(into, self.get(key).and_then(|found| found.word(words)));
     }
 
-    /// Faults every key that was not asked for.
+    /// Adds an error for every key that was not read.
     pub fn finish(self) {
         let known = self.known.into_inner();
         for (key, item) in self.table.into_iter().flat_map(|table| table.iter()) {

@@ -34,7 +34,7 @@ pub(super) enum Source<'r> {
 }
 
 impl<'r> Found<'r> {
-    /// Where it stands.
+    /// Its place.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
@@ -46,7 +46,7 @@ impl<'r> Found<'r> {
         &self.path
     }
 
-    /// Notes a mistake about it.
+    /// Adds an error about it.
     pub fn fault(&self, reason: Reason) {
         self.reader.fault(self.place.clone(), &self.path, reason);
     }
@@ -247,7 +247,7 @@ impl<'r> Found<'r> {
         }
     }
 
-    /// Notes that a table was expected here.
+    /// Adds the error that a table was expected here.
     pub(super) fn wrong_table(&self, expected: &'static str) {
         let example = match expected {
             "a table" => "it as a section of its own, in [brackets]",
@@ -270,7 +270,7 @@ impl<'r> Found<'r> {
         parts.collect()
     }
 
-    /// The text of a number with a unit; a bare number is told which units there are.
+    /// The text of a number with a unit; a number without a unit gets an error that lists the units.
     fn quantity(&self, expected: &'static str) -> Option<String> {
         match &self.source {
             Source::Item(item) if item.is_integer() => item.as_integer().map(|n| n.to_string()),

@@ -49,7 +49,7 @@ impl Activation {
         self.destination_rows_max.unwrap_or(half)
     }
 
-    /// Notes a part of the outbox that is larger than the whole.
+    /// Checks that one destination's part of the outbox is no larger than the outbox.
     pub(super) fn check(&self, section: &Section<'_>) {
         if self.destination_rows() > self.outbox_rows_max {
             section.fault(

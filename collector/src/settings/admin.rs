@@ -86,7 +86,7 @@ impl Admin {
         self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
-    /// Notes a listener that others than this machine reach and that asks for nothing.
+    /// Checks that a listener which other machines can reach requires a token or a certificate.
     pub(super) fn check(&self, section: &Section<'_>) {
         if !self.listen.ip().is_loopback() && self.token_file.is_none() && !self.is_mutual() {
             let others = "admin.token_file or admin.tls.client_ca where it is not loopback";

@@ -1,10 +1,10 @@
-//! Checks that involve several keys. Those of one section are the section's; here are those that
-//! involve several sections.
+//! Checks that involve several keys. A check within one section is in the section's file; checks of
+//! several sections are here.
 
 use super::{Ack, Settings};
 use crate::document::{Reader, Reason, Section};
 
-/// Notes what the settings cannot mean together.
+/// Runs every check.
 pub(super) fn together(settings: &Settings, reader: &Reader<'_>) {
     let root = reader.root();
     let edge = root.section("edge");

@@ -38,7 +38,7 @@ fn cookie_domain() -> Kind<String> {
 }
 
 impl Cookie {
-    /// Notes a domain that browsers refuse together with the name.
+    /// Checks that browsers accept the domain together with the name.
     pub(super) fn check(&self, section: &Section<'_>) {
         if self.name.starts_with("__Host-") && self.domain.is_some() {
             section.fault(

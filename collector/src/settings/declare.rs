@@ -103,7 +103,7 @@ pub(super) use section;
 
 /// Some keys that belong together: a section, or some keys of one. [`section!`] implements it.
 pub(super) trait Part: Default {
-    /// Reads every key. A value that is wrong is noted, and keeps its default.
+    /// Reads every key. A wrong value is an error in `section`, and keeps its default.
     fn read(&mut self, section: &Section<'_>, base: &Path);
 
     /// Appends every key, in the order of their declaration.
@@ -118,7 +118,7 @@ pub(super) trait Part: Default {
 
 /// A part that is either there as a whole or not at all.
 pub(super) trait Optional: Part {
-    /// Itself where the keys that were read make it whole. Notes what is missing.
+    /// Returns itself if all required keys were read. A missing one is an error in `section`.
     fn whole(self, section: &Section<'_>) -> Option<Self>;
 }
 

@@ -1,5 +1,5 @@
-//! Reads settings from a document and the environment: every key, then the checks. All mistakes are
-//! reported at once.
+//! Reads settings from a document and the environment: every key, then the checks. All errors are
+//! reported together.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::document::{Document, Environment, Faults, Reader, Reason};
 /// Reads and checks settings; `base` is the folder that relative paths of the file start from.
 ///
 /// # Errors
-/// Every mistake of the document and of the variables.
+/// Every error of the document and of the variables.
 pub fn read(
     document: &Document,
     environment: &Environment,
@@ -21,7 +21,7 @@ pub fn read(
     faults.or(settings)
 }
 
-/// A file that a setting names and that will not do.
+/// A file that a setting names and that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusable {
     /// The setting.
@@ -30,8 +30,8 @@ pub struct Unusable {
     pub error: String,
 }
 
-/// As [`read`], and every mistake also of the files that `look` reads. What is wrong keeps its
-/// default in the settings that it gives.
+/// Like [`read`], with the errors of the files that `look` reads as well. A wrong value keeps its
+/// default in the returned settings.
 pub fn read_and_look(
     document: &Document,
     environment: &Environment,
@@ -47,11 +47,11 @@ pub fn read_and_look(
     (settings, reader.finish())
 }
 
-/// Reads and checks settings for a gateway that runs by `in_force`: what it would run by from now
-/// on, and what differs. `adjust` is what the command line adds.
+/// Reads and checks settings for a gateway that runs with `in_force`: the settings after a reload,
+/// and what differs. `adjust` applies the options of the command line.
 ///
 /// # Errors
-/// Every mistake, also that the keys which change now do not go with those that wait for a restart.
+/// Every error, also if the keys that change now conflict with those that wait for a restart.
 pub fn read_over(
     document: &Document,
     environment: &Environment,
@@ -69,7 +69,7 @@ pub fn read_over(
     reader.finish().or((next, changes))
 }
 
-/// Reads every key; what is wrong keeps its default and is noted in `reader`.
+/// Reads every key. A wrong value keeps its default and is an error in `reader`.
 pub(super) fn read_all(reader: &Reader<'_>, base: &Path) -> Settings {
     let mut settings = Settings::default();
     let root = reader.root();

@@ -28,7 +28,7 @@ section! {
 }
 
 impl Journal {
-    /// Notes a budget that is too small for the segments.
+    /// Checks that the budget holds the smallest number of segments.
     pub(super) fn check(&self, section: &Section<'_>) {
         if self.disk_budget < SEGMENTS_MIN * self.segment_bytes {
             section.fault(

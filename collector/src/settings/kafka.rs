@@ -100,7 +100,7 @@ fn properties() -> Kind<Vec<(String, String)>> {
     )
 }
 
-/// The value of a producer property; None, with the mistake noted, where it may not be set.
+/// The value of a producer property; None, with an error, if it may not be set.
 fn property(name: &str, found: &Found<'_>) -> Option<String> {
     if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == name) {
         found.fault(Reason::Reserved { instead: *instead });
@@ -143,7 +143,7 @@ impl Kafka {
         }
     }
 
-    /// Notes that both topics are one.
+    /// Checks that the topics differ.
     pub(super) fn check(&self, section: &Section<'_>) {
         if self.topic == self.transitions_topic {
             section.fault(

@@ -57,8 +57,8 @@ pub(super) struct Kind<T> {
 }
 
 impl<T: 'static> Kind<T> {
-    /// `read` gives None, with the mistake noted, where the value is absent or wrong; `write` gives
-    /// TOML.
+    /// `read` returns None if the value is absent, or wrong, which is an error in the section; `write`
+    /// returns TOML.
     pub(super) fn new(
         read: impl Fn(&At<'_>) -> Option<T> + 'static,
         write: impl Fn(&T) -> String + 'static,
@@ -167,7 +167,7 @@ pub(super) fn path() -> Kind<PathBuf> {
     )
 }
 
-/// A text that `is` says yes to; `form` and `example` are for the message about others.
+/// A text that `is` accepts; the error message about others has `form` and `example`.
 pub(super) fn text(
     is: fn(&str) -> bool,
     form: &'static str,

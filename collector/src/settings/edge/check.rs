@@ -1,10 +1,10 @@
-//! What keys of `[edge]` say together.
+//! Checks that involve several keys of `[edge]`.
 
 use super::Edge;
 use crate::document::{Reason, Section};
 
 impl Edge {
-    /// Notes what they cannot mean.
+    /// Checks them all.
     pub(in crate::settings) fn check(&self, section: &Section<'_>) {
         self.check_bodies(section);
         if self.http.port() != 0 && self.https == Some(self.http) {
@@ -42,7 +42,7 @@ impl Edge {
         }
     }
 
-    /// What ACME rests on, and keys that say nothing without a TLS listener.
+    /// What ACME needs, and keys that have no effect without a TLS listener.
     fn check_tls(&self, section: &Section<'_>) {
         let tls = section.section("tls");
         let acme = tls.section("acme");
