@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Catalog;
+use super::entry::CatalogEntry;
 use super::file::Declared;
 
 /// A kind of entry.
@@ -13,7 +14,7 @@ pub enum EntryKind {
     Source,
     /// What is decided.
     Segment,
-    /// Who is told.
+    /// What is called.
     Destination,
 }
 
@@ -40,7 +41,7 @@ impl EntryKind {
 /// What happened to one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum EntryChange {
     /// It is new.
     Added,
     /// Its keys changed.
@@ -51,7 +52,7 @@ pub enum Fate {
     Enabled,
 }
 
-impl Fate {
+impl EntryChange {
     /// The word for lists.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -72,7 +73,7 @@ pub struct Change {
     /// Of what name.
     pub name: String,
     /// What happened to it.
-    pub change: Fate,
+    pub change: EntryChange,
 }
 
 /// The answer of an apply.
@@ -94,27 +95,21 @@ pub(super) fn merge(
 ) -> (Catalog, Vec<Change>) {
     let mut changes = Vec::new();
     let catalog = Catalog {
-        sources: one_kind(
-            EntryKind::Source,
+        sources: of_kind(
             &current.sources,
             declared.sources.as_deref(),
-            |source| &source.name,
             disabled,
             &mut changes,
         ),
-        segments: one_kind(
-            EntryKind::Segment,
+        segments: of_kind(
             &current.segments,
             declared.segments.as_deref(),
-            |segment| &segment.name,
             disabled,
             &mut changes,
         ),
-        destinations: one_kind(
-            EntryKind::Destination,
+        destinations: of_kind(
             &current.destinations,
             declared.destinations.as_deref(),
-            |destination| &destination.name,
             disabled,
             &mut changes,
         ),
@@ -136,11 +131,9 @@ fn disabled_segments(current: &Catalog, declared: &Declared) -> Vec<String> {
     names
 }
 
-fn one_kind<T: Clone + PartialEq>(
-    kind: EntryKind,
+fn of_kind<T: CatalogEntry>(
     current: &[T],
     declared: Option<&[T]>,
-    name: impl Fn(&T) -> &str,
     disabled: &[(EntryKind, String)],
     changes: &mut Vec<Change>,
 ) -> Vec<T> {
@@ -149,24 +142,24 @@ fn one_kind<T: Clone + PartialEq>(
     };
     let mut note = |entry: &T, change| {
         changes.push(Change {
-            kind,
-            name: name(entry).to_owned(),
+            kind: T::KIND,
+            name: entry.name().to_owned(),
             change,
         });
     };
     for entry in declared {
-        match current.iter().find(|old| name(old) == name(entry)) {
+        let is_disabled =
+            |(kind, name): &(EntryKind, String)| *kind == T::KIND && name == entry.name();
+        match current.iter().find(|old| old.name() == entry.name()) {
             Some(old) if old == entry => {}
-            Some(_) => note(entry, Fate::Changed),
-            None if disabled.iter().any(|(k, n)| *k == kind && n == name(entry)) => {
-                note(entry, Fate::Enabled);
-            }
-            None => note(entry, Fate::Added),
+            Some(_) => note(entry, EntryChange::Changed),
+            None if disabled.iter().any(is_disabled) => note(entry, EntryChange::Enabled),
+            None => note(entry, EntryChange::Added),
         }
     }
     for old in current {
-        if !declared.iter().any(|entry| name(entry) == name(old)) {
-            note(old, Fate::Disabled);
+        if !declared.iter().any(|entry| entry.name() == old.name()) {
+            note(old, EntryChange::Disabled);
         }
     }
     declared.to_vec()

@@ -3,8 +3,12 @@
 
 use tidegate_activation::destinations::{Declaration, Form, KINDS, Key, Value, find};
 use tidegate_activation::{DestinationConfig, Network, Secret};
+use toml_edit::Value as Toml;
 
-use super::file::{Entry, name};
+use super::change::EntryKind;
+use super::entry::{CatalogEntry, Entry, read_name};
+use super::file::{Context, Entries};
+use super::write::{list, text, value as print};
 use super::{Destination, DestinationKind};
 use crate::document::suggest::nearest;
 use crate::document::{Found, Place, Reader, Reason, Section};
@@ -13,9 +17,34 @@ use crate::settings::Cidr;
 /// The places of values, by key.
 type Parts = Vec<(&'static str, Place)>;
 
-/// None where a required key is missing.
-pub(super) fn read(section: Section<'_>) -> Option<Entry<Destination>> {
-    let name = name(&section, "name = \"ads\"");
+impl CatalogEntry for Destination {
+    const KIND: EntryKind = EntryKind::Destination;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn read(section: Section<'_>, names: &mut Vec<String>) -> Option<Entry<Self>> {
+        read(section, names)
+    }
+
+    fn check(entries: &[Entry<Self>], all: &Entries, context: Context<'_>, reader: &Reader<'_>) {
+        let known = known_segments(all, context);
+        for entry in entries {
+            if let Some(known) = &known {
+                segments_exist(entry, known, reader);
+            }
+            callable(entry, context.allow_private, reader);
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        write(self, out);
+    }
+}
+
+fn read(section: Section<'_>, names: &mut Vec<String>) -> Option<Entry<Destination>> {
+    let name = read_name(&section, "name = \"ads\"", names);
     let declaration = declaration(&section);
     let list = section
         .require("segments", "segments = [\"pricing-interested\"]")
@@ -99,8 +128,18 @@ fn value(section: &Section<'_>, key: &'static Key, parts: &mut Parts) -> Option<
     }
 }
 
+/// Every segment that a destination may name; None where that cannot be known.
+fn known_segments(entries: &Entries, context: Context<'_>) -> Option<Vec<String>> {
+    if entries.segments.entries.is_some() {
+        return Some(entries.segments.names.clone());
+    }
+    let current = context.current?;
+    let names = current.segments.iter().map(|segment| segment.name.clone());
+    Some(names.collect())
+}
+
 /// Notes segments that are not there.
-pub(super) fn known_segments(entry: &Entry<Destination>, known: &[String], reader: &Reader<'_>) {
+fn segments_exist(entry: &Entry<Destination>, known: &[String], reader: &Reader<'_>) {
     for (at, segment) in entry.value.segments.iter().enumerate() {
         if segment == "*" || known.contains(segment) {
             continue;
@@ -116,7 +155,7 @@ pub(super) fn known_segments(entry: &Entry<Destination>, known: &[String], reade
 }
 
 /// Asks the crate that will call it.
-pub(super) fn callable(entry: &Entry<Destination>, allow: Option<&[Cidr]>, reader: &Reader<'_>) {
+fn callable(entry: &Entry<Destination>, allow: Option<&[Cidr]>, reader: &Reader<'_>) {
     let networks = allow.map(networks);
     let checked = entry.value.kind.check(networks.as_deref());
     for error in checked.err().unwrap_or_default() {
@@ -157,4 +196,23 @@ pub fn configs(destinations: &[Destination], in_flight_max: usize) -> Vec<Destin
 fn config(destination: &Destination) -> DestinationConfig {
     let segments: Vec<&str> = destination.segments.iter().map(String::as_str).collect();
     DestinationConfig::new(&destination.name, destination.kind.clone(), &segments)
+}
+
+fn write(destination: &Destination, out: &mut String) {
+    text(out, "name", &destination.name);
+    list(out, "segments", &destination.segments);
+    text(out, "kind", destination.kind.name());
+    for (key, given) in destination.kind.values() {
+        match (given, &key.form) {
+            (Value::Text(word), _) => text(out, key.name, word),
+            (Value::Secrets(secrets), _) => match secrets.as_slice() {
+                [one] => text(out, key.name, one.expose()),
+                several => print(out, key.name, &several.iter().map(Secret::expose).collect()),
+            },
+            (Value::Number(ms), Form::Duration { .. }) => text(out, key.name, &format!("{ms}ms")),
+            (Value::Number(number), _) => {
+                print(out, key.name, &Toml::from(number.cast_signed()));
+            }
+        }
+    }
 }

@@ -2,8 +2,10 @@
 //! reading the file, checking it and the SQLite store are in the sibling modules.
 
 pub mod file;
+mod entry;
+mod source;
+mod segment;
 pub mod destination;
-pub mod check;
 pub mod caution;
 pub mod write;
 pub mod default;
@@ -28,7 +30,7 @@ pub struct Catalog {
     pub sources: Vec<Source>,
     /// What is decided.
     pub segments: Vec<Segment>,
-    /// Who is told.
+    /// What is called.
     pub destinations: Vec<Destination>,
     /// Names of the segments that left the catalog, in their order. A merge needs them to end the
     /// loser's memberships. No part of the catalog's text or digest.
@@ -149,7 +151,7 @@ pub struct Segment {
 pub struct Destination {
     /// Its name.
     pub name: String,
-    /// The segments it is told about; `*` is all of them.
+    /// The segments whose changes it gets; `*` is all of them.
     pub segments: Vec<String>,
     /// How, with the values of its kind's own keys.
     pub kind: DestinationKind,

@@ -1,11 +1,10 @@
 //! The store's rows: entries by kind, contents by digest, one line of history a generation.
 
 use rusqlite::{Connection, Transaction, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tidegate_event::Timestamp;
 
 use super::change::EntryKind;
+use super::entry::CatalogEntry;
 use super::store::{Current, Prepared, StoreError};
 use super::{Catalog, canonical};
 
@@ -19,9 +18,9 @@ pub(super) fn generation(connection: &Connection) -> rusqlite::Result<u32> {
 
 pub(super) fn current(connection: &Connection) -> Result<Current, StoreError> {
     let catalog = Catalog {
-        sources: enabled(connection, EntryKind::Source)?,
-        segments: enabled(connection, EntryKind::Segment)?,
-        destinations: enabled(connection, EntryKind::Destination)?,
+        sources: enabled(connection)?,
+        segments: enabled(connection)?,
+        destinations: enabled(connection)?,
         disabled_segments: disabled_segments(connection)?,
     };
     Ok(Current {
@@ -31,13 +30,10 @@ pub(super) fn current(connection: &Connection) -> Result<Current, StoreError> {
     })
 }
 
-fn enabled<T: DeserializeOwned>(
-    connection: &Connection,
-    kind: EntryKind,
-) -> Result<Vec<T>, StoreError> {
+fn enabled<T: CatalogEntry>(connection: &Connection) -> Result<Vec<T>, StoreError> {
     let mut query = connection
         .prepare("SELECT body FROM entry WHERE kind = ?1 AND enabled ORDER BY position")?;
-    let mut rows = query.query([kind.as_str()])?;
+    let mut rows = query.query([T::KIND.as_str()])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let body: String = row.get(0)?;
@@ -73,21 +69,9 @@ pub(super) fn write(
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let declared = &prepared.declared;
-    if let Some(sources) = &declared.sources {
-        replace(transaction, EntryKind::Source, sources, |source| {
-            &source.name
-        })?;
-    }
-    if let Some(segments) = &declared.segments {
-        replace(transaction, EntryKind::Segment, segments, |segment| {
-            &segment.name
-        })?;
-    }
-    if let Some(destinations) = &declared.destinations {
-        replace(transaction, EntryKind::Destination, destinations, |to| {
-            &to.name
-        })?;
-    }
+    replace(transaction, declared.sources.as_deref())?;
+    replace(transaction, declared.segments.as_deref())?;
+    replace(transaction, declared.destinations.as_deref())?;
     transaction.execute(
         "INSERT OR REPLACE INTO last_file (id, digest) VALUES (1, ?1)",
         [&prepared.file_digest],
@@ -126,24 +110,24 @@ pub(super) fn mark_configured(connection: &Connection, digest: &str) -> Result<(
     Ok(())
 }
 
-/// Disables all of a kind, then writes those declared in their order.
-fn replace<'e, T: Serialize>(
+/// Disables all of a kind, then writes those declared in their order. Without effect on a kind that
+/// is not declared.
+fn replace<T: CatalogEntry>(
     transaction: &Transaction<'_>,
-    kind: EntryKind,
-    entries: &'e [T],
-    name: impl Fn(&'e T) -> &'e str,
+    declared: Option<&[T]>,
 ) -> Result<(), StoreError> {
-    transaction.execute(
-        "UPDATE entry SET enabled = 0 WHERE kind = ?1",
-        [kind.as_str()],
-    )?;
+    let Some(entries) = declared else {
+        return Ok(());
+    };
+    let kind = T::KIND.as_str();
+    transaction.execute("UPDATE entry SET enabled = 0 WHERE kind = ?1", [kind])?;
     let mut insert = transaction.prepare(
         "INSERT OR REPLACE INTO entry (kind, name, position, enabled, body)
          VALUES (?1, ?2, ?3, 1, ?4)",
     )?;
     for (position, entry) in (0_i64..).zip(entries) {
         let body = serde_json::to_string(entry)?;
-        insert.execute(params![kind.as_str(), name(entry), position, body])?;
+        insert.execute(params![kind, entry.name(), position, body])?;
     }
     Ok(())
 }

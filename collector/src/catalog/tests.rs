@@ -5,7 +5,7 @@ use tidegate_activation::destinations::{Form, KINDS};
 use tidegate_event::{SegmentId, Timestamp};
 
 use super::caution::cautions;
-use super::change::{Applied, Fate};
+use super::change::{Applied, EntryChange};
 use super::destination::configs;
 use super::file::{Context, Declared, read};
 use super::store::{ApplyError, ConfiguredFile, FILE, Store};
@@ -445,7 +445,7 @@ impl Fixture {
         self.store.apply(&document, Some(&[]), AT)
     }
 
-    fn changes(&self, text: &str) -> Vec<(String, Fate)> {
+    fn changes(&self, text: &str) -> Vec<(String, EntryChange)> {
         let applied = self.apply(text).unwrap();
         let pair = |change: super::change::Change| (change.name, change.change);
         applied.changes.into_iter().map(pair).collect()
@@ -464,9 +464,9 @@ fn a_file_owns_the_kinds_it_declares_and_disables_what_left_it() {
     assert_eq!(
         store.changes(TWO_SEGMENTS),
         [
-            change("a", Fate::Added),
-            change("b", Fate::Added),
-            change("pricing-interested", Fate::Disabled),
+            change("a", EntryChange::Added),
+            change("b", EntryChange::Added),
+            change("pricing-interested", EntryChange::Disabled),
         ]
     );
     let current = store.store.current().unwrap();
@@ -478,11 +478,17 @@ fn a_file_owns_the_kinds_it_declares_and_disables_what_left_it() {
     );
     assert_eq!(
         store.changes(ONE_SEGMENT),
-        [change("b", Fate::Changed), change("a", Fate::Disabled)]
+        [
+            change("b", EntryChange::Changed),
+            change("a", EntryChange::Disabled)
+        ]
     );
     assert_eq!(
         store.changes(TWO_SEGMENTS),
-        [change("a", Fate::Enabled), change("b", Fate::Changed)]
+        [
+            change("a", EntryChange::Enabled),
+            change("b", EntryChange::Changed)
+        ]
     );
     assert_eq!(store.store.current().unwrap().generation, 4);
 }
