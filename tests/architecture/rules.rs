@@ -359,7 +359,10 @@ pub(crate) const KINDS_NAMED: &[(&str, Option<&str>)] = &[
     ("collector/src/edge/tests/protocols.rs", Some("stub")),
     ("collector/src/admin/fake.rs", None),
     // The member's name in the API, older than a second kind.
-    ("collector/src/admin/control.rs", Some("webhook_id")),
+    (
+        "collector/src/admin/control/destination.rs",
+        Some("webhook_id"),
+    ),
 ];
 
 /// Files of `collector/src/settings` that may name a key of another file: they hold several keys

@@ -16,7 +16,7 @@ use super::catalogs::{Catalogs, FileRefused, Ready};
 use super::lookups::Lookups;
 use super::reading::{Reading, Round};
 use crate::admin::control::{
-    ApplyRefused, Fate, FaultView, ReloadRefused, ReloadView, ReloadedParts,
+    ApplyRefused, FaultView, FileChange, ReloadRefused, ReloadView, ReloadedParts,
 };
 use crate::core::Core;
 use crate::device;
@@ -171,19 +171,19 @@ impl Reloads {
         if let Some(catalog) = catalog {
             let applied = self.parts.catalogs.put(catalog).await;
             applied.map_err(|refused| apply_faults("catalog", &refused))?;
-            parts.catalog = Fate::Changed;
+            parts.catalog = FileChange::Changed;
         }
         if let Some((certificates, fresh)) = certificates {
             certificates.put(fresh);
-            parts.certificates = Fate::Changed;
+            parts.certificates = FileChange::Changed;
         }
         if let Some(databases) = databases {
             self.parts.lookups.geo.put(databases);
-            parts.geoip = Fate::Changed;
+            parts.geoip = FileChange::Changed;
         }
         if let Some(user_agents) = user_agents {
             self.parts.lookups.devices.put(user_agents);
-            parts.user_agents = Fate::Changed;
+            parts.user_agents = FileChange::Changed;
         }
         if !changes.live.is_empty() {
             self.put(settings);

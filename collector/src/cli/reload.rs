@@ -8,7 +8,7 @@ use http::Method;
 use super::client::ClientError;
 use super::configuration::{Configuration, Gateway};
 use super::{CliError, Process};
-use crate::admin::control::{Fate, ReloadView};
+use crate::admin::control::{FileChange, ReloadView};
 use crate::settings::Settings;
 
 /// Options of `reload`.
@@ -55,8 +55,8 @@ fn report(view: &ReloadView, process: &mut Process<'_>) -> Result<(), CliError> 
         ("the user agent data", view.parts.user_agents),
         ("the certificates", view.parts.certificates),
     ];
-    for (part, fate) in parts {
-        if fate == Fate::Changed {
+    for (part, change) in parts {
+        if change == FileChange::Changed {
             writeln!(output, "changed        {part}")?;
         }
     }
