@@ -1,5 +1,5 @@
-//! Whoever wants to know of each attempt beyond what is counted: a tracer. Told afterwards, and
-//! never asked anything.
+//! Observes each attempt, beyond what is counted: a tracer. It is called afterwards and decides
+//! nothing.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use tidegate_event::Timestamp;
 
 use crate::retry::Answer;
 
-/// Is told of attempts; must not block.
+/// Called after each attempt; must not block.
 pub trait Observer: Send + Sync + fmt::Debug + 'static {
     /// One request ended.
     fn attempted(&self, attempt: &Attempt<'_>);

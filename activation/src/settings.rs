@@ -16,7 +16,7 @@ pub struct Settings {
     /// Private addresses and networks that destinations may reach.
     pub allow_private: Vec<Network>,
     /// Rows in the outbox, all destinations together. Half of them is kept for the destinations in
-    /// equal parts, the rest is for whoever needs it.
+    /// equal parts, the rest is first come, first served.
     pub outbox_rows_max: u64,
     /// Rows of one destination; beyond these bounds its changes become its dead letters.
     pub destination_rows_max: u64,

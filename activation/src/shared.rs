@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) cursor: AtomicU64,
     /// Signalled when rows leave the outbox, and when a destination fails: it is not waited for.
     pub(crate) freed: Notify,
-    /// Told of attempts, where anybody wants to be.
+    /// Called after each attempt, where one is set.
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
     rows: AtomicU64,
     orphans: AtomicU64,

@@ -1,4 +1,4 @@
-//! The queue by itself: what is sendable when, and what the store is told.
+//! The queue by itself: what is sendable when, and what it asks the store to write.
 
 use super::*;
 use crate::intent::tests::intent;

@@ -87,7 +87,7 @@ fn check_url(url: &str, allow_private: Option<&[Network]>) -> Result<Uri, KeyErr
     if host.is_empty() {
         return Err(NO_URL);
     }
-    // Names are judged when they are connected; a literal can be told now.
+    // The addresses of a name are checked when they are connected.
     if let (Ok(address), Some(allowed)) = (host.parse::<IpAddr>(), allow_private)
         && !is_allowed(address, allowed)
     {
