@@ -34,8 +34,9 @@ pub enum BodyError {
     /// Not what its encoding says.
     #[error("the compressed body is damaged")]
     Damaged,
-    /// All bodies in memory together would be larger than `edge.buffered_bytes_max`.
-    #[error("the bodies of other requests fill the memory set aside for them")]
+    /// All bodies in memory and the events read from them would be larger than
+    /// `edge.buffered_bytes_max`.
+    #[error("other requests fill the memory set aside for them")]
     NoRoom,
     /// As many bodies of its address are awaited as `edge.bodies_per_address_max` allows.
     #[error("too many requests of this address wait for their bodies")]
@@ -81,7 +82,7 @@ pub(super) struct BodyLimits {
     pub(super) timeout_ms: u64,
 }
 
-/// One request's part of the memory that all bodies may take together.
+/// One request's part of the memory that all bodies, and the events read from them, may take.
 #[derive(Debug)]
 pub(super) struct Buffered<'m> {
     all: &'m Gauge,

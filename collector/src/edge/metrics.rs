@@ -183,7 +183,7 @@ impl EdgeMetrics {
             ),
             buffered_bytes: gauge(
                 "tidegate_edge_buffered_bytes",
-                "Bytes of request bodies, and of incomplete HTTP/3 heads, in memory",
+                "Bytes of request bodies, of batches read from them, and of incomplete HTTP/3 heads",
             ),
             ack_times: AckTimes::register(registry),
             limits: LimitMetrics::register(registry),

@@ -24,7 +24,7 @@ pub(super) struct Admitted<'m> {
     pub(super) budget: Option<Budget>,
     pub(super) buffered: Buffered<'m>,
     /// None where no limit holds.
-    _place: Option<InFlight<'m>>,
+    pub(super) place: Option<InFlight<'m>>,
 }
 
 impl<A: Accept> Edge<A> {
@@ -49,7 +49,7 @@ impl<A: Accept> Edge<A> {
                 body: Bytes::new(),
                 budget,
                 buffered: Buffered::new(&self.metrics.buffered_bytes, terms.buffered_bytes_max),
-                _place: place,
+                place,
             })
         };
         admitted.inspect_err(|refusal| self.metrics.limits.refused(refusal))
@@ -69,7 +69,7 @@ impl<A: Accept> Edge<A> {
 }
 
 /// A place among the requests in work.
-struct InFlight<'m>(&'m EdgeMetrics);
+pub(super) struct InFlight<'m>(&'m EdgeMetrics);
 
 impl<'m> InFlight<'m> {
     fn enter(metrics: &'m EdgeMetrics, requests_max: usize) -> Option<Self> {

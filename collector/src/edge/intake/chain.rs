@@ -17,7 +17,9 @@ use super::content;
 use super::ingest::ingest;
 use crate::consent::Signals;
 use crate::edge::accept::Accept;
+use crate::edge::body::Buffered;
 use crate::edge::cors::Cors;
+use crate::edge::forwarded::Client;
 use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::{self, Channel, Fault, RawHit, Scheme};
@@ -128,16 +130,29 @@ impl<A: Accept> Edge<A> {
                 return Err(Stop::Refused(route, refusal));
             }
         };
-        let hit = self.hit(head, &admitted, trace);
+        let Admitted {
+            client,
+            body,
+            budget,
+            mut buffered,
+            place: _until_answered,
+        } = admitted;
+        let hit = self.hit(head, &client, &body, trace);
         hit.ended(Stage::Received);
-        let reply = self.endpoint(head.terms, route, &hit).await;
-        Ok(reply.with_budget(admitted.budget).shaped(route))
+        let reply = self.endpoint(head.terms, route, &hit, &mut buffered).await;
+        Ok(reply.with_budget(budget).shaped(route))
     }
 
     /// The endpoint of its path.
-    async fn endpoint(&self, terms: &Terms, route: Route, hit: &RawHit<'_>) -> Reply {
+    async fn endpoint(
+        &self,
+        terms: &Terms,
+        route: Route,
+        hit: &RawHit<'_>,
+        buffered: &mut Buffered<'_>,
+    ) -> Reply {
         match route {
-            Route::Events(endpoint) => match self.events(terms, endpoint, hit).await {
+            Route::Events(endpoint) => match self.events(terms, endpoint, hit, buffered).await {
                 Ok(reply) => reply,
                 Err(refusal) => self.refuse_events(&refusal, hit.path),
             },
@@ -157,10 +172,13 @@ impl<A: Accept> Edge<A> {
         terms: &Terms,
         endpoint: &Endpoint,
         hit: &RawHit<'_>,
+        buffered: &mut Buffered<'_>,
     ) -> Result<Reply, Refusal> {
         let kept = Kept::default();
         let keyed = self.source_by_key(endpoint, hit)?;
         let envelope = self.decode(terms, endpoint, hit, keyed.as_deref(), &kept)?;
+        // Nothing is awaited since the events were read: at most one batch of each thread is not held.
+        self.hold(&envelope, buffered)?;
         let sender = self.source(endpoint, keyed, &envelope)?;
         let signals = Signals::of(&hit.signals_with(None), &sender.source);
         let done = ingest(self, terms, hit, &sender, signals, envelope).await;
@@ -180,10 +198,11 @@ impl<A: Accept> Edge<A> {
     fn hit<'a>(
         &self,
         head: &Head<'a>,
-        admitted: &'a Admitted<'_>,
+        client: &'a Client<'_>,
+        body: &'a [u8],
         trace: Option<&'a RequestTrace>,
     ) -> RawHit<'a> {
-        let (parts, client) = (head.parts, &admitted.client);
+        let parts = head.parts;
         RawHit {
             method: &parts.method,
             path: parts.uri.path(),
@@ -193,7 +212,7 @@ impl<A: Accept> Edge<A> {
             secure: client.secure,
             host: client.host.as_deref().map(Into::into),
             client_ip: client.ip,
-            body: &admitted.body,
+            body,
             received_at: self.clock.now(),
             trace,
         }

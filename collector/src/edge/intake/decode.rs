@@ -1,8 +1,10 @@
 //! What a request says, read by its protocol.
 
+use super::rows;
 use crate::bad_rows::BadRow;
 use crate::catalog::Source;
 use crate::edge::Edge;
+use crate::edge::body::Buffered;
 use crate::edge::refusal::Refusal;
 use crate::edge::request::RawHit;
 use crate::edge::sources::Sender;
@@ -27,6 +29,26 @@ impl<A> Edge<A> {
                 self.keep_unreadable(hit, &sender.source, &unreadable, sent);
             }
             Refusal::from(unreadable)
+        })
+    }
+
+    /// Holds the memory of a batch's events and of their results, as a part of what bodies may take.
+    /// Events of two bytes each take hundreds of times as much once they are read.
+    pub(super) fn hold(
+        &self,
+        envelope: &Envelope<'_>,
+        buffered: &mut Buffered<'_>,
+    ) -> Result<(), Refusal> {
+        // A single event takes little, and `edge.in_flight_max` bounds their number.
+        if envelope.single {
+            return Ok(());
+        }
+        let bytes = envelope
+            .bytes()
+            .saturating_add(rows::bytes(envelope.events()));
+        buffered.hold(bytes).map_err(|error| {
+            self.metrics.rejected_body(error);
+            Refusal::Body(error)
         })
     }
 

@@ -18,6 +18,14 @@ use crate::recent::Ended;
 /// The reason of events whose client did not wait for the answer.
 const HUNG_UP: &str = "the client hung up before the answer";
 
+/// Bytes of a reason that is not short.
+const REASON_BYTES: usize = 64;
+
+/// Bytes that the rows of so many events take, about.
+pub(super) const fn bytes(events: usize) -> usize {
+    events.saturating_mul(size_of::<Row<'_>>() + REASON_BYTES)
+}
+
 /// How one event ended, as the client gets to see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::edge) struct Row<'a> {

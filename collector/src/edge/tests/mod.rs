@@ -10,6 +10,7 @@ mod connections;
 mod limits;
 mod slow_heads;
 mod slow_bodies;
+mod memory;
 mod slow_answers;
 mod untaken_answers;
 mod tls;

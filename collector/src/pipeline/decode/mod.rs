@@ -96,6 +96,12 @@ impl<'a> Envelope<'a> {
         self.sent.len()
     }
 
+    /// Bytes of memory that its events take before they are decoded, beside the request's own text.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sent.capacity().saturating_mul(size_of::<Sent<'_>>())
+    }
+
     /// Different anonymousIds as sent, also those of events that are bad for another reason: 0, 1, or
     /// 2 for "more than one".
     #[must_use]
