@@ -1,6 +1,6 @@
-//! Cross-origin answers as real clients need them: the origin is echoed (credentials rule `*`
-//! out), and so are the headers asked for, since `*` would not cover `Authorization`. Who may read
-//! back is decided by the endpoint, not here.
+//! Cross-origin headers as real clients need them. The origin is echoed, because `*` is not allowed with
+//! credentials. The requested headers are echoed, because `*` does not cover `Authorization`. The
+//! endpoint decides which origins may read visitors' data.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,

@@ -1,8 +1,8 @@
-//! Who stands behind a request and how it was reached: the connection's own word, or, where its
-//! peer is a trusted proxy, what that proxy wrote into its header.
+//! The client of a request and how it was reached: the connection's own peer or, where that is a
+//! trusted proxy, what the proxy wrote into its header.
 //!
-//! Exactly one header names the client, by setting. Were several believed, a client could write
-//! the one that its proxy passes on untouched.
+//! Exactly one header, a setting, names the client. If several were believed, a client could write the
+//! one that its proxy passes on unchanged.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -160,8 +160,8 @@ impl Proxies {
         self.trusted.iter().any(|range| range.contains(address))
     }
 
-    /// Whether `peer` may say, for a whole connection, who stands behind it: a trusted proxy, or
-    /// anybody where none is named.
+    /// Whether `peer` may name the client of a whole connection: a trusted proxy, or any peer where no
+    /// trusted proxy is configured.
     pub(super) fn may_introduce(&self, peer: IpAddr) -> bool {
         self.trusted.is_empty() || self.is_trusted(peer)
     }

@@ -1,5 +1,5 @@
-//! What listeners and connections are made of: settings that cannot change while a socket is open.
-//! A reload does not reach them; what it reaches is [`super::terms`].
+//! The settings of listeners and connections, which cannot change while a socket is open. A reload
+//! does not change them; those that it changes are in [`super::terms`].
 
 use std::num::NonZeroU32;
 

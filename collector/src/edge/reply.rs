@@ -274,7 +274,7 @@ impl Reply {
                 );
                 headers.insert(RESOURCE_POLICY, CROSS_ORIGIN);
             }
-            // Browsers keep a preflight by its Access-Control-Max-Age; nobody else shall.
+            // Browsers keep a preflight by its Access-Control-Max-Age. Shared caches must not store it.
             Content::Empty => {
                 headers.insert(CACHE_CONTROL, NO_STORE);
             }

@@ -1,4 +1,4 @@
-//! One request as the endpoints see it, and what no request may say, whatever protocol it came by.
+//! One request as the endpoints see it, and what makes one malformed in any version of HTTP.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -132,8 +132,8 @@ pub(super) fn fault(parts: &Parts, headers_max: usize) -> Option<Fault> {
     })
 }
 
-/// What makes a request malformed: whoever reads it otherwise sees another host, or another end, than
-/// we do. (RFC 9112, sections 3.2 and 6.3; RFC 9113, section 8.3.1; RFC 9114, section 4.3.1)
+/// What makes a request malformed: another reader could see another host, or another end, than the
+/// gateway does. (RFC 9112, sections 3.2 and 6.3; RFC 9113, section 8.3.1; RFC 9114, section 4.3.1)
 fn malformed(parts: &Parts) -> Option<&'static str> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());

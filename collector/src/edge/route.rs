@@ -1,5 +1,5 @@
-//! Paths to endpoints. Slashes at the end and repeated ones count for nothing, and every route is also served under
-//! the configured prefix, some at a further path of their own.
+//! Paths to endpoints. Slashes at the end and repeated slashes are ignored. Every route is also served
+//! below the configured prefix, and some at a further path of their own.
 
 use std::borrow::Cow;
 

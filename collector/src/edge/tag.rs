@@ -1,7 +1,7 @@
-//! The tag as it is served. As built in `sdk-js` it sends to `v1/events` next to itself, which is right
-//! wherever `/tag.js` is served. At `edge.paths.tag` there is no such path next to it: there it is
-//! written with the way from its own folder to `edge.paths.events`. Each of the two has a version of
-//! its own, by which caches may keep it for ever. Answers are the endpoint's.
+//! The tag as it is served. As built in `sdk-js` it sends to `v1/events` next to itself, which fits
+//! wherever `/tag.js` is served. At `edge.paths.tag` no such path is next to it: there the relative path
+//! from its own folder to `edge.paths.events` is written into it. Each of the two has a version of its
+//! own, so that caches may keep it for ever. `endpoint/tag.rs` answers.
 
 use bytes::Bytes;
 use http::HeaderValue;

@@ -1,6 +1,5 @@
-//! What each request is answered by: the settings that a reload replaces, as one value, so that a
-//! request sees one state of them from head to answer. What belongs to sockets and connections, and
-//! stays, is [`super::listening`]'s.
+//! The settings that a reload replaces, as one value: a request sees one state of them from head to
+//! answer. Settings of sockets and connections, which stay, are in [`super::listening`].
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Answers that clients have not taken. A batch of small events that are all refused is answered by
-//! many times its size, over HTTP/2 and HTTP/3 for every stream at once; a client that reads nothing
-//! would fill the memory with them. Small answers are not counted: connections and streams bound them.
+//! Answers that clients have not yet read. The answer to a batch of small refused events is many times
+//! the batch's size, over HTTP/2 and HTTP/3 on every stream at once. A client that reads nothing would
+//! fill the memory with them. Small answers are not counted: connections and streams bound them.
 
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;

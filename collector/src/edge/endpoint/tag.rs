@@ -1,5 +1,5 @@
-//! `GET /tag.js`: the tag that a page pastes in. `GET /tag.HASH.js`, HASH being its ETag, is the same
-//! for caches that shall keep it for ever.
+//! `GET /tag.js`: the tag that a page embeds. `GET /tag.HASH.js` is the same, for caches to keep for
+//! ever; HASH is its ETag.
 
 use http::header::IF_NONE_MATCH;
 
@@ -8,9 +8,9 @@ use crate::edge::request::RawHit;
 use crate::edge::route::single_slashes;
 use crate::edge::terms::Terms;
 
-/// Answers with the tag, or 304 where the browser has this very one. Under a path that names the
-/// version it never changes; a path that names another one gets this one, for a short time: pages
-/// that were built before an update go on working.
+/// Answers with the tag, or 304 where the browser has it. At the path of its version it is immutable. A
+/// path of another version gets this one with a short lifetime, so that pages built before an update
+/// go on working.
 pub(in crate::edge) fn get(terms: &Terms, hit: &RawHit<'_>) -> Reply {
     let path = single_slashes(hit.path);
     let (script, asked) = terms.tags.at(&path);

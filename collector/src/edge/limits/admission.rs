@@ -1,16 +1,16 @@
-//! Admission by measured delay. Two queues can stand in a gateway that is asked for more than it can
-//! do: requests that nobody has read yet, and records that wait for the disk.
+//! Admission by measured delay. Two queues grow in an overloaded gateway: requests that are not yet
+//! read, and records that wait for the disk.
 //!
-//! - **Requests.** A queue that drains is a burst and refuses nobody; one whose mean wait stays above
-//!   `edge.read_delay_target` for [`INTERVAL_MS`] is overload (CoDel, RFC 8289). From then on a
-//!   request that waited longer than the target is refused, at its head; the younger ones are let in.
-//!   So the queue stays as short as the target and the processor never idles (as in Maurer, "Fail
-//!   at Scale", ACM Queue 13:8). But a refusal costs nearly half of what a request with one event
-//!   does: where it takes most of the processor, hardly anybody young enough comes up. Then the limit
-//!   doubles, to at most `edge.read_delay_max`: late is better than refused.
+//! - **Requests.** A queue that drains is a burst; no request is refused. A queue whose mean wait stays
+//!   above `edge.read_delay_target` for [`INTERVAL_MS`] is overload (CoDel, RFC 8289). From then on a
+//!   request that waited longer than the target is refused by its head; younger ones are let in. So
+//!   the queue stays as short as the target and the processor never idles (as in Maurer, "Fail at
+//!   Scale", ACM Queue 13:8). But a refusal costs nearly half of what a request with one event does.
+//!   Where refusals take most of the processor, few requests are young enough. Then the limit doubles,
+//!   to at most `edge.read_delay_max`: late is better than refused.
 //! - **Records.** While the oldest one waits longer than `edge.delay_max`, every request is refused.
 //!
-//! Not by guess: nothing here assumes how much the machine can do.
+//! Nothing here assumes how much the machine can do.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -34,7 +34,7 @@ const STARVED: u64 = 8;
 const DECAY: u64 = 32;
 /// Samples of the journal's progress kept; the oldest one is what counts.
 const SAMPLES_MAX: usize = 1_024;
-/// A limit that refuses nobody.
+/// A limit that refuses no request.
 const NO_LIMIT: u32 = u32::MAX;
 
 /// How far the journal is.

@@ -1,6 +1,6 @@
-//! What a connection has been doing, so that one without a request can be told from a busy one, and
-//! a slow head from silence, without a timer for each request: it is noted when waiting began, and
-//! one timer of the connection looks now and then, at the latest when patience could be at its end.
+//! What a connection is doing: idle, busy, or slow with the head of a request. It costs no timer for
+//! each request. When a wait begins, its time is noted, and the connection's one timer looks at it now
+//! and then, at the latest when the timeout could be over.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -37,12 +37,12 @@ const HEADER_BUFFER_BYTES_MIN: usize = 8_192;
 /// connection has not.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// An answer that is there so much longer than it may be was handed on, and is not read off the
-/// connection; a stream of HTTP/2 has ended by then.
+/// Extra time for an answer beyond `edge.body_timeout` before the connection is cut: by then a stream of
+/// HTTP/2 has ended by itself, and what is left is not read off the connection.
 const UNTAKEN_GRACE: Duration = Duration::from_secs(1);
 
-/// At the end a connection without any request so far is kept for so long: its first one may be
-/// under way, and its client could not tell that nobody read it.
+/// Time that a stop leaves to a connection without any request so far: its first one may be under
+/// way, and the client could not know that it was never read.
 const FRESH_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a connection speaks.

@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: who stands behind a proxy that forwards bytes. Reads the
-//! header and not one byte more, so that what follows needs no buffer of ours.
+//! The PROXY protocol, versions 1 and 2: the client's address behind a proxy that forwards bytes. Reads
+//! the header and not one byte more, so that what follows needs no buffer here.
 //! Source: <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
 use std::net::IpAddr;

@@ -1,9 +1,8 @@
 //! QUIC: handshakes up to a limit, with a proof of address when there are many, each connection
 //! handed to [`super::http3`].
 //!
-//! 0-RTT is off. Nearly every request here is a POST that stores events, and early data can be
-//! replayed by anybody who recorded it (RFC 8446, section 8); what it would save, a returning
-//! browser does not wait for.
+//! 0-RTT is off. Nearly every request here is a POST that stores events, and recorded early data can
+//! be replayed (RFC 8446, section 8). A returning browser does not wait for what it would save.
 
 use std::io;
 use std::net::UdpSocket;
@@ -62,7 +61,7 @@ pub(super) fn endpoint(
     Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
 }
 
-/// Accepts until told to stop; connections hold on to `stopping` until they have ended.
+/// Accepts until `stopping` is set; connections hold on to `stopping` until they have ended.
 pub(super) async fn serve<A>(
     endpoint: Endpoint,
     edge: Arc<Edge<A>>,

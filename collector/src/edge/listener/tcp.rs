@@ -1,5 +1,5 @@
-//! TCP: connections are accepted up to a limit, say who they are where a proxy speaks for them,
-//! shake hands where it is TLS, and are handed to [`super::http`].
+//! TCP: accepts connections up to a limit, reads the client's address from the PROXY protocol, does the
+//! TLS handshake, and hands the connection to [`super::http`].
 
 use std::future::poll_fn;
 use std::io;
@@ -44,7 +44,7 @@ pub(super) struct Tcp<A> {
     pub(super) since: Timestamp,
 }
 
-/// Accepts until told to stop; connections hold on to `stopping` until they have ended.
+/// Accepts until `stopping` is set; connections hold on to `stopping` until they have ended.
 pub(super) async fn serve<A>(
     listener: TcpListener,
     tcp: Tcp<A>,
@@ -119,7 +119,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Places>) -> io::Result<Acce
         };
         match listener.poll_accept(context) {
             Poll::Ready(accepted) => Poll::Ready((accepted, held)),
-            // A listener that nobody comes to must not hold a place that another one needs.
+            // A listener without clients must not hold a place that another one needs.
             Poll::Pending => {
                 had_to_wait = false;
                 place.set(Arc::clone(places).take());

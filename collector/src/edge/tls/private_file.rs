@@ -1,5 +1,4 @@
-//! A file that only its owner may read, replaced at once: whoever opens it sees the old text or the
-//! new one.
+//! A file that only its owner may read, replaced atomically: a reader sees the old text or the new one.
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -12,7 +12,7 @@ use super::certificates::CertificateError;
 use super::private_file;
 use crate::settings::CertificateFiles;
 
-/// Who it is for: nobody but this machine.
+/// The names that it is valid for: this machine only.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const LIFETIME: Duration = Duration::days(13);
 /// Clocks of clients may be behind.

@@ -1,8 +1,8 @@
 //! Client times: ISO 8601 in the spellings that SDKs send, or a number since 1970. Hand-written
-//! because every event has two of them, and because clients leave out what RFC 3339 demands.
+//! because every event has two of them, and because clients leave out what RFC 3339 requires.
 //!
-//! A number's size tells its unit. Read by the unit of its range it lies between 1973 and 5138;
-//! by any other unit it would not:
+//! The size of a number gives its unit. In the unit of its range it lies between 1973 and 5138; in any
+//! other unit it would not:
 //!
 //! | number | unit |
 //! |---|---|

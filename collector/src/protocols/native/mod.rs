@@ -44,7 +44,7 @@ fn read_message<'a>(
 /// Reads a whole body.
 ///
 /// # Errors
-/// [`Unreadable`], where no event can be told apart.
+/// [`Unreadable`], where the events cannot be found.
 pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Unreadable> {
     let text = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8 {
         at: error.valid_up_to(),
@@ -52,11 +52,11 @@ pub fn read<'a>(body: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Unreada
     envelope(text, limits)
 }
 
-/// As [`read`], and where that fails for bytes that are no text, once more with the events bad in
-/// which they stand. `kept` holds what the envelope then borrows.
+/// As [`read`]. Where that fails by bytes that are no UTF-8 or words that are no JSON, it reads again and
+/// makes only the events bad that contain them. `kept` then holds what the envelope borrows.
 ///
 /// # Errors
-/// [`Unreadable`], where no event can be told apart, or the fault is in none.
+/// [`Unreadable`], where the events cannot be found, or the error is outside of them.
 pub fn read_or_salvage<'a>(
     body: &'a [u8],
     kept: &'a OnceLock<Salvaged>,

@@ -1,9 +1,9 @@
 //! HTTP/3 on one QUIC connection: each request is read off its stream and answered as over any
-//! other protocol. A connection without requests is closed. One that had as many as it may, or that
-//! the gateway stops under, is told so by GOAWAY and finishes what is in work (RFC 9114, section 5.2).
+//! other version. A connection without requests is closed. At its limit of requests, or when the
+//! gateway stops, it sends GOAWAY and finishes what is in work (RFC 9114, section 5.2).
 //!
-//! What h3 0.0.8 does not refuse: of a pseudo-header that comes twice it takes the last. The RFC
-//! calls that malformed; nobody stands between us and the client to read it otherwise.
+//! h3 0.0.8 takes the last of a pseudo-header that comes twice. The RFC calls that malformed; here no
+//! other reader stands between client and gateway that could take the first.
 
 mod transport;
 mod body;

@@ -72,7 +72,7 @@ pub fn obtained(settings: &settings::Acme, data_dir: &Path) -> Option<Certificat
 }
 
 impl Acme {
-    /// Contacts nobody yet. None where it is off.
+    /// Opens no connection yet. None where ACME is off.
     pub(super) fn open(
         settings: &settings::Acme,
         data_dir: &Path,

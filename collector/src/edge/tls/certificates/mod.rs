@@ -52,10 +52,10 @@ pub struct Certificates {
     /// `edge.tls.certificates`.
     further: Vec<CertificateFiles>,
     own: Own,
-    /// The first one is for whoever names no host or an unknown one.
+    /// The first one serves clients that name no host or an unknown one.
     current: ArcSwap<Vec<Pair>>,
     in_use: Mutex<Digests>,
-    /// The bad files that [`Self::refresh`] told of last: it tells of them once.
+    /// The bad files that [`Self::refresh`] reported last: it reports them once.
     told: Mutex<Option<Digests>>,
     clock: Arc<dyn Clock>,
     metrics: TlsMetrics,
@@ -108,7 +108,7 @@ impl Certificates {
     /// Reads the files again; None where they hold what is in use.
     ///
     /// # Errors
-    /// [`CertificateError`], however often it was told.
+    /// [`CertificateError`], also where it was reported before.
     pub fn prepare(&self) -> Result<Option<Fresh>, CertificateError> {
         let (digests, fresh) = self.read_all();
         if *self.in_use.lock() == digests {
@@ -134,8 +134,8 @@ impl Certificates {
         self.show(pairs, &mut self.in_use.lock(), digests);
     }
 
-    /// Takes the obtained pair, which was just kept, and leaves all others as they are in use: one
-    /// of them that is broken by now is told of by whoever reads all files.
+    /// Takes the obtained pair, which was just stored, and leaves all others in use. A file of another
+    /// pair that is broken by now is reported where all files are read.
     ///
     /// # Errors
     /// [`CertificateError`] of its own file; then what was in use stays in use.

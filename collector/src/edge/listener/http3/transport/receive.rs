@@ -41,7 +41,7 @@ pub(in crate::edge::listener::http3) struct Receiving {
     /// What of `frames` the guard has counted.
     held: usize,
     data_frames: u64,
-    /// h3 has the beginning of a DATA frame and shall take it before it reads on.
+    /// h3 has the beginning of a DATA frame and must take it before it reads on.
     rests: bool,
 }
 
