@@ -12,6 +12,7 @@ use http_body::Body;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::inflate::{Encoding, inflate};
+use super::limits::{HeldMax, Holder, LARGE_MIN, Place};
 
 /// Why a body was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,10 @@ pub enum BodyError {
     /// `edge.buffered_bytes_max`.
     #[error("other requests fill the memory set aside for them")]
     NoRoom,
+    /// What the requests of its address hold would be more than
+    /// `edge.buffered_bytes_per_address_max`.
+    #[error("other requests of this address fill the memory that one address may hold")]
+    AddressNoRoom,
     /// As many bodies of its address are awaited as `edge.bodies_per_address_max` allows.
     #[error("too many requests of this address wait for their bodies")]
     AddressAwaited,
@@ -48,13 +53,14 @@ pub enum BodyError {
 
 impl BodyError {
     /// The words of the metric, in the order of the variants.
-    pub(super) const REASONS: [&'static str; 8] = [
+    pub(super) const REASONS: [&'static str; 9] = [
         "too_large",
         "timeout",
         "incomplete",
         "encoding",
         "damaged",
         "no_room",
+        "address_no_room",
         "address_awaited",
         "awaited",
     ];
@@ -67,8 +73,9 @@ impl BodyError {
             Self::Encoding => 3,
             Self::Damaged => 4,
             Self::NoRoom => 5,
-            Self::AddressAwaited => 6,
-            Self::Awaited => 7,
+            Self::AddressNoRoom => 6,
+            Self::AddressAwaited => 7,
+            Self::Awaited => 8,
         }
     }
 }
@@ -86,49 +93,75 @@ pub(super) struct BodyLimits {
 #[derive(Debug)]
 pub(super) struct Buffered<'m> {
     all: &'m Gauge,
-    all_max: i64,
-    held: i64,
+    max: HeldMax,
+    /// Bytes.
+    held: usize,
+    /// Whose it is, where the address is limited.
+    holder: Option<Holder<'m>>,
+    /// What of it is charged to the address.
+    charged: Option<(Place, usize)>,
 }
 
 impl<'m> Buffered<'m> {
-    /// None yet; `all` is what everybody holds, `bytes_max` its bound.
-    pub(super) fn new(all: &'m Gauge, bytes_max: usize) -> Self {
+    /// None yet; `all` is what everybody holds.
+    pub(super) const fn new(all: &'m Gauge, max: HeldMax, holder: Option<Holder<'m>>) -> Self {
         Self {
             all,
-            all_max: i64::try_from(bytes_max).unwrap_or(i64::MAX),
+            max,
             held: 0,
+            holder,
+            charged: None,
         }
     }
 
     /// Holds so many bytes more until this is dropped.
     ///
     /// # Errors
-    /// [`BodyError::NoRoom`]
+    /// [`BodyError::NoRoom`], [`BodyError::AddressNoRoom`]
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), BodyError> {
-        self.hold_within(bytes, self.all_max)
+        self.hold_within(bytes, self.max)
     }
 
-    /// As [`Self::hold`], for a body that has still to come: such bodies find half of the memory, so that
-    /// those that come in one go always find room.
+    /// As [`Self::hold`], for a body that has still to come: such bodies find half of the memory, and of
+    /// their address's part, so that those that come in one go always find room.
     fn hold_for_later(&mut self, bytes: usize) -> Result<(), BodyError> {
-        self.hold_within(bytes, self.all_max / 2)
+        self.hold_within(bytes, self.max.half())
     }
 
-    fn hold_within(&mut self, bytes: usize, max: i64) -> Result<(), BodyError> {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let before = self.all.inc_by(bytes);
+    fn hold_within(&mut self, bytes: usize, max: HeldMax) -> Result<(), BodyError> {
+        let before = self.all.inc_by(signed(bytes));
         self.held = self.held.saturating_add(bytes);
-        if before.saturating_add(bytes) > max {
+        if !self.charge(max.of_address) {
+            return Err(BodyError::AddressNoRoom);
+        }
+        if before.saturating_add(signed(bytes)) > signed(max.all) {
             return Err(BodyError::NoRoom);
         }
         Ok(())
+    }
+
+    /// Charges the address with all that is held, unless that is little. False: it has no room for it.
+    fn charge(&mut self, max: usize) -> bool {
+        let Some(holder) = self.holder.filter(|_| self.held >= LARGE_MIN) else {
+            return true;
+        };
+        let (place, charged) = self.charged.get_or_insert_with(|| (holder.place(), 0));
+        let fits = place.take(self.held.saturating_sub(*charged), max);
+        if fits {
+            *charged = self.held;
+        }
+        fits
     }
 }
 
 impl Drop for Buffered<'_> {
     fn drop(&mut self) {
-        self.all.dec_by(self.held);
+        self.all.dec_by(signed(self.held));
     }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// A body as sent. One that came in one piece is handed on without a copy. Where it has not arrived
@@ -302,6 +335,7 @@ impl Gathered<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::limits::PerAddress;
     use http_body::Frame;
     use std::collections::VecDeque;
 
@@ -329,6 +363,10 @@ mod tests {
         }
     }
 
+    const fn within(all: usize) -> HeldMax {
+        HeldMax { all, of_address: 0 }
+    }
+
     /// There is always room to wait.
     fn room() -> Result<(), BodyError> {
         Ok(())
@@ -344,7 +382,7 @@ mod tests {
             timeout_ms: 20,
         };
         let all = Gauge::default();
-        let mut buffered = Buffered::new(&all, 1_000);
+        let mut buffered = Buffered::new(&all, within(1_000), None);
         gather(&mut body, limits, &mut buffered, room).await
     }
 
@@ -356,18 +394,41 @@ mod tests {
             timeout_ms: 20,
         };
         let body = || Chunks([Some(&b"0123"[..]), Some(b"45")].into());
-        let mut first = Buffered::new(&all, 10);
+        let mut first = Buffered::new(&all, within(10), None);
         assert!(gather(&mut body(), limits, &mut first, room).await.is_ok());
         assert_eq!(all.get(), 6);
-        let mut second = Buffered::new(&all, 10);
+        let mut second = Buffered::new(&all, within(10), None);
         let refused = gather(&mut body(), limits, &mut second, room).await;
         assert_eq!(refused, Err(BodyError::NoRoom));
         drop(second);
         assert_eq!(all.get(), 6);
         drop(first);
         assert_eq!(all.get(), 0);
-        let mut third = Buffered::new(&all, 10);
+        let mut third = Buffered::new(&all, within(10), None);
         assert!(gather(&mut body(), limits, &mut third, room).await.is_ok());
+    }
+
+    #[test]
+    fn an_address_is_charged_with_what_is_not_small() {
+        let (all, addresses) = (Gauge::default(), PerAddress::default());
+        let max = HeldMax {
+            all: 100_000,
+            of_address: 10_000,
+        };
+        let of = |last: u8| {
+            let holder = Holder::new(&addresses, [203, 0, 113, last].into());
+            Buffered::new(&all, max, Some(holder))
+        };
+        let (mut first, mut second) = (of(1), of(1));
+        assert_eq!(first.hold(LARGE_MIN - 1), Ok(()));
+        assert_eq!(second.hold(10_000), Ok(()), "the first is small");
+        assert_eq!(first.hold(1), Err(BodyError::AddressNoRoom));
+        drop(second);
+        assert_eq!(first.hold(1), Ok(()));
+        assert_eq!(first.hold_for_later(1_000), Err(BodyError::AddressNoRoom));
+        assert_eq!(of(2).hold(10_000), Ok(()), "each for itself");
+        drop(first);
+        assert_eq!((all.get(), of(1).hold(10_000)), (0, Ok(())));
     }
 
     #[tokio::test]

@@ -40,9 +40,12 @@ impl Refusal {
                 | BodyError::Encoding
                 | BodyError::Damaged,
             ) => Outcome::Invalid,
-            Self::Body(BodyError::NoRoom | BodyError::AddressAwaited | BodyError::Awaited) => {
-                Outcome::Overloaded
-            }
+            Self::Body(
+                BodyError::NoRoom
+                | BodyError::AddressNoRoom
+                | BodyError::AddressAwaited
+                | BodyError::Awaited,
+            ) => Outcome::Overloaded,
             Self::Unreadable(unreadable) => unreadable.outcome(),
             Self::Unauthorized => Outcome::Unauthorized,
             Self::Busy | Self::Behind => Outcome::Overloaded,

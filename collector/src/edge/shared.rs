@@ -35,6 +35,8 @@ pub struct Edge<A> {
     /// Of each address.
     connections: PerAddress,
     pub(super) awaited: AwaitedBodies,
+    /// Bytes of bodies, and of events read from them, of each address.
+    pub(super) held: PerAddress,
     pub(super) recent: RecentOutcomes,
     pub(super) draining: Arc<AtomicBool>,
     /// The disk does not answer.
@@ -71,6 +73,7 @@ impl<A: Accept> Edge<A> {
             admission: Admission::default(),
             connections: PerAddress::default(),
             awaited: AwaitedBodies::new(&metrics.limits.bodies_awaited),
+            held: PerAddress::default(),
             catalog,
             core,
             enrichment,

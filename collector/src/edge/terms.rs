@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::cookie::CookieRule;
 use super::forwarded::Proxies;
-use super::limits::{AddressRate, AwaitedMax};
+use super::limits::{AddressRate, AwaitedMax, HeldMax};
 use super::route::Routes;
 use super::tag::Tags;
 use crate::identity::Placeholders;
@@ -35,7 +35,8 @@ pub(super) struct Terms {
     pub(super) body_timeout_ms: u64,
     pub(super) in_flight_max: usize,
     pub(super) awaited_max: AwaitedMax,
-    pub(super) buffered_bytes_max: usize,
+    /// Of bodies and events read from them; half of it is for answers beside them.
+    pub(super) held_max: HeldMax,
     pub(super) address_rate: Arc<AddressRate>,
     /// Events a second of one address.
     pub(super) address_events: Arc<AddressRate>,
@@ -68,7 +69,13 @@ impl Terms {
                 of_address: edge.bodies_per_address_max,
                 all: edge.in_flight_max.div_ceil(2),
             },
-            buffered_bytes_max: edge.buffered_bytes_max,
+            held_max: HeldMax {
+                all: edge.buffered_bytes_max,
+                // One body has to find room, as sent and as inflated.
+                of_address: edge
+                    .buffered_bytes_per_address_max
+                    .max(edge.body_bytes_max.saturating_mul(2)),
+            },
             address_rate: Arc::new(AddressRate::new(edge.address_rate_limit)),
             address_events: Arc::new(AddressRate::with_burst(
                 NonZeroU32::new(edge.address_event_rate),

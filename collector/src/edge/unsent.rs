@@ -7,10 +7,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::limits::LARGE_MIN;
 use super::metrics::{counter, gauge};
-
-/// Answers of fewer bytes are small: not counted, and sent in one piece.
-pub(super) const LARGE_MIN: usize = 4_096;
 
 /// All of them together.
 #[derive(Clone, Debug)]

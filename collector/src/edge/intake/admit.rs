@@ -9,7 +9,7 @@ use crate::edge::Edge;
 use crate::edge::accept::Accept;
 use crate::edge::body::Buffered;
 use crate::edge::forwarded::Client;
-use crate::edge::limits::Budget;
+use crate::edge::limits::{Budget, Holder};
 use crate::edge::metrics::EdgeMetrics;
 use crate::edge::refusal::Refusal;
 use crate::edge::route::Route;
@@ -44,11 +44,16 @@ impl<A: Accept> Edge<A> {
             } else {
                 Ok((None, None))
             };
+            let holder = holder(terms, client.ip);
             within_limits.map(|(budget, place)| Admitted {
                 client,
                 body: Bytes::new(),
                 budget,
-                buffered: Buffered::new(&self.metrics.buffered_bytes, terms.buffered_bytes_max),
+                buffered: Buffered::new(
+                    &self.metrics.buffered_bytes,
+                    terms.held_max,
+                    holder.map(|address| Holder::new(&self.held, address)),
+                ),
                 place,
             })
         };
@@ -66,6 +71,13 @@ impl<A: Accept> Edge<A> {
         let place = InFlight::enter(&self.metrics, terms.in_flight_max);
         Ok((budget, Some(place.ok_or(Refusal::Busy)?)))
     }
+}
+
+/// Whose memory is limited. What comes from a trusted proxy or over loopback, and names no client, is
+/// everybody's.
+fn holder(terms: &Terms, address: IpAddr) -> Option<IpAddr> {
+    let is_shared = address.to_canonical().is_loopback() || terms.proxies.is_trusted(address);
+    (!is_shared).then_some(address)
 }
 
 /// A place among the requests in work.

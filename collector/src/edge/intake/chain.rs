@@ -89,7 +89,7 @@ impl<A: Accept> Edge<A> {
                 matches!(stop, Stop::Malformed(_)),
             ),
         };
-        let reply = reply.held(&self.metrics.limits.unsent, terms.buffered_bytes_max / 2);
+        let reply = reply.held(&self.metrics.limits.unsent, terms.held_max.all / 2);
         self.observe(&head, reply.status, since_us, trace);
         let gave_up = reply.status == StatusCode::REQUEST_TIMEOUT;
         let mut response = reply.into_response(parts.headers, cors);

@@ -18,8 +18,8 @@ use crate::recent::Ended;
 /// The reason of events whose client did not wait for the answer.
 const HUNG_UP: &str = "the client hung up before the answer";
 
-/// Bytes of a reason that is not short.
-const REASON_BYTES: usize = 64;
+/// Bytes of a long reason.
+const REASON_BYTES: usize = 128;
 
 /// Bytes that the rows of so many events take, about.
 pub(super) const fn bytes(events: usize) -> usize {

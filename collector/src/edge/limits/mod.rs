@@ -1,5 +1,5 @@
 //! What keeps one client, one source or too much load from taking the gateway away from the others:
-//! rates, connections and awaited bodies per address, and admission by delay. Decides; answers and
+//! rates, connections, awaited bodies and memory per address, and admission by delay. Decides; answers and
 //! counts are the caller's.
 
 mod metrics;
@@ -9,6 +9,7 @@ mod charge;
 mod new_profiles;
 mod places;
 mod bodies;
+mod held;
 mod admission;
 
 pub(super) use address::AddressKey;
@@ -17,6 +18,7 @@ pub use admission::Progress;
 pub(super) use admission::watch;
 pub(super) use bodies::{AwaitedBodies, AwaitedMax};
 pub(super) use charge::Charge;
+pub(super) use held::{HeldMax, Holder, LARGE_MIN};
 pub(super) use metrics::LimitMetrics;
 pub(super) use new_profiles::NewProfiles;
 pub(super) use places::{PerAddress, Place};

@@ -1,5 +1,5 @@
-//! What one client address has at once, connections or requests, so that one cannot take the places
-//! of all. Whom the limit is for is the caller's to say: connections of trusted proxies are everybody's.
+//! What one client address has at once, connections, requests or bytes, so that one cannot take the
+//! places of all. Whom the limit is for is the caller's to say: connections of trusted proxies are everybody's.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -13,34 +13,76 @@ use super::AddressKey;
 /// Counts them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::edge) struct PerAddress {
-    taken: Arc<DashMap<AddressKey, u32>>,
+    taken: Arc<DashMap<AddressKey, usize>>,
 }
 
-/// One of an address's places; given back when dropped. The default one is beside all limits.
+/// One of an address's places, or several; given back when dropped. The default one is beside all
+/// limits.
 #[derive(Debug, Default)]
-pub(in crate::edge) struct Place(Option<(Arc<DashMap<AddressKey, u32>>, AddressKey)>);
+pub(in crate::edge) struct Place(Option<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    of: PerAddress,
+    address: AddressKey,
+    amount: usize,
+}
 
 impl PerAddress {
     /// One more place for `address`, of `max`; None where it has as many as it may.
     pub(in crate::edge) fn enter(&self, address: IpAddr, max: NonZeroU32) -> Option<Place> {
-        let key = AddressKey::from(address);
-        let mut taken = self.taken.entry(key).or_insert(0);
-        if *taken >= max.get() {
-            return None;
+        let mut place = self.none(address);
+        let max = usize::try_from(max.get()).unwrap_or(usize::MAX);
+        place.take(1, max).then_some(place)
+    }
+
+    /// Nothing yet of what `address` may have.
+    pub(in crate::edge) fn none(&self, address: IpAddr) -> Place {
+        Place(Some(Taken {
+            of: self.clone(),
+            address: address.into(),
+            amount: 0,
+        }))
+    }
+}
+
+impl Place {
+    /// Takes so much more. False: the address would have more than `max`, and nothing is taken.
+    pub(in crate::edge) fn take(&mut self, amount: usize, max: usize) -> bool {
+        let Some(taken) = &mut self.0 else {
+            return true;
+        };
+        let fits = match taken.of.taken.entry(taken.address) {
+            Entry::Occupied(mut entry) => {
+                let all = entry.get().saturating_add(amount);
+                let fits = all <= max;
+                if fits {
+                    *entry.get_mut() = all;
+                }
+                fits
+            }
+            Entry::Vacant(entry) => {
+                if (1..=max).contains(&amount) {
+                    entry.insert(amount);
+                }
+                amount <= max
+            }
+        };
+        if fits {
+            taken.amount += amount;
         }
-        *taken += 1;
-        Some(Place(Some((Arc::clone(&self.taken), key))))
+        fits
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some((taken, key)) = self.0.take() else {
+        let Some(taken) = self.0.take().filter(|taken| taken.amount > 0) else {
             return;
         };
-        if let Entry::Occupied(mut entry) = taken.entry(key) {
-            if *entry.get() > 1 {
-                *entry.get_mut() -= 1;
+        if let Entry::Occupied(mut entry) = taken.of.taken.entry(taken.address) {
+            if *entry.get() > taken.amount {
+                *entry.get_mut() -= taken.amount;
             } else {
                 entry.remove();
             }
@@ -68,5 +110,20 @@ mod tests {
             limit.taken.is_empty(),
             "no address is remembered for nothing"
         );
+    }
+
+    #[test]
+    fn bytes_are_taken_up_to_the_limit() {
+        let limit = PerAddress::default();
+        let here = IpAddr::from([203, 0, 113, 1]);
+        let (mut first, mut second) = (limit.none(here), limit.none(here));
+        assert!(first.take(6, 10) && first.take(2, 10));
+        assert!(!second.take(3, 10) && !second.take(0, 7) && second.take(0, 8));
+        assert!(second.take(2, 10));
+        drop(first);
+        assert!(second.take(8, 10) && !second.take(1, 10));
+        assert!(Place::default().take(11, 10));
+        drop(second);
+        assert!(limit.taken.is_empty());
     }
 }

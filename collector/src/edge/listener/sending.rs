@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::edge::unsent::LARGE_MIN;
+use crate::edge::limits::LARGE_MIN;
 
 /// Bytes of one piece of a large answer.
 const PIECE_BYTES: usize = 16 << 10;

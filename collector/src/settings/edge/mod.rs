@@ -186,6 +186,14 @@ section! {
         buffered_bytes_max: usize = 256 << 20
             => key("edge.buffered_bytes_max", Live, size(2 * KIB..=1_024 * GIB)),
 
+        /// The part of `edge.buffered_bytes_max` that one client address (IPv6: one /64) may use;
+        /// beyond it 503. If it is less than twice `edge.body_bytes_max`, twice
+        /// `edge.body_bytes_max` is the limit. Bodies that do not arrive at once may use half of
+        /// it. Answers that the client has not read yet may take half as much in addition. Requests
+        /// and answers of less than 4 KiB, trusted proxies and loopback do not count.
+        buffered_bytes_per_address_max: usize = 32 << 20
+            => key("edge.buffered_bytes_per_address_max", Live, size(2 * KIB..=1_024 * GIB)),
+
         /// How long requests may wait to be read. If they wait longer for 100 ms without a break,
         /// requests that waited longer are answered 503 at once; younger requests are served.
         read_delay_target_ms: u64 = 150
