@@ -1,6 +1,8 @@
 //! Answers: the one table from outcomes to statuses, and the bytes that clients get. The hot
 //! answer, one accepted event, is written without formatting and into the request's own header map.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, SET_COOKIE,
@@ -13,7 +15,7 @@ use tidegate_event::json::write_str;
 use super::body::BodyError;
 use super::cors::Cors;
 use super::intake::Row;
-use super::limits::Budget;
+use super::limits::{Budget, HeldMax};
 use super::refusal::Refusal;
 use super::route::Route;
 use super::tag::Script;
@@ -164,19 +166,20 @@ impl Reply {
         reply
     }
 
-    /// The same answer, counted until the client has taken it. Where there is no room for it, 503: its
+    /// The same answer, counted until the client has taken it, and charged to its address, where that is
+    /// limited. Where there is no room for it, 503: its
     /// events, if it is about events, are copies when they come again.
-    pub(super) fn held(mut self, unsent: &Unsent, bytes_max: usize) -> Self {
+    pub(super) fn held(mut self, unsent: &Unsent, address: Option<IpAddr>, max: HeldMax) -> Self {
         if self.content != Content::Json {
             return self;
         }
-        match unsent.hold(std::mem::take(&mut self.body), bytes_max) {
-            Some(body) => Self { body, ..self },
-            None => Self::error(
+        match unsent.hold(std::mem::take(&mut self.body), address, max) {
+            Ok(body) => Self { body, ..self },
+            Err(withheld) => Self::error(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Outcome::Overloaded.as_str(),
                 message(Outcome::Overloaded),
-                "answers that clients have not read fill the memory set aside for them",
+                &withheld.to_string(),
             )
             .with_retry_after(Some(1)),
         }

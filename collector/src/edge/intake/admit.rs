@@ -23,6 +23,8 @@ pub(super) struct Admitted<'m> {
     /// What its address may still send, where it is limited.
     pub(super) budget: Option<Budget>,
     pub(super) buffered: Buffered<'m>,
+    /// The client's address, where what it holds is limited.
+    pub(super) holder: Option<IpAddr>,
     /// None where no limit holds.
     pub(super) place: Option<InFlight<'m>>,
 }
@@ -54,6 +56,7 @@ impl<A: Accept> Edge<A> {
                     terms.held_max,
                     holder.map(|address| Holder::new(&self.held, address)),
                 ),
+                holder,
                 place,
             })
         };

@@ -89,7 +89,6 @@ impl<A: Accept> Edge<A> {
                 matches!(stop, Stop::Malformed(_)),
             ),
         };
-        let reply = reply.held(&self.metrics.limits.unsent, terms.held_max.all / 2);
         self.observe(&head, reply.status, since_us, trace);
         let gave_up = reply.status == StatusCode::REQUEST_TIMEOUT;
         let mut response = reply.into_response(parts.headers, cors);
@@ -135,12 +134,15 @@ impl<A: Accept> Edge<A> {
             body,
             budget,
             mut buffered,
+            holder,
             place: _until_answered,
         } = admitted;
         let hit = self.hit(head, &client, &body, trace);
         hit.ended(Stage::Received);
         let reply = self.endpoint(head.terms, route, &hit, &mut buffered).await;
-        Ok(reply.with_budget(budget).shaped(route))
+        let unsent = &self.metrics.limits.unsent;
+        let reply = reply.with_budget(budget).shaped(route);
+        Ok(reply.held(unsent, holder, head.terms.held_max.half()))
     }
 
     /// The endpoint of its path.

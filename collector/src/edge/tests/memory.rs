@@ -1,9 +1,12 @@
 //! What requests may hold in memory, by clients that send little to take much of it.
 
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
 use tidegate_event::Outcome;
 
 use super::client::{Client, ask, events, eventually, post};
-use super::slow_answers::metric;
+use super::slow_answers::{many_results, metric};
+use super::untaken_answers::connected;
 use crate::edge::fake::Served;
 use crate::settings::Cidr;
 
@@ -135,6 +138,36 @@ async fn bodies_of_one_address_in_pieces_leave_memory_to_others() {
     assert_eq!(ask(served.address, &small).await.status, 200);
     drop(attacks);
     eventually(|| metric(&served, BUFFERED) == 0).await;
+}
+
+async fn post_of(sender: &SendRequest<Bytes>, client: &str) -> ResponseFuture {
+    let mut sender = sender.clone().ready().await.unwrap();
+    let request = http::Request::post(format!("http://localhost{PATH}"))
+        .header("x-forwarded-for", client)
+        .body(());
+    let (answer, mut body) = sender.send_request(request.unwrap(), false).unwrap();
+    body.send_data(many_results(), true).unwrap();
+    answer
+}
+
+/// The attack that was observed: streams with a window of 0, and nothing is read.
+#[tokio::test]
+async fn untaken_answers_of_one_address_leave_memory_to_others() {
+    const ATTACKS: usize = 40;
+    let served = behind_a_proxy(8 << 20, 2 << 20).await;
+    let sender = connected(&served, 0).await;
+    let (mut untaken, mut withheld) = (Vec::new(), 0);
+    for _ in 0..ATTACKS {
+        let answer = post_of(&sender, "203.0.113.1").await.await.unwrap();
+        withheld += usize::from(answer.status() == 503);
+        untaken.push(answer);
+        assert!(metric(&served, "tidegate_edge_unsent_bytes") <= 1 << 20);
+    }
+    assert!((20..ATTACKS).contains(&withheld), "{withheld}");
+    let counted = "tidegate_edge_answers_withheld_total{reason=\"address_no_room\"}";
+    assert_eq!(metric(&served, counted), withheld);
+    let other = ask(served.address, &post(PATH, &[OTHER], many_results())).await;
+    assert_eq!(other.outcomes().len(), 2_500);
 }
 
 /// A proxy that names no client stands for everybody.

@@ -55,7 +55,10 @@ async fn answers_that_nobody_reads_are_bounded() {
         assert!(metric(&served, "tidegate_edge_unsent_bytes") <= BYTES_MAX);
     }
     assert!(withheld > 0);
-    let counted = metric(&served, "tidegate_edge_answers_withheld_total");
+    let counted = metric(
+        &served,
+        "tidegate_edge_answers_withheld_total{reason=\"no_room\"}",
+    );
     assert_eq!(counted, withheld);
     let small = events(r#"{"type":"track","event":"Seen","anonymousId":"a1"}"#);
     assert_eq!(ask(served.address, &small).await.status, 200);

@@ -15,7 +15,7 @@ use crate::edge::fake::Served;
 const CUT: &str = "tidegate_edge_answers_cut_total";
 
 /// A client whose streams take so many bytes of an answer ahead of what is read.
-async fn connected(served: &Served, window: u32) -> SendRequest<Bytes> {
+pub(super) async fn connected(served: &Served, window: u32) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(served.address).await.unwrap();
     let (sender, connection) = h2::client::Builder::new()
         .initial_window_size(window)
