@@ -158,10 +158,14 @@ impl Callbacks {
         Ok(())
     }
 
+    /// Whether a newer change of its key is expected too, or was sent: after a kill a destination may
+    /// get changes that were passed over while it was not configured.
     fn has_later(&self, (name, key, offset): &Item) -> bool {
         let later = (name.clone(), key.clone(), offset + 1);
         let end = (name.clone(), key.clone(), u64::MAX);
-        self.expected.range(later..=end).next().is_some()
+        let range = later..=end;
+        let expected = self.expected.range(range.clone()).next();
+        expected.or(self.sent.range(range).next()).is_some()
     }
 
     /// Receivers take two changes with one id for one.

@@ -1,7 +1,9 @@
 //! The activation cursor: hands the membership changes of each durable record to the outbox.
 //!
 //! The outbox stores rows and its own position in one atomic batch; the journal's cursor, which
-//! only holds segments, follows after it. Records that dispatch nothing cost the outbox nothing.
+//! only holds segments, follows after it. Over records that dispatch nothing the journal's cursor
+//! goes ahead, by at most [`PASSED_MAX`]. A start goes on from the outbox's position: what lies between the two
+//! is read again, in case `state` is of an earlier moment than the journal.
 //! Gates, templates, retries and everything else about delivery are the activation crate's.
 
 mod metrics;
@@ -30,6 +32,8 @@ const BATCH_RECORDS: usize = 10_000;
 /// Once there is something new it waits this long for more: under load one wake-up, and one fsync
 /// of the outbox, then serve many of the journal's batches.
 const GATHER_MS: u64 = 5;
+/// Records without a change for the outbox before its own position is written.
+const PASSED_MAX: u64 = 10_000;
 /// How long it waits after a failed read or hand-in, in milliseconds.
 const BACKOFF_MS: u64 = 1_000;
 
@@ -135,6 +139,8 @@ pub(crate) struct Follower<O> {
     cursor: Cursor,
     /// Read, all of it below the source's position, and not taken yet.
     batch: Vec<Intent>,
+    /// Everything below was handed in, or dispatches nothing. 0 before the first record was read.
+    done: u64,
     ended: bool,
 }
 
@@ -162,8 +168,10 @@ impl<O: Outbox> Follow for Follower<O> {
         GATHER_MS
     }
 
-    /// The batch in hand is read again next time.
+    /// The batch in hand is read again next time, and nothing before it.
     fn end(&mut self) {
+        // The reason of a failure is logged; the next start reads a little more.
+        let _followed = self.let_outbox_follow(0);
         self.ended = true;
     }
 }
@@ -175,6 +183,7 @@ impl<O: Outbox> Follower<O> {
             outbox,
             cursor,
             batch: Vec::new(),
+            done: 0,
             ended: false,
         }
     }
@@ -186,16 +195,11 @@ impl<O: Outbox> Follower<O> {
         if self.outbox.wants_nothing() {
             self.source.close();
             self.advance(durable);
+            self.let_outbox_follow(PASSED_MAX)?;
             return Ok(Next::WaitPast(durable));
         }
         if !self.source.is_open() {
-            // The journal's cursor may be ahead of the outbox, over records that dispatched
-            // nothing, and behind it after a crash between the two.
-            let from = self.outbox.cursor().max(self.cursor.position());
-            self.source.open(from).map_err(|error| {
-                tracing::error!(%error, "activation cannot read the journal");
-                Failed
-            })?;
+            self.open()?;
         }
         let collected = collect(&mut self.source, &mut self.batch);
         // What stands before a record that cannot be read does not wait for it.
@@ -203,7 +207,53 @@ impl<O: Outbox> Follower<O> {
             return Ok(Next::WaitCapacity);
         }
         let next = self.go_on(durable);
+        self.let_outbox_follow(PASSED_MAX)?;
         collected.map(|()| next)
+    }
+
+    fn open(&mut self) -> Result<(), Failed> {
+        let from = self.start();
+        self.source.open(from).map_err(|error| {
+            tracing::error!(%error, "activation cannot read the journal");
+            Failed
+        })
+    }
+
+    /// The first record to read. The outbox's own position is behind the journal's cursor over
+    /// records that dispatched nothing, or where `state` is of an earlier moment; ahead of it after
+    /// a crash between the two.
+    fn start(&self) -> u64 {
+        let (stored, position) = (self.outbox.cursor(), self.cursor.position());
+        if self.done > 0 {
+            return stored.max(self.done);
+        }
+        // Builds wrote no position before the first change.
+        if stored == 0 || stored >= position {
+            return stored.max(position);
+        }
+        let oldest = self.source.journal().oldest_offset();
+        if stored < oldest {
+            tracing::warn!(
+                from = stored,
+                to = oldest,
+                "the outbox does not say whether it has the changes of these records, and the journal \
+                 no longer keeps them"
+            );
+        }
+        stored.max(oldest)
+    }
+
+    /// Writes to the outbox how far it is where its own position is more than `behind_max` records
+    /// behind.
+    fn let_outbox_follow(&self, behind_max: u64) -> Result<(), Failed> {
+        if self.done <= self.outbox.cursor().saturating_add(behind_max) {
+            return Ok(());
+        }
+        let followed = self.outbox.hand_in(&[], self.done);
+        followed.map(drop).map_err(|error| {
+            tracing::error!(%error, "the outbox takes no position");
+            Failed
+        })
     }
 
     fn hand_in(&mut self) -> Result<Next, Failed> {
@@ -232,6 +282,7 @@ impl<O: Outbox> Follower<O> {
     }
 
     fn advance(&mut self, to: u64) {
+        self.done = self.done.max(to);
         if to > self.cursor.position() {
             self.cursor.advance(to);
         }

@@ -275,3 +275,46 @@ fn a_record_that_cannot_be_kept_is_not_passed() {
     run(&mut follower);
     assert_eq!(world.outbox.0.lock().taken, [1]);
 }
+
+#[test]
+fn changes_that_an_older_outbox_lacks_are_handed_in_again() {
+    let world = World::new();
+    world.fill(5);
+    world.journal.commit_step();
+    let mut follower = world.follower();
+    run(&mut follower);
+    drop(follower);
+    assert_eq!(world.position(), 5);
+    // As it was when it had taken two.
+    {
+        let mut state = world.outbox.0.lock();
+        state.cursor = 2;
+        state.taken.truncate(2);
+    }
+    run(&mut world.follower());
+    assert_eq!(world.outbox.0.lock().taken, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_stop_leaves_the_outbox_at_the_cursors_position() {
+    let world = World::new();
+    world.outbox.0.lock().unwanted = true;
+    world.fill(3);
+    world.journal.commit_step();
+    let mut follower = world.follower();
+    run(&mut follower);
+    assert_eq!(
+        world.outbox.cursor(),
+        0,
+        "three records are not worth a write"
+    );
+    follower.end();
+    drop(follower);
+    assert_eq!(world.outbox.cursor(), 3);
+    // A destination that came meanwhile gets what is decided from now on.
+    world.outbox.0.lock().unwanted = false;
+    world.fill(1);
+    world.journal.commit_step();
+    run(&mut world.follower());
+    assert_eq!(world.outbox.0.lock().taken, [3]);
+}
