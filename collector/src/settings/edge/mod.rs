@@ -179,7 +179,7 @@ section! {
         in_flight_max: usize = 16_384 => key("edge.in_flight_max", Live, number(1..=1_000_000)),
 
         /// Bytes of all request bodies in memory together, as sent and as inflated, and of the
-        /// events that batches became (about 600 bytes each), at least twice
+        /// events that batches became (about 800 bytes each), at least twice
         /// `edge.body_bytes_max`; beyond it 503. Bodies that do not arrive at once may use half of
         /// it. Answers of more than 4 KiB that clients have not read yet may take half as much in
         /// addition; beyond it 503.
