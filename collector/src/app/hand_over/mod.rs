@@ -17,6 +17,8 @@ pub use offer::Successor;
 pub use take::{Before, Predecessor, TakeOverError};
 
 pub(super) use offer::Offer;
+#[cfg(test)]
+pub(super) use take::tests::send_admin;
 
 /// The unix socket in the data directory.
 const SOCKET: &str = "hand-over.sock";

@@ -120,8 +120,8 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
+pub(super) mod tests {
+    use std::net::{SocketAddr, TcpListener};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixListener;
 
@@ -133,6 +133,14 @@ mod tests {
     fn dying(data_dir: &Path, hears: impl FnOnce(UnixStream) + Send + 'static) {
         let offer = UnixListener::bind(data_dir.join(SOCKET)).unwrap();
         std::thread::spawn(move || hears(offer.accept().unwrap().0));
+    }
+
+    /// Sends an admin listener as a running gateway does; says where it listens.
+    pub(in crate::app) fn send_admin(stream: &UnixStream) -> SocketAddr {
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = admin.local_addr().unwrap();
+        message::send(stream, &[("admin", OwnedFd::from(admin))]).unwrap();
+        address
     }
 
     fn send_one(stream: &UnixStream) {

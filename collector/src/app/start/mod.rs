@@ -35,6 +35,8 @@ use super::{Gateway, background, watch};
 use crate::admin::{self, Admin};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, GatewayClock, SystemClock};
+#[cfg(test)]
+use crate::core::Progress;
 use crate::device::CacheMetrics;
 use crate::edge::{Edge, EdgeMetrics, Listeners, SourceMetrics};
 use crate::formats;
@@ -64,6 +66,9 @@ pub struct Launch {
     pub after_look: Option<AfterLook>,
     /// Where "now" comes from.
     pub clock: SystemClock,
+    /// Called while the journal is replayed, with each report of its progress.
+    #[cfg(test)]
+    pub replaying: Option<fn(Progress)>,
 }
 
 impl Gateway {
@@ -82,6 +87,8 @@ impl Gateway {
             open_files,
             after_look,
             clock,
+            #[cfg(test)]
+            replaying,
         } = launch;
         formats::check(&settings.data_dir)?;
         let held = held(&settings, open_files)?;
@@ -106,9 +113,13 @@ impl Gateway {
             Some(_) => None,
             None => open_admin(&settings.admin, &mut inherited)?,
         };
-        let probes = early_admin.as_ref().map_or_else(Probes::default, |admin| {
-            Probes::serve(admin, admin_tls.clone(), &settings.admin)
-        });
+        // After a take-over too: what the process before did not checkpoint is replayed.
+        let admin = bound.as_ref().map(|bound| &bound.admin);
+        let probes = admin
+            .or(early_admin.as_ref())
+            .map_or_else(Probes::default, |admin| {
+                Probes::serve(admin, admin_tls.clone(), &settings.admin)
+            });
         let system = clock;
         let clock = Arc::new(GatewayClock::new(*system));
         let rest = AtRest {
@@ -118,6 +129,8 @@ impl Gateway {
             lock_patience,
             open_files,
             replay: probes.replay(),
+            #[cfg(test)]
+            replaying,
         };
         let State {
             core,

@@ -32,7 +32,7 @@ use crate::cursors::source::Source;
 use crate::document::Document;
 use crate::edge::RuntimeCatalog;
 use crate::formats;
-use crate::liveness::Liveness;
+use crate::liveness::{Liveness, spawn};
 use crate::settings::{Ack, Settings};
 use crate::telemetry::traces::{Export, TraceMetrics, Traces};
 use crate::unreadable::{Consumer, Unreadable};
@@ -73,6 +73,9 @@ pub(super) struct AtRest<'s> {
     pub(super) open_files: OpenFiles,
     /// Where the progress of the replay is reported.
     pub(super) replay: Replay,
+    /// Called with each report, for tests.
+    #[cfg(test)]
+    pub(super) replaying: Option<fn(Progress)>,
 }
 
 impl AtRest<'_> {
@@ -84,8 +87,10 @@ impl AtRest<'_> {
         registry: &mut Registry,
     ) -> Result<State, StartError> {
         let settings = self.settings;
-        let journal = once_free(self.lock_patience, || self.journal()).await?;
-        let database = || database(&settings.data_dir, self.open_files);
+        let opened = settings.clone();
+        let journal = once_free(self.lock_patience, move || journal(&opened)).await?;
+        let (data_dir, open_files) = (settings.data_dir.clone(), self.open_files);
+        let database = move || database(&data_dir, open_files);
         let database = once_free(self.lock_patience, database).await?;
         formats::check_database(&database)?;
         // Once more, now that no other process can write: one may have, since the first check.
@@ -97,10 +102,8 @@ impl AtRest<'_> {
         let unreadable = Unreadable::new(&settings.data_dir, registry);
         let stored = (journal.clone(), database.clone());
         let parts = self.parts(stored, &current, compiled, unreadable.clone(), registry);
-        let core = Core::open(parts, |progress| {
-            self.replay.set(progress.done, progress.total);
-            report(progress);
-        })?;
+        let report = self.report();
+        let core = blocking(move || Core::open(parts, report)).await?;
         record_catalog(&store, &core, &current).await?;
         let activation = self.activation(database)?;
         self.liveness.include(activation.pulses());
@@ -171,25 +174,23 @@ impl AtRest<'_> {
         started.map_err(StartError::Thread)
     }
 
-    fn journal(&self) -> Result<Journal, StartError> {
-        let settings = self.settings;
-        let error = |error| StartError::DataDir {
-            path: settings.data_dir.clone(),
-            error,
-        };
-        std::fs::create_dir_all(&settings.data_dir).map_err(error)?;
-        let journal = tidegate_journal::Settings {
-            segment_bytes: settings.journal.segment_bytes,
-            disk_budget: settings.journal.disk_budget,
-            retention_ms: settings.journal.retention_ms,
-            record_bytes_max: RECORD_BYTES_MAX,
-            ..tidegate_journal::Settings::default()
-        };
-        Ok(Journal::open(
-            &settings.data_dir,
-            Arc::new(RealStorage),
-            journal,
-        )?)
+    /// Shows how far the replay is, to probes and in the log.
+    fn report(&self) -> impl FnMut(Progress) + Send + 'static {
+        let replay = self.replay.clone();
+        #[cfg(test)]
+        let replaying = self.replaying;
+        move |progress| {
+            replay.set(progress.done, progress.total);
+            tracing::info!(
+                done = progress.done,
+                total = progress.total,
+                "replaying the journal"
+            );
+            #[cfg(test)]
+            if let Some(replaying) = replaying {
+                replaying(progress);
+            }
+        }
     }
 
     /// The catalog to start with, after a warning of what is published in it.
@@ -288,18 +289,50 @@ impl AtRest<'_> {
 }
 
 /// Opens what another process may still hold. Tries again for `patience`.
-pub(in crate::app) async fn once_free<T>(
+async fn once_free<T: Send + 'static>(
     patience: Duration,
-    open: impl Fn() -> Result<T, StartError>,
+    open: impl Fn() -> Result<T, StartError> + Send + Sync + 'static,
 ) -> Result<T, StartError> {
+    let open = Arc::new(open);
     let mut tries = patience.as_millis() / LOCK_PAUSE.as_millis();
     loop {
-        match open() {
+        let open = Arc::clone(&open);
+        match blocking(move || open()).await {
             Err(error) if tries > 0 && error.is_locked() => tries -= 1,
             opened => return opened,
         }
         tokio::time::sleep(LOCK_PAUSE).await;
     }
+}
+
+/// Long work on a thread that may block: the worker threads answer probes meanwhile.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn::blocking(work).await {
+        Some(done) => done,
+        // The runtime ends, and this with it.
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens the journal, in a directory that is made where it is missing.
+fn journal(settings: &Settings) -> Result<Journal, StartError> {
+    let error = |error| StartError::DataDir {
+        path: settings.data_dir.clone(),
+        error,
+    };
+    std::fs::create_dir_all(&settings.data_dir).map_err(error)?;
+    let journal = tidegate_journal::Settings {
+        segment_bytes: settings.journal.segment_bytes,
+        disk_budget: settings.journal.disk_budget,
+        retention_ms: settings.journal.retention_ms,
+        record_bytes_max: RECORD_BYTES_MAX,
+        ..tidegate_journal::Settings::default()
+    };
+    Ok(Journal::open(
+        &settings.data_dir,
+        Arc::new(RealStorage),
+        journal,
+    )?)
 }
 
 /// Opens the database of profiles and outbox.
@@ -364,12 +397,4 @@ fn mint() -> u128 {
         static RANDOM: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());
     }
     RANDOM.with_borrow_mut(Rng::random)
-}
-
-fn report(progress: Progress) {
-    tracing::info!(
-        done = progress.done,
-        total = progress.total,
-        "replaying the journal"
-    );
 }

@@ -3,6 +3,7 @@
 mod api_reference;
 mod metrics_reference;
 mod liveness;
+mod replay;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
