@@ -127,7 +127,14 @@ impl Core {
             charged_bytes: self.charged_bytes(),
             ..Stats::default()
         };
-        let lowest = self.cursors.lock().lowest_required();
+        let (lowest, saved) = {
+            let cursors = self.cursors.lock();
+            (cursors.lowest_required(), cursors.lowest_saved_required())
+        };
+        stats.held_bytes = match saved {
+            Some(saved) if saved < stats.durable => self.log.lock().bytes_from(saved),
+            Some(_) | None => 0,
+        };
         stats.depth = stats
             .durable
             .saturating_sub(lowest.unwrap_or(stats.durable));

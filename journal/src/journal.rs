@@ -395,6 +395,7 @@ fn assemble(
         cursors,
     } = recovered;
     let segments_dir = crate::journal_dir(dir);
+    let charges = Mutex::new(settings.charges.clone());
     let mut queue = Queue::new(tail.next, tail.decided_at, &settings);
     queue.active_left = active.bytes.saturating_sub(tail.position);
     let writer = Writer {
@@ -423,7 +424,7 @@ fn assemble(
         cursors: Mutex::new(cursors),
         cursor_file: Mutex::default(),
         spares: Mutex::new(spares.into()),
-        charges: Mutex::default(),
+        charges,
         durable: tail.next.into(),
         now: tail.decided_at.into(),
         waiters: Waiters::default(),

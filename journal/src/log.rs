@@ -72,6 +72,16 @@ impl Log {
             .sum()
     }
 
+    /// Bytes of the segments that hold records from `offset` on; of the active one, what is written.
+    pub(crate) fn bytes_from(&self, offset: u64) -> u64 {
+        let held = |segment: &SegmentInfo| match segment.end {
+            Some(end) if end <= offset => 0,
+            Some(_) => segment.bytes,
+            None => self.tail,
+        };
+        self.segments.iter().map(held).sum()
+    }
+
     /// The segment that holds `offset`, or would hold it next. An offset in a gap that a repair
     /// left is looked for in the segment after the gap. `None` when it was retired.
     pub(crate) fn locate(&self, offset: u64) -> Option<Located> {
@@ -150,6 +160,12 @@ mod tests {
     #[test]
     fn an_offset_in_the_gap_of_a_repair_is_found_after_it() {
         assert_eq!(log().locate(22).map(|found| found.base), Some(25));
+    }
+
+    #[test]
+    fn bytes_are_counted_from_the_segment_of_an_offset_on() {
+        let bytes = |offset| log().bytes_from(offset);
+        assert_eq!([10, 19, 20, 29, 30].map(bytes), [264, 264, 164, 164, 64]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The bounds of the journal. Checks them; reads no file and no environment.
 
+use std::collections::BTreeMap;
+
 use crate::frame::{BATCH_HEADER_BYTES, FRAME_HEADER_BYTES};
 use crate::segment::HEADER_BLOCK_BYTES;
 
@@ -18,6 +20,9 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// Most bytes of memory for what is reserved, filled and not yet written.
     pub buffer_bytes_max: usize,
+    /// Charges of [`crate::Journal::charge`] at the opening, bytes by name. The first segment is prepared
+    /// within what they leave of the budget.
+    pub charges: BTreeMap<String, u64>,
 }
 
 impl Default for Settings {
@@ -29,6 +34,7 @@ impl Default for Settings {
             record_bytes_max: 1 << 20,
             batch_bytes_max: 4 << 20,
             buffer_bytes_max: 64 << 20,
+            charges: BTreeMap::new(),
         }
     }
 }

@@ -22,6 +22,7 @@ fn settings() -> Settings {
         record_bytes_max: 2 << 10,
         batch_bytes_max: 6 << 10,
         buffer_bytes_max: 64 << 10,
+        ..Settings::default()
     }
 }
 

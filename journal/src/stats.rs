@@ -20,6 +20,9 @@ pub struct Stats {
     pub oldest: u64,
     /// Bytes of segments, spare ones included.
     pub disk_bytes: u64,
+    /// Bytes of segments from the lowest saved position of a required cursor on; of the active one, what is
+    /// written.
+    pub held_bytes: u64,
     /// Bytes charged by others, see [`crate::Journal::charge`].
     pub charged_bytes: u64,
     /// Bytes promised and not yet filled.

@@ -1,8 +1,6 @@
 //! Starts what runs beside the requests: a task for each machine of [`crate::background`], which it
 //! only interprets, and the look at certificates and their renewal.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -12,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::charges;
 use super::reopen::StateStores;
 use crate::background::{CatchUp, Machine, Next, Timers, Upkeep};
 use crate::bad_rows::BadRows;
@@ -28,9 +27,6 @@ const TICK_BOUND: Duration = Duration::from_secs(30);
 const DISK_BOUND: Duration = Duration::from_secs(120);
 /// Of a part that is only held: its end is seen, not how long it works.
 pub(super) const HELD: Duration = Duration::from_secs(60);
-
-/// Unit of `st_blocks` (stat(2)).
-const BLOCK_BYTES: u64 = 512;
 
 pub(super) fn spawn(
     stores: StateStores,
@@ -153,41 +149,10 @@ struct UpkeepOfState {
 impl Machine for UpkeepOfState {
     fn step(&mut self) -> Next {
         let core = self.stores.core.clone();
-        let (bad_rows, state) = (&self.bad_rows, self.stores.data_dir.join("state"));
-        let charge = |core: &Core| charge(core, bad_rows, &state);
+        let (bad_rows, data_dir) = (&self.bad_rows, self.stores.data_dir.clone());
+        let charge = |core: &Core| charges::bring_up_to_date(core, bad_rows, &data_dir);
         self.upkeep.step(&core, &mut self.stores, charge)
     }
-}
-
-/// Charges the journal for what else lies on its disk.
-fn charge(core: &Core, bad_rows: &BadRows, state: &Path) {
-    if let Err(error) = bad_rows.expire(core.now()) {
-        tracing::warn!(%error, "old bad rows were not removed");
-    }
-    core.journal().charge("bad rows", bad_rows.bytes());
-    match occupied(state) {
-        Ok(bytes) => core.journal().charge("profiles and outbox", bytes),
-        // What was charged last stays.
-        Err(error) => tracing::warn!(%error, "the size of profiles and outbox is not known"),
-    }
-}
-
-/// Bytes that the files below `dir` take on the disk: of one that is sparse, only what it holds.
-fn occupied(dir: &Path) -> std::io::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        // One may go while it is looked at.
-        let Ok(metadata) = entry.metadata() else {
-            continue;
-        };
-        bytes += if metadata.is_dir() {
-            occupied(&entry.path()).unwrap_or(0)
-        } else {
-            metadata.blocks() * BLOCK_BYTES
-        };
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -195,22 +160,6 @@ mod tests {
     use tidegate_event::Pulses;
 
     use super::*;
-
-    #[test]
-    fn a_sparse_file_counts_what_it_holds() {
-        let dir = tempfile::tempdir().unwrap();
-        let below = dir.path().join("below");
-        std::fs::create_dir(&below).unwrap();
-        let sparse = std::fs::File::create(below.join("sparse")).unwrap();
-        sparse.set_len(64 << 20).unwrap();
-        std::fs::write(dir.path().join("full"), vec![1; 1 << 20]).unwrap();
-        std::fs::File::open(dir.path().join("full"))
-            .unwrap()
-            .sync_all()
-            .unwrap();
-        let bytes = occupied(dir.path()).unwrap();
-        assert!((1 << 20..2 << 20).contains(&bytes), "{bytes}");
-    }
 
     /// Always waits in the same way.
     struct Waits(Next, std::sync::mpsc::Sender<()>);

@@ -7,6 +7,7 @@ mod hand_over;
 mod bound;
 mod lookups;
 mod ahead;
+mod charges;
 mod start;
 mod catalogs;
 mod reading;

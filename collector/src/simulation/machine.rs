@@ -183,6 +183,7 @@ impl<'w> Machine<'w> {
                 record_bytes_max: RECORD_BYTES_MAX,
                 batch_bytes_max: 64 << 10,
                 buffer_bytes_max: 4 << 20,
+                ..tidegate_journal::Settings::default()
             },
         )
         .map_err(|error| error.to_string())?;

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::task::Poll;
 
 use super::support::{NOW, commit_many, fill, poll_once, read_all, record, small, stepped};
@@ -142,6 +143,43 @@ fn what_others_have_on_disk_counts_in_the_budget() {
     journal.prepare_step();
     let (further, _) = fill_up(&journal);
     assert!(further > with_charge * 5);
+}
+
+#[test]
+fn an_opening_within_a_full_budget_takes_no_more() {
+    let storage = SimulatedStorage::new(1);
+    let charges = BTreeMap::from([("outbox".to_owned(), 960 << 10)]);
+    let settings = Settings { charges, ..small() };
+    let journal = stepped(&storage, settings.clone());
+    journal.cursor("kafka", CursorClass::Required).unwrap();
+    fill_up(&journal);
+    let full = journal.stats().disk_bytes;
+    drop(journal);
+    for _ in 0..3 {
+        let journal = stepped(&storage, settings.clone());
+        journal.prepare_step();
+        assert_eq!(fill_up(&journal), (0, FullReason::Budget));
+        assert_eq!(journal.stats().disk_bytes, full);
+    }
+}
+
+#[test]
+fn held_bytes_are_those_that_a_saved_position_has_yet_to_pass() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    let kafka = journal.cursor("kafka", CursorClass::Required).unwrap();
+    let (taken, _) = fill_up(&journal);
+    let full = journal.stats();
+    assert!(full.held_bytes > full.disk_bytes / 2);
+    assert!(full.held_bytes <= full.disk_bytes);
+    kafka.advance(taken / 2);
+    journal.save_cursors().unwrap();
+    let half = journal.stats().held_bytes;
+    assert!(half < full.held_bytes && half > full.held_bytes / 4);
+    kafka.advance(taken);
+    assert_eq!(journal.stats().held_bytes, half, "it is not saved yet");
+    journal.save_cursors().unwrap();
+    assert_eq!(journal.stats().held_bytes, 0);
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(crate) fn small() -> Settings {
         record_bytes_max: 4 << 10,
         batch_bytes_max: 16 << 10,
         buffer_bytes_max: 256 << 10,
+        ..Settings::default()
     }
 }
 

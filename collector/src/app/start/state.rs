@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::StartError;
 use crate::admin::Replay;
 use crate::app::catalogs::{self, Catalogs, ROOM_PATIENCE};
+use crate::app::charges;
 use crate::app::open_files::OpenFiles;
 use crate::bad_rows::{self, BadRows};
 use crate::catalog::store::{ConfiguredFile, Current, Store};
@@ -326,6 +327,7 @@ fn journal(settings: &Settings) -> Result<Journal, StartError> {
         disk_budget: settings.journal.disk_budget,
         retention_ms: settings.journal.retention_ms,
         record_bytes_max: RECORD_BYTES_MAX,
+        charges: charges::before_opening(&settings.data_dir),
         ..tidegate_journal::Settings::default()
     };
     Ok(Journal::open(

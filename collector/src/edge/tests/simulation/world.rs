@@ -189,6 +189,7 @@ fn journal_settings(shape: Shape) -> tidegate_journal::Settings {
         record_bytes_max: RECORD_BYTES_MAX,
         batch_bytes_max: 64 << 10,
         buffer_bytes_max: shape.buffer_bytes_max,
+        ..tidegate_journal::Settings::default()
     }
 }
 
