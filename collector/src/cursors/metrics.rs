@@ -48,6 +48,11 @@ impl JournalFigures {
                 stats.disk_bytes,
             ),
             (
+                "tidegate_journal_held_bytes",
+                "Bytes of segments that a required cursor has yet to pass",
+                stats.held_bytes,
+            ),
+            (
                 "tidegate_journal_charged_bytes",
                 "Bytes of outbox and bad rows that count in the disk budget",
                 stats.charged_bytes,
