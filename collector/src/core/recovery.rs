@@ -124,8 +124,16 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-/// Records between two reports of progress.
-const REPORT_EVERY: u64 = 50_000;
+/// Fewest records between two reports of progress.
+const REPORT_RECORDS_MIN: u64 = 50_000;
+/// Most reports of one replay. The log shows no more lines of one text a minute
+/// (`telemetry.log_repeats_max`), and the last report is the end.
+const REPORTS_MAX: u64 = 20;
+
+/// Records between two reports of a replay of `total` records.
+fn report_every(total: u64) -> u64 {
+    total.div_ceil(REPORTS_MAX).max(REPORT_RECORDS_MIN)
+}
 
 impl Core {
     /// Opens the store and replays the journal's tail; `report` is called now and then.
@@ -201,6 +209,7 @@ impl Replay<'_> {
             .dedup(|key, offset| self.state.dedup.remember(key, offset, false))?;
         let durable = self.state.writer.journal().durable();
         let total = durable.saturating_sub(from);
+        let every = report_every(total);
         let mut reader = self.state.writer.journal().reader(from)?;
         while let Some(frame) = reader.next_below(durable)? {
             match RecordView::read(frame.payload) {
@@ -214,7 +223,7 @@ impl Replay<'_> {
                 self.checkpointer.evict(self.state.work())?;
             }
             let done = frame.offset + 1 - from;
-            if done.is_multiple_of(REPORT_EVERY) || done == total {
+            if done.is_multiple_of(every) || done == total {
                 report(Progress { done, total });
             }
         }
@@ -353,4 +362,18 @@ fn check_holds(store: &Store, journal: &Journal) -> Result<(), OpenError> {
         return Err(OpenError::StoreBehind { holds, saved });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_of_any_length_is_reported_at_most_twenty_times() {
+        for total in [1, 50_000, 999_999, 1_000_001, 123_456_789] {
+            let every = report_every(total);
+            assert!(every >= REPORT_RECORDS_MIN);
+            assert!(total.div_ceil(every) <= REPORTS_MAX, "{total}");
+        }
+    }
 }
