@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bound::Bound;
-use super::hand_over::{Before, TakeOverError};
+use super::hand_over::Before;
 use super::lookups::LoadingDevices;
-use super::start::StartError;
+use super::start::{StartError, blocking};
 use crate::admin::{Token, auth};
 use crate::catalog::store::{ConfiguredFile, Prepared, Store};
 use crate::clock::{Clock, SystemClock};
@@ -82,9 +82,7 @@ impl Ahead {
         let devices = devices.checked().await?;
         tracing::info!("prepared; the process before may end");
         let handed_over_at_us = Some(clock.monotonic_us());
-        tokio::task::spawn_blocking(move || predecessor.hand_over(patience))
-            .await
-            .map_err(|_panicked| TakeOverError::Stuck { waited: patience })??;
+        blocking(move || predecessor.hand_over(patience, still_runs)).await?;
         Ok(Self {
             token,
             geo,
@@ -98,7 +96,16 @@ impl Ahead {
     }
 }
 
-/// How long the end of the process before may take.
+/// The process before has agreed to end, and has not.
+fn still_runs(waited: Duration) {
+    tracing::warn!(
+        waited_s = waited.as_secs(),
+        "the process before stopped serving and has not ended; this one starts once it has. Look at its log and its \
+         disk; end it with SIGKILL if it hangs: what it acknowledged is in the journal"
+    );
+}
+
+/// How long the end of the process before takes at most, unless it hangs.
 const fn end_patience(settings: &Settings) -> Duration {
     Duration::from_millis(settings.drain.deadline_ms).saturating_add(END_MARGIN)
 }

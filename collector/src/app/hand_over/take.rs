@@ -24,15 +24,9 @@ pub enum TakeOverError {
         /// What the system says.
         error: io::Error,
     },
-    /// It does not end.
-    #[error(
-        "the gateway before did not end within {} s; look at its log",
-        waited.as_secs()
-    )]
-    Stuck {
-        /// How long was waited for it.
-        waited: Duration,
-    },
+    /// Whether it still runs cannot be found out.
+    #[error("cannot wait for the end of the gateway before: {0}; look at its log")]
+    Unseen(io::Error),
 }
 
 /// What is known of the process before when a start begins.
@@ -84,26 +78,47 @@ impl Predecessor {
         }
     }
 
-    /// Tells it to end, and waits until it has; or finds that it has ended by itself. Blocks.
+    /// Tells it to end, and waits until it has; or finds that it has ended by itself. From then on it
+    /// no longer serves, so only its end ends the wait: after each `patience`, `waiting` is called
+    /// with the time that was waited. Blocks.
     ///
     /// # Errors
-    /// [`TakeOverError::Stuck`] after `patience`.
-    pub(in crate::app) fn hand_over(mut self, patience: Duration) -> Result<(), TakeOverError> {
-        let stuck = |_error| TakeOverError::Stuck { waited: patience };
-        self.stream
-            .set_read_timeout(Some(patience))
-            .map_err(stuck)?;
-        // It says nothing more: what ends is its end of the stream.
-        let ended = self
+    /// [`TakeOverError::Unseen`]
+    pub(in crate::app) fn hand_over(
+        mut self,
+        patience: Duration,
+        waiting: impl Fn(Duration),
+    ) -> Result<(), TakeOverError> {
+        let told = self
             .stream
-            .write_all(GO)
-            .and_then(|()| self.stream.read(&mut [0]));
-        match ended {
-            Ok(_) => Ok(()),
-            Err(error) if is_gone(&error) => Ok(()),
-            Err(error) => Err(stuck(error)),
+            .set_read_timeout(Some(patience))
+            .and_then(|()| self.stream.write_all(GO));
+        let mut waited = Duration::ZERO;
+        let mut ended = told.map(|()| false);
+        loop {
+            match ended {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    waited += patience;
+                    waiting(waited);
+                }
+                Err(error) => return Err(TakeOverError::Unseen(error)),
+            }
+            // It says nothing more: what ends is its end of the stream.
+            ended = self.stream.read(&mut [0]).map(|_| true);
         }
     }
+}
+
+/// The read timeout of a stream has passed.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// The stream's other end is closed.
@@ -121,6 +136,7 @@ fn is_absent(error: &io::Error) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::cell::Cell;
     use std::net::{SocketAddr, TcpListener};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixListener;
@@ -159,7 +175,7 @@ pub(super) mod tests {
         });
         let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
         dead.recv().unwrap();
-        predecessor.hand_over(PATIENCE).unwrap();
+        predecessor.hand_over(PATIENCE, |_| ()).unwrap();
     }
 
     #[test]
@@ -170,7 +186,7 @@ pub(super) mod tests {
             stream.read_exact(&mut [0]).unwrap();
         });
         let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
-        predecessor.hand_over(PATIENCE).unwrap();
+        predecessor.hand_over(PATIENCE, |_| ()).unwrap();
     }
 
     #[test]
@@ -185,8 +201,9 @@ pub(super) mod tests {
         );
     }
 
+    /// Its disk stands still after it agreed to end.
     #[test]
-    fn one_that_does_not_end_is_told_of() {
+    fn one_that_does_not_end_is_waited_for_with_warnings() {
         let dir = tempfile::tempdir().unwrap();
         let (ended, end) = std::sync::mpsc::channel::<()>();
         dying(dir.path(), move |stream| {
@@ -194,8 +211,16 @@ pub(super) mod tests {
             let _ = end.recv();
         });
         let (predecessor, _) = Predecessor::ask(dir.path()).unwrap().unwrap();
-        let stuck = predecessor.hand_over(Duration::from_millis(20));
-        assert!(matches!(stuck, Err(TakeOverError::Stuck { .. })));
-        drop(ended);
+        let patience = Duration::from_millis(20);
+        let (ended, warnings) = (Cell::new(Some(ended)), Cell::new(0));
+        let waiting = |waited| {
+            warnings.set(warnings.get() + 1);
+            assert_eq!(waited, patience * warnings.get());
+            if warnings.get() == 3 {
+                drop(ended.take());
+            }
+        };
+        predecessor.hand_over(patience, waiting).unwrap();
+        assert!(warnings.get() >= 3);
     }
 }

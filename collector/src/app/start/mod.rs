@@ -20,7 +20,7 @@ use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 pub use error::StartError;
-pub(super) use state::database;
+pub(super) use state::{blocking, database};
 
 use super::ahead::Ahead;
 use super::bound::{Addresses, Bound, offered, open_admin, watched};

@@ -307,7 +307,9 @@ async fn once_free<T: Send + 'static>(
 }
 
 /// Long work on a thread that may block: the worker threads answer probes meanwhile.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(in crate::app) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     match spawn::blocking(work).await {
         Some(done) => done,
         // The runtime ends, and this with it.
