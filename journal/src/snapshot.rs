@@ -102,6 +102,16 @@ impl Snapshot {
         Ok(table.infos(self.view.durable))
     }
 
+    /// Every offset below was durable when the cursors were last saved; 0 where they never were. A
+    /// sound journal reaches it, a running one within milliseconds.
+    ///
+    /// # Errors
+    /// As [`Snapshot::cursors`].
+    pub fn saved_mark(&self) -> Result<u64, CursorError> {
+        let table = CursorTable::load(self.storage.as_ref(), &self.data_dir)?;
+        Ok(table.highest_saved())
+    }
+
     pub(crate) fn path(&self, base: u64) -> PathBuf {
         segment_path(&self.dir, base)
     }

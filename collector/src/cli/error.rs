@@ -39,6 +39,17 @@ pub enum CliError {
     /// The journal cannot be read.
     #[error("{0}; is --data-dir the gateway's data directory?")]
     Absent(tidegate_journal::ReadError),
+    /// Records that were durable are not there.
+    #[error(
+        "the journal ends at offset {end} and was durable up to {mark}: its last segment is damaged or missing; put \
+         it back, or stop the gateway and run: tidegate journal repair"
+    )]
+    EndMissing {
+        /// After the last record that can be read.
+        end: u64,
+        /// The durable mark saved beside the cursors.
+        mark: u64,
+    },
     /// The journal cannot be read on.
     #[error("{}", with_next_step(.0))]
     Read(tidegate_journal::ReadError),

@@ -20,6 +20,8 @@ use crate::settings::Settings;
 
 /// How long `--follow` waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often the end of the journal is looked at again where it is below the saved durable mark.
+const END_LOOKS: u32 = 20;
 
 /// Options of `journal`.
 #[derive(Debug, Args)]
@@ -121,6 +123,10 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
     let journal = snapshot.id();
     let from = options.from.unwrap_or_else(|| snapshot.oldest());
     let mut reader = snapshot.reader(from).map_err(CliError::Read)?;
+    let mark = snapshot.saved_mark().unwrap_or_else(|error| {
+        note(&format!("the end is not checked: {error}"));
+        0
+    });
     let mut left = options.limit.unwrap_or(u64::MAX);
     let mut line = Vec::new();
     let on_terminal = std::io::stdout().is_terminal();
@@ -146,6 +152,10 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
                 process.output.flush()?;
                 std::thread::sleep(LOOK_AGAIN);
             }
+            Ok(Line::None) if reader.position() < mark => {
+                process.output.flush()?;
+                reach(&mut snapshot, mark)?;
+            }
             Ok(Line::None) => break,
             Err(CliError::Read(ReadError::Retired { wanted, .. })) => {
                 snapshot.refresh().map_err(CliError::Read)?;
@@ -159,6 +169,23 @@ fn cat(options: &Cat, process: &mut Process<'_>) -> Result<(), CliError> {
             }
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Looks again until the journal reaches its saved durable mark: a running gateway writes the mark
+/// to the segment a moment later than to the cursor file.
+fn reach(snapshot: &mut Snapshot, mark: u64) -> Result<(), CliError> {
+    for _ in 0..END_LOOKS {
+        if snapshot.durable() >= mark {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+        snapshot.refresh().map_err(CliError::Read)?;
+    }
+    let end = snapshot.durable();
+    if end < mark {
+        return Err(CliError::EndMissing { end, mark });
     }
     Ok(())
 }
@@ -197,7 +224,7 @@ fn note(text: &str) {
 fn list(options: &List, process: &mut Process<'_>) -> Result<(), CliError> {
     let settings = options.configuration.settings(&process.environment)?;
     let ask_running = options.configuration.data_dir.is_none() || options.gateway.admin.is_some();
-    let running = if ask_running {
+    let running: Option<Vec<CursorView>> = if ask_running {
         asked(
             &options.gateway,
             &settings,
@@ -207,10 +234,32 @@ fn list(options: &List, process: &mut Process<'_>) -> Result<(), CliError> {
     } else {
         None
     };
-    let cursors: Vec<CursorView> = match running {
-        Some(cursors) => cursors,
-        None => saved_cursors(&settings)?,
-    };
+    match running {
+        Some(cursors) => print_cursors(options, cursors, process),
+        None => list_saved(options, &settings, process),
+    }
+}
+
+/// Prints the cursors as saved. Fails after that where the journal ends below the mark saved with them.
+fn list_saved(
+    options: &List,
+    settings: &Settings,
+    process: &mut Process<'_>,
+) -> Result<(), CliError> {
+    let mut snapshot = Snapshot::open(&settings.data_dir, storage()).map_err(CliError::Absent)?;
+    let mark = snapshot.saved_mark().map_err(CliError::Cursors)?;
+    let reached = reach(&mut snapshot, mark);
+    let saved = snapshot.cursors().map_err(CliError::Cursors)?;
+    let views = saved.into_iter().map(CursorView::from).collect();
+    print_cursors(options, views, process)?;
+    reached
+}
+
+fn print_cursors(
+    options: &List,
+    cursors: Vec<CursorView>,
+    process: &mut Process<'_>,
+) -> Result<(), CliError> {
     if options.json {
         return cursors
             .iter()
@@ -225,12 +274,6 @@ fn list(options: &List, process: &mut Process<'_>) -> Result<(), CliError> {
         row
     }));
     Ok(process.output.table(&rows)?)
-}
-
-fn saved_cursors(settings: &Settings) -> Result<Vec<CursorView>, CliError> {
-    let snapshot = Snapshot::open(&settings.data_dir, storage()).map_err(CliError::Absent)?;
-    let saved = snapshot.cursors().map_err(CliError::Cursors)?;
-    Ok(saved.into_iter().map(CursorView::from).collect())
 }
 
 fn drop_cursor(options: &Forget, process: &mut Process<'_>) -> Result<(), CliError> {

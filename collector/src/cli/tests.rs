@@ -411,6 +411,38 @@ fn cat_prints_canonical_ndjson_of_a_stopped_gateway() {
     assert_eq!(from, format!("{}\n", lines[1]));
 }
 
+/// The last segment is replaced by zeros from its first record on.
+#[test]
+fn a_journal_that_ends_below_its_durable_mark_fails_cat_and_list() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = journal(directory.path(), &["A", "B", "C"]);
+    let kafka = journal.cursor("kafka", CursorClass::Required).unwrap();
+    kafka.advance(3);
+    drop(kafka);
+    journal.shutdown();
+    drop(journal);
+    let data_dir = path(directory.path());
+    let cat = ["journal", "cat", "--data-dir", data_dir];
+    let list = ["journal", "cursors", "list", "--data-dir", data_dir];
+    assert_eq!(good(&cat).lines().count(), 3);
+    good(&list);
+    let segments = std::fs::read_dir(directory.path().join("journal")).unwrap();
+    let mut segments = segments.map(|entry| entry.unwrap().path());
+    let segment = segments
+        .find(|path| path.extension().is_some_and(|kind| kind == "seg"))
+        .unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[4096..].fill(0);
+    std::fs::write(&segment, bytes).unwrap();
+    let end = "ends at offset 0 and was durable up to 3";
+    let (printed, error) = bad(&cat);
+    assert!(printed.is_empty() && error.contains(end), "{error}");
+    let (printed, error) = bad(&list);
+    assert!(printed.contains("kafka") && error.contains(end), "{error}");
+    let bounded = [&cat[..], &["--from", "0", "--limit", "0"]].concat();
+    assert_eq!(good(&bounded), "");
+}
+
 #[test]
 fn cat_goes_on_behind_an_unreadable_record() {
     let directory = tempfile::tempdir().unwrap();
