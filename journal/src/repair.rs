@@ -222,13 +222,8 @@ impl Segments {
             damage.at + 1
         };
         let last = kept.checked_sub(1).and_then(|at| self.sound.get(at));
-        let stop = if damage.whole {
-            u64::MAX
-        } else {
-            damage.what.offset
-        };
         let (lost_from, decided_at) = match last {
-            Some(last) => readable_until(last, stop)?,
+            Some(last) => readable_until(last)?,
             None => (self.bases.first().copied().unwrap_or(0), i64::MIN),
         };
         let lost = survey(storage, dir, self.bases.get(damage.at..).unwrap_or(&[]))?;
@@ -278,19 +273,19 @@ fn move_aside(storage: &dyn Storage, dir: &Path, base: u64) -> Result<PathBuf, F
     Ok(kept)
 }
 
-/// The offset after the last readable frame, at most `stop`, and the highest time up to there.
-fn readable_until(found: &Found, stop: u64) -> Result<(u64, i64), FileError> {
+/// The offset after the last readable frame, also within a batch that is damaged further on, and the
+/// highest time up to there.
+fn readable_until(found: &Found) -> Result<(u64, i64), FileError> {
     let header = &found.header;
     let mut walker = Walker::new(found.file.clone(), header.salt, header.base, found.bytes);
     let mut newest = header.decided_at;
-    while walker.next() < stop {
+    loop {
         match walker.step(0).at("read", &found.path)? {
             Step::Frame { decided_at, .. } => newest = newest.max(decided_at),
             Step::Mark => {}
-            Step::End | Step::Unreadable => break,
+            Step::End | Step::Unreadable => return Ok((walker.next(), newest)),
         }
     }
-    Ok((walker.next(), newest))
 }
 
 fn copy_rest(

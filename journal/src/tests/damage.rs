@@ -8,6 +8,7 @@ use super::support::{
     NOW, commit_many, data_dir, fill, read_all, record, small, stepped, try_stepped,
 };
 use crate::cursor::CursorTable;
+use crate::frame::{BATCH_HEADER_BYTES, FRAME_HEADER_BYTES};
 use crate::storage::Storage;
 use crate::storage::simulated::SimulatedStorage;
 use crate::{CursorClass, Journal, OpenError, Snapshot, drop_saved_cursor, repair};
@@ -129,6 +130,28 @@ fn a_repair_keeps_what_is_before_the_damage_and_never_uses_an_offset_again() {
         drop(journal);
         assert_eq!(repair(&data_dir(), &shared, &small()).unwrap().damage, None);
     }
+}
+
+#[test]
+fn a_repair_keeps_the_sound_records_of_a_damaged_batch() {
+    let storage = SimulatedStorage::new(1);
+    let journal = stepped(&storage, small());
+    for payload in [b"one", b"two", b"six"] {
+        fill(&journal, NOW, payload);
+    }
+    journal.commit_step();
+    drop(journal);
+    let frame = FRAME_HEADER_BYTES + 3;
+    let third = 4096 + BATCH_HEADER_BYTES + 2 * frame;
+    let bit = u64::try_from(third + FRAME_HEADER_BYTES).unwrap() * 8;
+    storage.flip_bit(&segments(&storage)[0], bit);
+    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+    let cut = repair(&data_dir(), &shared, &small()).unwrap().cut.unwrap();
+    assert_eq!((cut.lost_from, cut.lost_to), (2, 3));
+    let journal = stepped(&storage, small());
+    let read = read_all(&journal, 0);
+    assert_eq!(read.len(), 2);
+    assert_eq!(read[1].2, b"two");
 }
 
 #[test]
