@@ -14,7 +14,7 @@ use crate::{admin, edge};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data directory.
-    #[error("cannot use the data directory {path}: {error}; name another with --data-dir DIR")]
+    #[error("cannot use the data directory {path}: {error}; {}", way_on(error))]
     DataDir {
         /// As configured.
         path: PathBuf,
@@ -114,6 +114,17 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
+/// What to do about a data directory that cannot be used.
+fn way_on(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => {
+            "make room on its file system (df -h, df -i), then start again"
+        }
+        _ => "name another with --data-dir DIR",
+    }
+}
+
 /// What to do about a store that cannot be opened.
 fn remedy(error: &fjall::Error) -> String {
     match error {
@@ -134,5 +145,24 @@ impl StartError {
                     ..
                 }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_asks_for_room_and_no_other_directory() {
+        let said = |kind| {
+            let path = PathBuf::from("/data");
+            let error = Error::from(kind);
+            StartError::DataDir { path, error }.to_string()
+        };
+        let full = said(ErrorKind::StorageFull);
+        assert!(full.contains("make room") && !full.contains("--data-dir"));
+        assert!(said(ErrorKind::PermissionDenied).contains("--data-dir"));
     }
 }
