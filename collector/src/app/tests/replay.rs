@@ -13,6 +13,7 @@ use crate::app::hand_over::send_admin;
 use crate::app::{Before, Gateway, Launch, Patience, Predecessor};
 use crate::core::Progress;
 use crate::core::checkpoint::CURSOR;
+use crate::liveness::spawn;
 
 /// A data directory whose next start replays the journal from its first record on.
 async fn to_be_replayed(data_dir: &Path) {
@@ -49,7 +50,7 @@ async fn a_replay_answers_probes_with_its_progress() {
     let mut settings = settings(dir.path());
     settings.admin.listen = admin;
     let held = HELD.lock().await;
-    let starting = tokio::spawn(Gateway::start(Launch {
+    let starting = spawn::short(Gateway::start(Launch {
         replaying: Some(|_: Progress| drop(HELD.blocking_lock())),
         ..launch(settings)
     }));
@@ -72,13 +73,13 @@ async fn a_replay_after_a_take_over_answers_probes() {
     let socket = dir.path().join("hand-over.sock");
     let _ = remove_file(&socket);
     let offer = UnixListener::bind(socket).unwrap();
-    let dying = std::thread::spawn(move || send_admin(&offer.accept().unwrap().0));
+    let dying = tokio::task::spawn_blocking(move || send_admin(&offer.accept().unwrap().0));
     let (predecessor, inherited) = Predecessor::ask(dir.path()).unwrap().unwrap();
-    let admin = dying.join().unwrap();
+    let admin = dying.await.unwrap();
     let mut settings = settings(dir.path());
     settings.admin.listen = admin;
     let held = HELD.lock().await;
-    let starting = tokio::spawn(Gateway::start(Launch {
+    let starting = spawn::short(Gateway::start(Launch {
         before: Before::Runs(predecessor),
         inherited,
         replaying: Some(|_: Progress| drop(HELD.blocking_lock())),
