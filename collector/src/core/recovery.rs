@@ -33,9 +33,7 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The journal's tail.
-    #[error(
-        "cannot replay the journal: {0}; put the missing or damaged segment file back, or start with an empty data_dir: profiles and sessions begin anew then"
-    )]
+    #[error("cannot replay the journal: {}; {}", .0, way_on(.0))]
     Read(#[from] ReadError),
     /// A record of it.
     #[error("cannot replay the journal: {0}")]
@@ -82,6 +80,20 @@ pub enum OpenError {
     /// The rule engine itself.
     #[error(transparent)]
     Engine(#[from] RuleError),
+}
+
+/// What to do about records that cannot be replayed.
+const fn way_on(error: &ReadError) -> &'static str {
+    match error {
+        ReadError::Retired { .. } => {
+            "put the missing segment file back. Where a repair cut it off, go on without its records: \
+             tidegate journal cursors drop checkpoint --force; with [kafka], the same for kafka"
+        }
+        _ => {
+            "put the missing or damaged segment file back, or start with an empty data_dir: profiles \
+             and sessions begin anew then"
+        }
+    }
 }
 
 /// How far the replay is.

@@ -4,8 +4,10 @@ use std::fs::remove_file;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 
-use tidegate_journal::{RealStorage, drop_saved_cursor};
+use tidegate_event::Timestamp;
+use tidegate_journal::{RealStorage, Storage, drop_saved_cursor, repair};
 use tokio::sync::Mutex;
 
 use super::{ask, ask_at, launch, settings};
@@ -89,6 +91,46 @@ async fn a_replay_after_a_take_over_answers_probes() {
     drop(held);
     let gateway = starting.await.unwrap().unwrap();
     assert_eq!(gateway.admin(), admin);
+    assert_eq!(ask(&gateway, "/readyz").await.0, 200);
+    stop(gateway).await;
+}
+
+/// The header of the first of two segments is damaged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_after_a_repair_of_the_first_segment_names_the_way_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path());
+    settings.journal.segment_bytes = 4 << 20;
+    let gateway = Gateway::start(launch(settings.clone())).await.unwrap();
+    let journal = gateway.journal().clone();
+    for _ in 0..5 {
+        let payload = vec![0; 1_000_000];
+        let room = journal.reserve_wait(payload.len(), 1).await;
+        let mut room = room.unwrap();
+        let ticket = room.ticket(Timestamp(1));
+        let offset = ticket.offset();
+        ticket.fill(payload);
+        journal.wait_durable(offset).await.unwrap();
+    }
+    drop(journal);
+    stop(gateway).await;
+    let segment = dir.path().join("journal").join(format!("{:020}.seg", 0));
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[12] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let storage: Arc<dyn Storage> = Arc::new(RealStorage);
+    let bounds = tidegate_journal::Settings {
+        segment_bytes: settings.journal.segment_bytes,
+        ..tidegate_journal::Settings::default()
+    };
+    let repaired = repair(dir.path(), &storage, &bounds).unwrap();
+    assert!(repaired.cut.is_some());
+    let refused = Gateway::start(launch(settings.clone())).await;
+    let refused = refused.unwrap_err().to_string();
+    let way_on = "tidegate journal cursors drop checkpoint --force";
+    assert!(refused.contains(way_on), "{refused}");
+    drop_saved_cursor(dir.path(), &RealStorage, CURSOR).unwrap();
+    let gateway = Gateway::start(launch(settings)).await.unwrap();
     assert_eq!(ask(&gateway, "/readyz").await.0, 200);
     stop(gateway).await;
 }
