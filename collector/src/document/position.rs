@@ -3,14 +3,53 @@
 
 use std::ops::Range;
 
-/// Line and column of byte `offset` in `text`; offsets past the end are the end.
-#[must_use]
-pub fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
-    let before = &text[..floor_char_boundary(text, offset)];
-    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before[start..].chars().count() + 1;
-    (narrow(line), narrow(column))
+/// Bytes between two marks of [`Lines`].
+const MARK_BYTES: usize = 1_024;
+
+/// Finds the line and column of a byte. A large file has as many places as keys: none of them may
+/// cost a look at the whole text.
+#[derive(Debug)]
+pub struct Lines {
+    /// The first character at or after each multiple of [`MARK_BYTES`]: its offset, line and column.
+    marks: Vec<(usize, u32, u32)>,
+}
+
+impl Lines {
+    /// Of this text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let mut marks = Vec::with_capacity(text.len() / MARK_BYTES + 1);
+        let (mut line, mut column) = (1, 1);
+        for (at, char) in text.char_indices() {
+            while marks.len() * MARK_BYTES <= at {
+                marks.push((at, line, column));
+            }
+            (line, column) = after(char, line, column);
+        }
+        Self { marks }
+    }
+
+    /// Line and column of byte `offset` in the same text; offsets past the end are the end.
+    #[must_use]
+    pub fn at(&self, text: &str, offset: usize) -> (u32, u32) {
+        let offset = floor_char_boundary(text, offset);
+        let mark = (offset / MARK_BYTES).min(self.marks.len().saturating_sub(1));
+        let Some(&(start, line, column)) = self.marks.get(mark) else {
+            return (1, 1);
+        };
+        let chars = text[start..offset].chars();
+        chars.fold((line, column), |(line, column), char| {
+            after(char, line, column)
+        })
+    }
+}
+
+/// Line and column after `char`.
+const fn after(char: char, line: u32, column: u32) -> (u32, u32) {
+    match char {
+        '\n' => (line.saturating_add(1), 1),
+        _ => (line, column.saturating_add(1)),
+    }
 }
 
 /// Byte offset in `decoded` of a 1-based line and column in characters; the end where it has none.
@@ -100,8 +139,4 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-fn narrow(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

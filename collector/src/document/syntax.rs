@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml_edit::TomlError;
 
 use super::fault::{Fault, Place};
-use super::position::line_and_column;
+use super::position::Lines;
 use super::reason::{Quotes, Reason};
 
 /// Broken lines after which reading gives up.
@@ -16,6 +16,7 @@ const BROKEN_LINES_MAX: usize = 32;
 pub struct Document {
     name: String,
     text: String,
+    lines: Lines,
     parsed: Option<toml_edit::Document<String>>,
     broken: Vec<Fault>,
 }
@@ -27,6 +28,7 @@ impl Document {
         let mut document = Self {
             name: name.to_owned(),
             text: text.to_owned(),
+            lines: Lines::of(text),
             parsed: None,
             broken: Vec::new(),
         };
@@ -73,7 +75,7 @@ impl Document {
     /// The place of byte `offset`.
     #[must_use]
     pub fn place(&self, offset: usize) -> Place {
-        let (line, column) = line_and_column(&self.text, offset);
+        let (line, column) = self.lines.at(&self.text, offset);
         Place::File {
             file: self.name.clone(),
             line,

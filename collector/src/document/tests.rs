@@ -1,4 +1,4 @@
-use super::position::{in_literal, line_and_column, offset_of};
+use super::position::{Lines, in_literal, offset_of};
 use super::suggest::nearest;
 use super::units::{duration_meant, parse_size, size_meant, write_duration, write_size};
 use super::{Document, Environment, Reader};
@@ -25,10 +25,29 @@ fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn a_column_counts_characters_and_a_line_counts_from_one() {
     let text = "a = 1\nb = \"ü\" # x";
+    let line_and_column = |text, offset| Lines::of(text).at(text, offset);
     assert_eq!(line_and_column(text, 0), (1, 1));
     assert_eq!(line_and_column(text, 6), (2, 1));
     assert_eq!(line_and_column(text, text.find('#').unwrap()), (2, 9));
     assert_eq!(line_and_column(text, 999), (2, 12));
+    assert_eq!(line_and_column("", 5), (1, 1));
+}
+
+#[test]
+fn each_place_of_a_long_text_is_found() {
+    // Three bytes a character, so that most marks fall into one; and a line longer than a mark.
+    let text = format!("{}\n", "€".repeat(700)) + &"ab€\n".repeat(900);
+    let lines = Lines::of(&text);
+    let (mut line, mut column) = (1, 1);
+    for (at, char) in text.char_indices() {
+        assert_eq!(lines.at(&text, at), (line, column), "byte {at}");
+        (line, column) = if char == '\n' {
+            (line + 1, 1)
+        } else {
+            (line, column + 1)
+        };
+    }
+    assert_eq!(lines.at(&text, text.len()), (line, column));
 }
 
 #[test]
