@@ -6,6 +6,7 @@ use rand::Rng as _;
 use tidegate_event::Timestamp;
 
 use super::{Flight, Worker, switched_off};
+use crate::breaker::BreakerState;
 use crate::dead_letter::DeadReason;
 use crate::destinations::Plan;
 use crate::intent::{Attempted, Key, Row};
@@ -143,13 +144,22 @@ impl Worker {
             Verdict::Gone => Some(FailureKind::Gone),
         };
         let mut control = self.destination.control.lock();
+        let delivered = control.breaker.state() == BreakerState::Closed;
         control.breaker.record(verdict, &plan.retry, now);
+        let delivers = control.breaker.state() == BreakerState::Closed;
         control.last_error = failure;
         match failure {
             None | Some(FailureKind::Refused) => control.width.succeeded(),
             Some(_) => control.width.overloaded(),
         }
         drop(control);
+        match verdict {
+            Verdict::Retry { kind, .. } if delivered && !delivers => paused(&plan.name, kind),
+            _ if delivers && !delivered => {
+                tracing::info!(destination = plan.name, "answers again: changes are sent");
+            }
+            _ => {}
+        }
         match failure {
             Some(kind) => {
                 stats.failed(kind);
@@ -163,4 +173,14 @@ impl Worker {
             }
         }
     }
+}
+
+/// Logged once, until it answers again: the tries in between say nothing new.
+fn paused(destination: &str, failure: FailureKind) {
+    tracing::warn!(
+        destination,
+        reason = failure.as_str(),
+        "fails: its changes wait, and it is tried again after a pause. \
+         `tidegate destinations list` shows how many wait"
+    );
 }
