@@ -191,6 +191,15 @@ impl Activation {
         !closed && inner.routes().is_empty()
     }
 
+    /// Stores that no destination wants anything of the records before `next_offset`, in one synced
+    /// write. Blocks for one fdatasync.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the cursor stays.
+    pub fn follow(&self, next_offset: u64) -> Result<(), StoreError> {
+        crate::hand_in::follow(&self.inner().shared, next_offset)
+    }
+
     /// Stores the changes of all records before `next_offset` in one synced write, then wakes the
     /// workers. Handing in again what is behind the cursor does nothing. Blocks for one fdatasync.
     ///

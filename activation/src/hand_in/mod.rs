@@ -164,6 +164,21 @@ pub(crate) fn hand_in(
     hand_in.finish(taken)
 }
 
+/// Stores the cursor alone, over records that no destination wants anything of.
+pub(crate) fn follow(shared: &Shared, next_offset: u64) -> Result<(), StoreError> {
+    let _writes = shared.writes.lock();
+    if next_offset <= shared.cursor.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    if shared.has_failed() {
+        return Err(StoreError::Closed);
+    }
+    let outbox = shared.outbox()?;
+    commit(shared, outbox.write(), shared.clock.now(), next_offset)?;
+    shared.cursor.store(next_offset, Ordering::Release);
+    Ok(())
+}
+
 impl<'a> HandIn<'a> {
     fn take_all(&mut self, routes: &'a Routes, batch: &[Intent], next_offset: u64) -> u64 {
         for record in batch.chunk_by(|one, other| one.offset() == other.offset()) {
@@ -347,7 +362,7 @@ impl<'a> HandIn<'a> {
 
     fn finish(mut self, next_offset: u64) -> Result<u64, StoreError> {
         if self.write.is_empty() && self.dead.is_empty() {
-            // No destination wanted any of it: the journal's own cursor holds how far this went.
+            // No destination wanted any of it: [`follow`] stores how far this went, now and then.
             return Ok(next_offset);
         }
         let shared = self.shared;

@@ -200,3 +200,27 @@ fn a_full_part_still_takes_the_latest_state() {
         assert_eq!(destination.stats.coalesced.load(Ordering::Relaxed), 2);
     });
 }
+
+#[test]
+fn the_cursor_is_stored_alone_when_asked() {
+    let (storage, settings) = (MemoryStorage::default(), Settings::default());
+    let shared = shared(&storage, &settings);
+    let stored = || {
+        Outbox::open(Arc::new(storage.clone()))
+            .unwrap()
+            .cursor()
+            .unwrap()
+    };
+    assert_eq!(
+        hand_in(&shared, &Routes::default(), &[intent(1, 1, 1)], 2).unwrap(),
+        2
+    );
+    assert_eq!(stored(), 0);
+    follow(&shared, 5).unwrap();
+    assert_eq!((stored(), shared.cursor.load(Ordering::Acquire)), (5, 5));
+    follow(&shared, 3).unwrap();
+    assert_eq!(stored(), 5, "it never goes back");
+    storage.fail_writes(1);
+    assert!(follow(&shared, 9).is_err());
+    assert_eq!(shared.cursor.load(Ordering::Acquire), 5);
+}

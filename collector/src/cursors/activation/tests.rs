@@ -53,6 +53,12 @@ impl Outbox for Fake {
         state.cursor = batch.get(at_once).map_or(next, |first| first.offset());
         Ok(state.cursor)
     }
+
+    fn follow(&self, next: u64) -> Result<(), &'static str> {
+        let mut state = self.0.lock();
+        state.cursor = state.cursor.max(next);
+        Ok(())
+    }
 }
 
 struct World {
