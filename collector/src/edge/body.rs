@@ -146,7 +146,8 @@ impl<'m> Buffered<'m> {
             return true;
         };
         let (place, charged) = self.charged.get_or_insert_with(|| (holder.place(), 0));
-        let fits = place.take(self.held.saturating_sub(*charged), max);
+        let more = self.held.saturating_sub(*charged);
+        let fits = place.take_beside_others(more, max);
         if fits {
             *charged = self.held;
         }
@@ -423,9 +424,9 @@ mod tests {
         assert_eq!(first.hold(LARGE_MIN - 1), Ok(()));
         assert_eq!(second.hold(10_000), Ok(()), "the first is small");
         assert_eq!(first.hold(1), Err(BodyError::AddressNoRoom));
-        drop(second);
-        assert_eq!(first.hold(1), Ok(()));
         assert_eq!(first.hold_for_later(1_000), Err(BodyError::AddressNoRoom));
+        drop(second);
+        assert_eq!(first.hold(20_000), Ok(()), "it is the only one");
         assert_eq!(of(2).hold(10_000), Ok(()), "each for itself");
         drop(first);
         assert_eq!((all.get(), of(1).hold(10_000)), (0, Ok(())));

@@ -82,7 +82,7 @@ impl Unsent {
         max: HeldMax,
     ) -> Result<Bytes, Withheld> {
         let mut place = address.map_or_else(Place::default, |own| self.of_address.none(own));
-        if !place.take(answer.len(), max.of_address) {
+        if !place.take_beside_others(answer.len(), max.of_address) {
             return Err(Withheld::AddressNoRoom);
         }
         let bytes = i64::try_from(answer.len()).unwrap_or(i64::MAX);

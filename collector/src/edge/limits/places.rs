@@ -49,29 +49,34 @@ impl PerAddress {
 impl Place {
     /// Takes so much more. False: the address would have more than `max`, and nothing is taken.
     pub(in crate::edge) fn take(&mut self, amount: usize, max: usize) -> bool {
+        self.take_where(amount, |all, _others| all <= max)
+    }
+
+    /// As [`Self::take`], but always where this is the only one of its address: a single request finds
+    /// room on an idle gateway, however large the settings allow it to be.
+    pub(in crate::edge) fn take_beside_others(&mut self, amount: usize, max: usize) -> bool {
+        self.take_where(amount, |all, others| others == 0 || all <= max)
+    }
+
+    /// `fits` is asked with what the address would have, and what others have of that.
+    fn take_where(&mut self, amount: usize, fits: impl FnOnce(usize, usize) -> bool) -> bool {
         let Some(taken) = &mut self.0 else {
             return true;
         };
-        let fits = match taken.of.taken.entry(taken.address) {
-            Entry::Occupied(mut entry) => {
-                let all = entry.get().saturating_add(amount);
-                let fits = all <= max;
-                if fits {
-                    *entry.get_mut() = all;
-                }
-                fits
-            }
-            Entry::Vacant(entry) => {
-                if (1..=max).contains(&amount) {
-                    entry.insert(amount);
-                }
-                amount <= max
-            }
+        let entry = taken.of.taken.entry(taken.address);
+        let before = match &entry {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(_) => 0,
         };
-        if fits {
-            taken.amount += amount;
+        let all = before.saturating_add(amount);
+        if !fits(all, before.saturating_sub(taken.amount)) {
+            return false;
         }
-        fits
+        if all > 0 {
+            entry.insert(all);
+        }
+        taken.amount += amount;
+        true
     }
 }
 
@@ -110,6 +115,19 @@ mod tests {
             limit.taken.is_empty(),
             "no address is remembered for nothing"
         );
+    }
+
+    #[test]
+    fn a_single_one_always_fits() {
+        let limit = PerAddress::default();
+        let here = IpAddr::from([203, 0, 113, 1]);
+        let (mut first, mut second) = (limit.none(here), limit.none(here));
+        assert!(first.take_beside_others(11, 10) && first.take_beside_others(9, 10));
+        assert!(!second.take_beside_others(1, 10));
+        drop(first);
+        assert!(second.take_beside_others(30, 10));
+        drop(second);
+        assert!(limit.taken.is_empty());
     }
 
     #[test]
