@@ -140,7 +140,8 @@ fn known_segments(entries: &Entries, context: Context<'_>) -> Option<Vec<String>
 
 /// Notes segments that are not there.
 fn segments_exist(entry: &Entry<Destination>, known: &[String], reader: &Reader<'_>) {
-    for (at, segment) in entry.value.segments.iter().enumerate() {
+    let places = entry.parts.iter().filter(|(part, _)| *part == "segments");
+    for (segment, (_, place)) in entry.value.segments.iter().zip(places) {
         if segment == "*" || known.contains(segment) {
             continue;
         }
@@ -150,7 +151,7 @@ fn segments_exist(entry: &Entry<Destination>, known: &[String], reader: &Reader<
             meant: nearest(segment, names).map(str::to_owned),
             known: known.iter().take(20).cloned().collect(),
         };
-        entry.fault("segments", entry.part_at("segments", at), reason, reader);
+        entry.fault("segments", place.clone(), reason, reader);
     }
 }
 
