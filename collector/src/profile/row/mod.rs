@@ -33,7 +33,9 @@ impl Row for Stored {
         match version {
             // A bool stood in the place of the purposes, which they read.
             3 => row_version::from_fields(fields),
-            _ => v1::read(fields),
+            1 | 2 => v1::read(fields),
+            // A further format names the version before it here.
+            _ => Err(RowError::Malformed),
         }
     }
 }
