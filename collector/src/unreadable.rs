@@ -1,8 +1,8 @@
 //! Journal records whose checksum is right and that do not parse: an error in a build wrote them.
 //! One such record must not stop a cursor for ever, so it is set aside whole and passed over.
 //!
-//! Recovery and every cursor ask here. A record of a newer format is no such record: it stays
-//! where it is, and its reader with it. Nothing here is read back by the gateway.
+//! Recovery and every cursor ask here. A record of a newer format is not skipped: the cursor
+//! waits at it. Nothing here is read back by the gateway.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -15,7 +15,7 @@ pub fn parse(value: &str, now: Timestamp) -> Option<Timestamp> {
     let ms = delay_ms(value)?;
     Some(match ms {
         ..UNIX_MS => now.plus_ms(ms),
-        // Seconds since 1970, read as if a delay: they are milliseconds by now.
+        // Seconds since 1970, which the caller multiplied by 1,000 as it does with a delay.
         UNIX_MS..1_000_000_000_000_000 => Timestamp(ms),
         _ => Timestamp(ms / 1_000),
     })

@@ -1,5 +1,5 @@
 //! TLS of the admin listener, with client certificates where `admin.tls.client_ca` names who signs
-//! them. The edge's certificates are no affair of this.
+//! them. The edge's certificates are in `edge/tls`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::settings::AdminTls;
 
-/// A file does not do.
+/// A file is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// No PEM of the wanted kind.

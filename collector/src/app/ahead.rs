@@ -1,6 +1,5 @@
-//! What a start does before it needs the data directory: where another process still holds it, all
-//! that can be slow or wrong is done first, so that the change-over is short, and so that a start
-//! that cannot succeed leaves that process as it was.
+//! Work before the data directory is locked. It shortens the take-over, and a start that fails here
+//! leaves the old process running.
 
 use std::sync::Arc;
 use std::time::Duration;

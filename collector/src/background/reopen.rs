@@ -1,6 +1,6 @@
-//! Opens the database of profiles and outbox again in the running process: after a write that
-//! failed, on a full disk, it takes no more. Memory stays as it is, the unwritten known as such; the
-//! outbox begins from what is stored, as after a restart.
+//! Reopens the database of profiles and outbox in the running process after a failed write, as on a
+//! full disk. Unwritten profiles stay dirty in memory. The outbox begins from what is stored, as after
+//! a restart.
 
 use std::error::Error;
 

@@ -142,7 +142,7 @@ pub struct Segment {
     pub name: String,
     /// The expression.
     pub when: String,
-    /// An overdue wake-up older than this fires no nudge; 24 h by default.
+    /// A wake-up later than this is marked `overdue`, milliseconds; 24 h by default.
     pub wake_up_max_delay_ms: u64,
 }
 

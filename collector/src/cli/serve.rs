@@ -253,9 +253,8 @@ async fn until_told(gateway: Gateway, mut signals: Signals) -> Result<Option<Suc
     }
 }
 
-/// Requests that wait do so in the kernel, in the order of their arrival: taken no faster than they
-/// are worked off (about every 61 polls of a task, of which a request takes two), they fill no queue
-/// of the runtime, where an answer that became durable would stand behind them.
+/// Take few I/O events a tick (a tick is about 61 polls of tasks, and a request takes two). Requests
+/// then wait in the kernel in order, and durable answers are not queued behind them.
 const IO_EVENTS_PER_TICK: usize = 32;
 /// What other threads wake stands in the runtime's shared queue; looked at first each time, an answer
 /// does not wait behind new requests.

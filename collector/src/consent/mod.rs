@@ -3,7 +3,7 @@
 //! each request that reads about a visitor.
 //!
 //! One file for each signal, which says where it is read, its values, and what an unknown value
-//! means. A new signal is a file and an entry in [`signals::SIGNALS`].
+//! means. A new signal is a file and an entry in `signals.rs`.
 
 mod signal;
 mod header;

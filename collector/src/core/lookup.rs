@@ -63,7 +63,7 @@ impl Core {
             return Ok(None);
         };
         let mut live = shared.lock();
-        // It may just have been loaded, and what is live is no longer looked for at rest.
+        // Schedule it: the due-index scan skips profiles that are in memory.
         self.0.state.schedule.add(&mut live);
         let rules = self.0.decider.rules();
         let segments = rules

@@ -15,9 +15,8 @@ use crate::clock::Clock;
 use crate::decide::Segments;
 use crate::pipeline::record_json;
 
-/// Records that one hit can bring at most: the event, up to three merges, a session's start or
-/// merge, the end of one that is overdue and of one that makes room, and that another profile's
-/// session goes on.
+/// Records of one hit, at most: 1 event, 3 merges, 1 session start or merge, 2 session ends (one
+/// overdue, one to make room), 1 `session_continued` of another profile.
 const RECORDS_MAX: usize = 8;
 /// Merges among them.
 const MERGES_MAX: usize = 3;

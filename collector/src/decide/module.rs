@@ -16,7 +16,7 @@ pub trait RuleModule {
     /// The label of its figures.
     fn name(&self) -> ModuleName;
 
-    /// Starts an evaluation; without conditions it is one that has no event.
+    /// Starts an evaluation. If `conditions` is not called after it, there is no event.
     fn begin(&mut self);
 
     /// Which aggregates the event adds to.

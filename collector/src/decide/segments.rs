@@ -22,7 +22,7 @@ pub struct Segment {
     pub id: SegmentId,
     /// It becomes false at a session's end.
     pub reads_session: bool,
-    /// An overdue wake-up older than this fires no nudge, milliseconds.
+    /// A wake-up later than this is marked `overdue`, milliseconds.
     pub wake_up_max_delay_ms: i64,
 }
 

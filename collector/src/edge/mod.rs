@@ -2,7 +2,7 @@
 //! pipeline, hands the result to the core, and writes the answer once the receipt is there. It folds
 //! nothing and decides nothing about visitors.
 //!
-//! `listener` is sockets, TLS and versions of HTTP. Each ends in [`Edge::handle`], the first function
+//! `listener` is sockets, TLS and versions of HTTP. Each ends in `Edge::handle`, the first function
 //! of `intake/chain.rs`; from there on a request is the same however it came.
 
 mod ack_times;

@@ -1,7 +1,7 @@
 //! Identity: which identifiers a consented hit names, which values are none, what a profile is known
 //! by, and the guards between profiles. Pure.
 //!
-//! [`kinds`] has a row for each kind of identifier; all else reads it. The index from identifier to
+//! `kinds` has a row for each kind of identifier; all else reads it. The index from identifier to
 //! profile is in `profile::live` over `profile::store`, how two profiles become one in
 //! `profile::merge`; `core::resolve` carries both out under locks.
 

@@ -127,9 +127,9 @@ pub struct IdentityKey(u128);
 /// How the due index follows a written profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueIndex {
-    /// An earlier time may stay while it is after `until`: whoever looks then finds the profile in
-    /// memory, or learns the true time from its row. Most events only put the session's end off,
-    /// which so costs nothing. One that has come would be looked at again and again.
+    /// The index may keep an earlier time while it is after `until`. The reader then finds the profile
+    /// in memory, or the true time in its row. Most events only put the session's end off: this saves
+    /// their write.
     Lazy {
         /// How far the index is read ahead.
         until: Timestamp,

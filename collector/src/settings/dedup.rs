@@ -7,7 +7,8 @@ use super::kind::{COUNT_MAX, DAY, MINUTE, duration, number};
 section! {
     /// `[dedup]`
     pub struct Dedup {
-        /// How long a message id is remembered.
+        /// How long a message id is remembered, at least. A restart may add up to one more window. Ids
+        /// should be random: who can guess one can send it first, and the real event is a duplicate then.
         window_ms: u64 = DAY => key("dedup.window", Restart, duration(MINUTE..=7 * DAY)),
 
         /// How many message ids are remembered; the oldest are removed.

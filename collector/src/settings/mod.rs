@@ -1,7 +1,7 @@
 //! `tidegate.toml` as used: checked, with defaults filled in.
 //!
 //! Each section is a file that declares its keys: type, default, bounds, text of the reference, and
-//! whether a reload takes a change ([`declare`], [`kind`]). [`mod@file`] reads them all, [`check`]
+//! whether a reload takes a change (`declare`, `kind`). [`mod@file`] reads them all, `check`
 //! compares them, [`load`] is the only one that opens a file. Nothing here reads the process's
 //! environment.
 

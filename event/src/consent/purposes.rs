@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// What may be done with a hit.
 ///
-/// Stored as one byte: [`Purposes::BITS`] and a bit for each purpose. Formats before records' 3 and
+/// Stored as one byte: the high bit and a bit for each purpose. Formats before records' 3 and
 /// profiles' 4 held a bool in its place: 1 where everything was allowed, 0 where callbacks and
 /// sharing were not. Both are still read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,8 +4,7 @@
 //! The running process offers its sockets on a unix socket in the data directory, to its own user
 //! only. A new one takes them, prepares what needs no lock, and says "go": then the old one stops
 //! accepting, finishes, checkpoints and exits, while new connections wait in the kernel's queue.
-//! That its end of the stream closes is how the new one knows; a new one that dies before "go"
-//! leaves the old one as it was.
+//! The new process detects the exit by the closed stream. If it dies before "go", the old one goes on.
 
 mod inherited;
 mod message;

@@ -1,6 +1,5 @@
-//! When the journal was how far: turns a span of time, the deduplication window, into an offset.
-//! Minutes, which also outlive a restart: restarts more often than the window's length would
-//! otherwise never let a key go.
+//! Maps minutes to journal offsets, to turn the deduplication window into an offset. The minutes are
+//! stored: otherwise restarts more often than the window's length would keep every key.
 
 use std::collections::BTreeMap;
 

@@ -156,8 +156,7 @@ impl Candidates {
             .iter()
             .map(|(_, shared)| shared.lock())
             .collect();
-        // Whoever is left out below may just have been loaded, and what is live is no longer looked
-        // for at rest.
+        // Schedule all candidates: the due-index scan skips profiles that are in memory.
         for guard in &mut guards {
             state.schedule.add(guard);
         }

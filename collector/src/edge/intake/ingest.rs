@@ -168,8 +168,7 @@ impl<'e, A: Accept> Charges<'e, A> {
     /// Takes one event off its address' rate, then off the source's: one address cannot use up what
     /// a source may send by events that are refused. Gives what is left of the source's rate.
     ///
-    /// A second copy is free: a client that sends a batch again, because not all of it fitted into a
-    /// limit, gets on with each try.
+    /// Duplicates are not charged, so that a batch that is sent again makes progress with each try.
     fn take(&self, event: &Decoded<'_>) -> Result<Option<Budget>, Limited> {
         let limited = self.sender.rate.is_some() || self.address.is_limited();
         let is_copy = |hit| self.edge.core.knows(&self.sender.source, hit);

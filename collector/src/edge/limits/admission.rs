@@ -29,8 +29,8 @@ const INTERVAL_MS: u64 = 100;
 const WAIT_MAX_MS: u32 = 1_000;
 /// With fewer let in than one of so many, refusing takes most of the processor.
 const STARVED: u64 = 8;
-/// By which part of itself a limit that was raised comes down a look: slowly, as each time it turns
-/// out too low, hardly anybody is served for a look.
+/// The raised limit decays by this part of itself per tick. Slowly: for a tick in which it is too low,
+/// hardly any request is served.
 const DECAY: u64 = 32;
 /// Samples of the journal's progress kept; the oldest one is what counts.
 const SAMPLES_MAX: usize = 1_024;

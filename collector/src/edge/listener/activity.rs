@@ -96,7 +96,7 @@ impl Activity {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// Ends once `max` requests have begun. It sees that only where it is polled after what begins them.
+    /// Resolves once `max` requests have begun. Poll it after the future that begins them.
     pub(super) async fn used_up(&self, max: u64) {
         poll_fn(|_| match self.requests() >= max {
             true => Poll::Ready(()),
