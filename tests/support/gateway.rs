@@ -2,7 +2,7 @@
 //! and started again.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, RwLock};
@@ -201,6 +201,19 @@ impl Gateway {
             })
             .collect();
         (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Every record below is durable; None where no gateway runs.
+    #[must_use]
+    pub fn durable_offset(&self) -> Option<u64> {
+        TcpStream::connect(self.addresses().admin).ok()?;
+        let metrics = self.admin("/metrics").text();
+        let mut lines = metrics.lines();
+        lines.find_map(|line| {
+            line.strip_prefix("tidegate_journal_durable_offset ")?
+                .parse()
+                .ok()
+        })
     }
 
     /// Runs `tidegate ARGS --config FILE`; its stdout.

@@ -5,13 +5,25 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::gateway::Gateway;
+use crate::patience::eventually;
 
-/// Every record of the gateway's journal, read by the command.
+/// Every record of the gateway's journal, read by the command. Beside a running gateway the command
+/// is up to 50 ms behind: then all that is durable by now is waited for.
 ///
 /// # Panics
 /// Where the command fails or prints something else.
 #[must_use]
 pub fn journal(gateway: &Gateway) -> Vec<Value> {
+    let durable = gateway.durable_offset().unwrap_or(0);
+    eventually("the journal to be read to its durable end", || {
+        let records = printed(gateway);
+        let next = |record: &Value| record["offset"].as_u64().map(|offset| offset + 1);
+        let end = records.iter().filter_map(next).max().unwrap_or(0);
+        (end >= durable).then_some(records)
+    })
+}
+
+fn printed(gateway: &Gateway) -> Vec<Value> {
     let text = gateway.cli(&["journal", "cat"]);
     let text = text.unwrap_or_else(|error| unreachable!("journal cat: {error}"));
     let parse = |line| serde_json::from_str(line).expect("a record is one JSON object");
