@@ -27,5 +27,5 @@ pub use identity::{Identified, Identity};
 pub use json::Json;
 pub use outcome::Outcome;
 pub use pulse::{Beat, Life, Pulse, Pulses};
-pub use segment::{Change, Transition};
+pub use segment::Change;
 pub use time::Timestamp;

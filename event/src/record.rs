@@ -70,7 +70,7 @@ pub struct Record<'a> {
     pub fold: Fold<'a>,
 }
 
-/// A borrowed [`crate::Transition`] with its segment's key.
+/// One membership change, a fact that is never retracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitionRef<'a> {
     /// The segment's key.

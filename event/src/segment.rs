@@ -22,17 +22,3 @@ impl Change {
         }
     }
 }
-
-/// One membership change, a fact that is never retracted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transition {
-    /// The segment's name.
-    pub segment: Box<str>,
-    /// Which way.
-    pub change: Change,
-    /// Grows with each change of this profile in this segment; the first is 1.
-    pub epoch: u32,
-    /// `"merged"` where a merge ended the loser's membership.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Box<str>>,
-}

@@ -60,12 +60,6 @@ impl MemoryStorage {
         contents.failed_is_stored = true;
     }
 
-    /// True after a failed write.
-    #[must_use]
-    pub fn is_poisoned(&self) -> bool {
-        self.0.lock().poisoned
-    }
-
     /// Opens it again, as a process does that goes on or was killed: all batches are there.
     pub fn reopen(&self) {
         let contents = &mut *self.0.lock();

@@ -48,12 +48,6 @@ impl Compiled {
     pub const fn plan(&self) -> &Plan {
         &self.plan
     }
-
-    /// Bytes of WASM, over all modules.
-    #[must_use]
-    pub fn wasm_bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.wasm.len()).sum()
-    }
 }
 
 /// One WASM module: some segments, and the aggregates that appear in them first.
