@@ -151,8 +151,15 @@ impl Callbacks {
             .iter()
             .filter(|(item, change)| !self.accepted.contains(*item) && !is_there(item, change));
         let missing: Vec<_> = missing.map(|(item, _)| item).collect();
-        let (replaced, lost): (Vec<_>, Vec<_>) =
-            missing.into_iter().partition(|item| self.has_later(item));
+        let dead_later = |item: &Item| {
+            let key = &item.1;
+            let later = (key.clone(), item.2 + 1)..=(key.clone(), u64::MAX);
+            let mut later = self.journal.range(later);
+            later.any(|(_, change)| is_there(item, change))
+        };
+        let (replaced, lost): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .partition(|item| self.has_later(item) || dead_later(item));
         let mut counted = self.replaced;
         for one in activation.metrics().destinations {
             counted += one.coalesced + one.superseded;
