@@ -440,7 +440,7 @@ impl Profiles {
             return Ok(false);
         };
         let profile = &stored.profile;
-        if !may_go(profile.last_seen, profile.applied_offset) {
+        if !may_go(profile.active_at(), profile.applied_offset) {
             return Ok(false);
         }
         store.remove(&stored)?;

@@ -192,6 +192,16 @@ impl Profile {
         self.wake_up.get().into_iter().chain(guest).min()
     }
 
+    /// When it was last of use: its last event, or the last one of a session that another person's
+    /// events continue. A device's own profile has only the latter.
+    #[must_use]
+    pub fn active_at(&self) -> Timestamp {
+        let sessions = self.sessions.iter();
+        sessions
+            .map(|session| session.last_at)
+            .fold(self.last_seen, Ord::max)
+    }
+
     /// The next time that something is due: a session's end or a wake-up.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {

@@ -67,7 +67,7 @@ impl Writing {
                 (live.profile.applied_offset, live.profile.identifiers.len());
             let new = live.is_new().then(|| {
                 let bytes = stored_bytes(&row.row, &live.profile);
-                (bytes, live.profile.last_seen)
+                (bytes, live.profile.active_at())
             });
             drop(live);
             let state = State {
@@ -164,7 +164,7 @@ fn longest_unseen(profiles: &Profiles, count: usize) -> Vec<ProfileId> {
     let mut seen: Vec<(Timestamp, ProfileId)> = profiles
         .next_of_all(count * 4)
         .into_iter()
-        .filter_map(|id| Some((profiles.in_memory(id)?.lock().profile.last_seen, id)))
+        .filter_map(|id| Some((profiles.in_memory(id)?.lock().profile.active_at(), id)))
         .collect();
     seen.sort_unstable();
     seen.into_iter().take(count).map(|(_, id)| id).collect()

@@ -100,3 +100,20 @@ async fn a_late_or_refused_sixth_device_makes_no_profile() {
         "nothing was left behind"
     );
 }
+
+/// No event is the device's own: all of them are the person's.
+#[tokio::test]
+async fn a_sweep_keeps_a_device_with_a_session() {
+    let mut world = five_devices(62).await;
+    world.hit(&TestHit::identify("sixth", "ada")).await;
+    all_durable(&world).await;
+    world.core().checkpoint(Extent::All).unwrap();
+    world.crash().await;
+    for _ in 0..3 {
+        world.advance(2_000);
+        world.core().checkpoint(Extent::Due).unwrap();
+    }
+    assert_eq!(world.core().0.state.metrics.expired_retention.get(), 0);
+    world.hit(&TestHit::page("sixth", "/")).await;
+    assert_eq!(started(&world, "sixth").await, [1]);
+}

@@ -68,7 +68,7 @@ pub struct ProfileWrite {
 pub struct StoredRow {
     /// Whose.
     pub id: ProfileId,
-    /// Time of the last event; None where the row does not parse.
+    /// [`Profile::active_at`]; None where the row does not parse.
     pub last_seen: Option<Timestamp>,
     /// See [`stored_bytes`].
     pub bytes: u64,
@@ -187,7 +187,7 @@ impl Store {
             let profile = row::read(&value).ok().map(|stored| stored.profile);
             rows.push(StoredRow {
                 id: ProfileId(u128::from_be_bytes(id)),
-                last_seen: profile.as_ref().map(|profile| profile.last_seen),
+                last_seen: profile.as_ref().map(Profile::active_at),
                 bytes: profile.map_or(0, |profile| stored_bytes(&value, &profile)),
             });
         }
