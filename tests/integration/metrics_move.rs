@@ -18,7 +18,7 @@ use tidegate_tests::process::run;
 use tidegate_tests::{Config, Gateway, Receiver, eventually, turn};
 
 /// What is moved elsewhere, or not at all, with the reason.
-const NOT_HERE: [(&str, &str); 45] = [
+const NOT_HERE: [(&str, &str); 46] = [
     ("process_start_time_seconds", "fixed for a process"),
     ("tidegate_build_info", "always 1"),
     (
@@ -109,6 +109,10 @@ const NOT_HERE: [(&str, &str); 45] = [
     (
         "tidegate_edge_delay_seconds",
         "only a slow disk; edge::tests::limits",
+    ),
+    (
+        "tidegate_edge_read_delay_seconds",
+        "only where requests wait to be read; edge::tests::limits",
     ),
     (
         "tidegate_edge_overloaded",
