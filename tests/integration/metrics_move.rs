@@ -112,7 +112,7 @@ const NOT_HERE: [(&str, &str); 46] = [
     ),
     (
         "tidegate_edge_read_delay_seconds",
-        "only where requests wait to be read; edge::tests::limits",
+        "only where requests wait to be read; edge::limits::admission",
     ),
     (
         "tidegate_edge_overloaded",
