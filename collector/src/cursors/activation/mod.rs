@@ -204,8 +204,7 @@ impl<O: Outbox> Follower<O> {
         let durable = self.source.look(u64::MAX);
         if self.outbox.wants_nothing() {
             self.source.close();
-            self.advance(durable);
-            self.let_outbox_follow(PASSED_MAX)?;
+            self.advance(durable)?;
             return Ok(Next::WaitPast(durable));
         }
         if !self.source.is_open() {
@@ -216,8 +215,7 @@ impl<O: Outbox> Follower<O> {
         if !self.batch.is_empty() {
             return Ok(Next::WaitCapacity);
         }
-        let next = self.go_on(durable);
-        self.let_outbox_follow(PASSED_MAX)?;
+        let next = self.go_on(durable)?;
         collected.map(|()| next)
     }
 
@@ -272,8 +270,7 @@ impl<O: Outbox> Follower<O> {
             Failed
         })?;
         self.batch.retain(|intent| intent.offset() >= taken);
-        self.advance(taken);
-        self.let_outbox_follow(PASSED_MAX)?;
+        self.advance(taken)?;
         Ok(if self.batch.is_empty() {
             Next::Again
         } else {
@@ -281,21 +278,23 @@ impl<O: Outbox> Follower<O> {
         })
     }
 
-    fn go_on(&mut self, durable: u64) -> Next {
+    fn go_on(&mut self, durable: u64) -> Result<Next, Failed> {
         let position = self.source.position();
-        self.advance(position);
-        if position >= durable {
+        self.advance(position)?;
+        Ok(if position >= durable {
             Next::WaitPast(durable)
         } else {
             Next::Again
-        }
+        })
     }
 
-    fn advance(&mut self, to: u64) {
+    /// All before `to` is done. The journal's cursor goes there, the outbox's position now and then.
+    fn advance(&mut self, to: u64) -> Result<(), Failed> {
         self.done = self.done.max(to);
         if to > self.cursor.position() {
             self.cursor.advance(to);
         }
+        self.let_outbox_follow(PASSED_MAX)
     }
 }
 
