@@ -336,7 +336,9 @@ impl Gathered<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::forwarded::Proxies;
     use crate::edge::limits::PerAddress;
+    use crate::settings::Settings;
     use http_body::Frame;
     use std::collections::VecDeque;
 
@@ -412,12 +414,13 @@ mod tests {
     #[test]
     fn an_address_is_charged_with_what_is_not_small() {
         let (all, addresses) = (Gauge::default(), PerAddress::default());
+        let proxies = Proxies::new(&Settings::default().edge);
         let max = HeldMax {
             all: 100_000,
             of_address: 10_000,
         };
         let of = |last: u8| {
-            let holder = Holder::new(&addresses, [203, 0, 113, last].into());
+            let holder = Holder::new(&addresses, &proxies, [203, 0, 113, last].into());
             Buffered::new(&all, max, Some(holder))
         };
         let (mut first, mut second) = (of(1), of(1));

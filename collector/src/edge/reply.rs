@@ -1,8 +1,6 @@
 //! Answers: the one table from outcomes to statuses, and the bytes that clients get. The hot
 //! answer, one accepted event, is written without formatting and into the request's own header map.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, SET_COOKIE,
@@ -15,7 +13,7 @@ use tidegate_event::json::write_str;
 use super::body::BodyError;
 use super::cors::Cors;
 use super::intake::Row;
-use super::limits::{Budget, HeldMax};
+use super::limits::{Budget, HeldMax, Holder};
 use super::refusal::Refusal;
 use super::route::Route;
 use super::tag::Script;
@@ -169,11 +167,12 @@ impl Reply {
     /// The same answer, counted until the client has taken it, and charged to its address, where that is
     /// limited. Where there is no room for it, 503: its
     /// events, if it is about events, are copies when they come again.
-    pub(super) fn held(mut self, unsent: &Unsent, address: Option<IpAddr>, max: HeldMax) -> Self {
+    pub(super) fn held(mut self, unsent: &Unsent, holder: Holder<'_>, max: HeldMax) -> Self {
         if self.content != Content::Json {
             return self;
         }
-        match unsent.hold(std::mem::take(&mut self.body), address, max) {
+        let body = std::mem::take(&mut self.body);
+        match unsent.hold(body, || holder.limited(), max) {
             Ok(body) => Self { body, ..self },
             Err(withheld) => Self::error(
                 StatusCode::SERVICE_UNAVAILABLE,

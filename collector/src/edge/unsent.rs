@@ -63,13 +63,13 @@ impl Unsent {
     pub(super) fn hold(
         &self,
         answer: Bytes,
-        address: Option<IpAddr>,
+        address: impl FnOnce() -> Option<IpAddr>,
         max: HeldMax,
     ) -> Result<Bytes, Withheld> {
         if answer.len() < LARGE_MIN {
             return Ok(answer);
         }
-        self.hold_large(answer, address, max)
+        self.hold_large(answer, address(), max)
             .inspect_err(|withheld| {
                 self.withheld[*withheld as usize].inc();
             })
@@ -128,14 +128,14 @@ mod tests {
         let unsent = Unsent::register(&mut Registry::default());
         let large = || Bytes::from(vec![b'x'; 10_000]);
         let max = |all| HeldMax { all, of_address: 0 };
-        let first = unsent.hold(large(), None, max(25_000)).unwrap();
+        let first = unsent.hold(large(), || None, max(25_000)).unwrap();
         assert_eq!(first, large());
-        let second = unsent.hold(large(), None, max(25_000)).unwrap();
-        let third = unsent.hold(large(), None, max(25_000));
+        let second = unsent.hold(large(), || None, max(25_000)).unwrap();
+        let third = unsent.hold(large(), || None, max(25_000));
         assert_eq!(third, Err(Withheld::NoRoom));
         assert_eq!((unsent.bytes.get(), unsent.withheld[0].get()), (20_000, 1));
         let small = Bytes::from_static(b"small");
-        assert_eq!(unsent.hold(small.clone(), None, max(0)), Ok(small));
+        assert_eq!(unsent.hold(small.clone(), || None, max(0)), Ok(small));
         let half = second.slice(5_000..);
         drop((first, second));
         assert_eq!(unsent.bytes.get(), 10_000);
@@ -152,7 +152,7 @@ mod tests {
         };
         let hold = |last: u8| {
             let large = Bytes::from(vec![b'x'; 8_000]);
-            unsent.hold(large, Some([203, 0, 113, last].into()), max)
+            unsent.hold(large, || Some([203, 0, 113, last].into()), max)
         };
         let first = hold(1).unwrap();
         assert_eq!(hold(1), Err(Withheld::AddressNoRoom));

@@ -23,8 +23,8 @@ pub(super) struct Admitted<'m> {
     /// What its address may still send, where it is limited.
     pub(super) budget: Option<Budget>,
     pub(super) buffered: Buffered<'m>,
-    /// The client's address, where what it holds is limited.
-    pub(super) holder: Option<IpAddr>,
+    /// Whose memory the answer will be.
+    pub(super) holder: Holder<'m>,
     /// None where no limit holds.
     pub(super) place: Option<InFlight<'m>>,
 }
@@ -46,16 +46,12 @@ impl<A: Accept> Edge<A> {
             } else {
                 Ok((None, None))
             };
-            let holder = holder(terms, client.ip);
+            let holder = Holder::new(&self.held, &terms.proxies, client.ip);
             within_limits.map(|(budget, place)| Admitted {
                 client,
                 body: Bytes::new(),
                 budget,
-                buffered: Buffered::new(
-                    &self.metrics.buffered_bytes,
-                    terms.held_max,
-                    holder.map(|address| Holder::new(&self.held, address)),
-                ),
+                buffered: Buffered::new(&self.metrics.buffered_bytes, terms.held_max, Some(holder)),
                 holder,
                 place,
             })
@@ -74,13 +70,6 @@ impl<A: Accept> Edge<A> {
         let place = InFlight::enter(&self.metrics, terms.in_flight_max);
         Ok((budget, Some(place.ok_or(Refusal::Busy)?)))
     }
-}
-
-/// Whose memory is limited. What comes from a trusted proxy or over loopback, and names no client, is
-/// everybody's.
-fn holder(terms: &Terms, address: IpAddr) -> Option<IpAddr> {
-    let is_shared = address.to_canonical().is_loopback() || terms.proxies.is_trusted(address);
-    (!is_shared).then_some(address)
 }
 
 /// A place among the requests in work.

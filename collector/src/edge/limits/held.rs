@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::{PerAddress, Place};
+use crate::edge::forwarded::Proxies;
 
 /// Bytes of a request or an answer that is not small.
 pub(in crate::edge) const LARGE_MIN: usize = 4_096;
@@ -25,20 +26,38 @@ impl HeldMax {
     }
 }
 
-/// A client address that is limited, and where it is charged.
+/// Whose memory it is. Looked into only for what is not small: most requests pay nothing for it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::edge) struct Holder<'m> {
     addresses: &'m PerAddress,
+    proxies: &'m Proxies,
     address: IpAddr,
 }
 
 impl<'m> Holder<'m> {
-    pub(in crate::edge) const fn new(addresses: &'m PerAddress, address: IpAddr) -> Self {
-        Self { addresses, address }
+    pub(in crate::edge) const fn new(
+        addresses: &'m PerAddress,
+        proxies: &'m Proxies,
+        address: IpAddr,
+    ) -> Self {
+        Self {
+            addresses,
+            proxies,
+            address,
+        }
+    }
+
+    /// The address, where it is limited. What comes from a trusted proxy or over loopback, and names
+    /// no client, is everybody's.
+    pub(in crate::edge) fn limited(self) -> Option<IpAddr> {
+        let own = self.address;
+        let is_shared = own.to_canonical().is_loopback() || self.proxies.is_trusted(own);
+        (!is_shared).then_some(own)
     }
 
     /// Nothing held yet.
     pub(in crate::edge) fn place(self) -> Place {
-        self.addresses.none(self.address)
+        let limited = self.limited();
+        limited.map_or_else(Place::default, |own| self.addresses.none(own))
     }
 }
