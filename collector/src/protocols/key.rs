@@ -41,6 +41,13 @@ impl KeyPlace {
     }
 }
 
+/// Where clients of our own protocols put the key.
+pub const OWN_KEYS: &[KeyPlace] = &[
+    KeyPlace::BasicUser,
+    KeyPlace::Query(&["writeKey", "write_key"]),
+    KeyPlace::Content,
+];
+
 /// The key of the first place outside of the content that has one.
 #[must_use]
 pub fn write_key<'a>(places: &[KeyPlace], message: &Message<'a>) -> Option<Cow<'a, str>> {
@@ -76,7 +83,6 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::protocols::native;
 
     fn key(authorization: Option<&str>, query: Option<&str>) -> Option<String> {
         let mut headers = HeaderMap::new();
@@ -88,7 +94,7 @@ mod tests {
             headers: &headers,
             body: &[],
         };
-        write_key(native::KEYS, &message).map(Cow::into_owned)
+        write_key(OWN_KEYS, &message).map(Cow::into_owned)
     }
 
     #[test]

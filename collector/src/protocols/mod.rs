@@ -13,7 +13,7 @@ pub mod pixel;
 pub(crate) mod stub;
 
 pub use endpoint::{Answer, Carrier, Endpoint, Read};
-pub use key::{KeyPlace, write_key};
+pub use key::{KeyPlace, OWN_KEYS, write_key};
 pub use message::{Kept, Message};
 
 /// Every protocol, each as the endpoints that its folder declares.

@@ -19,13 +19,7 @@ use crate::edge::refusal::Refusal;
 use crate::edge::reply::Reply;
 use crate::edge::request::RawHit;
 use crate::edge::terms::Terms;
-use crate::protocols::{KeyPlace, write_key};
-
-/// Where a reader's key stands.
-const KEYS: &[KeyPlace] = &[
-    KeyPlace::BasicUser,
-    KeyPlace::Query(&["writeKey", "write_key"]),
-];
+use crate::protocols::{OWN_KEYS, write_key};
 
 /// Answers `{"segments": [...], "as_of": offset}`.
 pub(in crate::edge) async fn get<A: Accept>(
@@ -33,7 +27,7 @@ pub(in crate::edge) async fn get<A: Accept>(
     terms: &Terms,
     hit: &RawHit<'_>,
 ) -> Reply {
-    let sender = write_key(KEYS, &hit.message()).and_then(|key| edge.sender_of(&key));
+    let sender = write_key(OWN_KEYS, &hit.message()).and_then(|key| edge.sender_of(&key));
     let Some(sender) = sender else {
         return Reply::refused(&Refusal::Unauthorized);
     };

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde_json::value::RawValue;
 use tidegate_event::Json;
 
-use super::{Answer, Carrier, Endpoint, Kept, KeyPlace, Message};
+use super::{Answer, Carrier, Endpoint, Kept, Message, OWN_KEYS};
 use crate::pipeline::decode::{
     Batch, DecodeError, Envelope, Fields, LentContext, Limits, Salvaged, Sent, Shared, Unreadable,
     is_server, read_object, unparsable,
@@ -17,17 +17,10 @@ pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     path: "/v1/events",
     setting: Some("events"),
     carrier: Carrier::Body,
-    keys: KEYS,
+    keys: OWN_KEYS,
     read: read_message,
     answer: Answer::Rows,
 }];
-
-/// Where the write key stands.
-pub const KEYS: &[KeyPlace] = &[
-    KeyPlace::BasicUser,
-    KeyPlace::Query(&["writeKey", "write_key"]),
-    KeyPlace::Content,
-];
 
 /// The time of sending, as RudderStack's SDKs say it.
 const SENT_AT: &str = "sentat";

@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{Answer, Carrier, Endpoint, native};
+use super::{Answer, Carrier, Endpoint, OWN_KEYS, native};
 use crate::pipeline::decode::{Envelope, Limits, Unreadable};
 use parameters::Parameters;
 
@@ -23,7 +23,7 @@ pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     path: "/v1/pixel.gif",
     setting: Some("pixel"),
     carrier: Carrier::Query,
-    keys: native::KEYS,
+    keys: OWN_KEYS,
     read: |message, limits, kept| read(message.query, limits, &kept.unpacked),
     answer: Answer::Image,
 }];
