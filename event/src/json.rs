@@ -66,6 +66,16 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The text of a string that is not empty.
+    #[must_use]
+    pub fn text(&self) -> Option<&Cow<'a, str>> {
+        if let Json::Str(text) = self {
+            Some(text).filter(|text| !text.is_empty())
+        } else {
+            None
+        }
+    }
+
     /// True for an object.
     #[must_use]
     pub fn is_object(&self) -> bool {

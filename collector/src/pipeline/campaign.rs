@@ -4,8 +4,6 @@ use std::borrow::Cow;
 
 use tidegate_event::{Campaign, Hit, Page};
 
-use super::page::text;
-
 /// One source as a whole, so that a half-filled `context.campaign` is not mixed with another one.
 pub(super) fn campaign<'a>(hit: &Hit<'a>, page: &Page<'a>) -> Campaign<'a> {
     let told = hit
@@ -13,7 +11,7 @@ pub(super) fn campaign<'a>(hit: &Hit<'a>, page: &Page<'a>) -> Campaign<'a> {
         .value
         .get("campaign")
         .map(|object| {
-            let member = |name: &str| text(object.get(name)?);
+            let member = |name: &str| object.get(name)?.text().cloned();
             Campaign {
                 source: member("source"),
                 medium: member("medium"),

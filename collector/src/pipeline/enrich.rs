@@ -11,7 +11,7 @@ use tidegate_event::{Device, Enriched, Geo, Hit, Identified, Identity, Json, Tim
 use super::address::{self, truncated};
 use super::campaign::campaign;
 use super::members::Members;
-use super::page::{page, text};
+use super::page::page;
 
 /// Furthest that event time may lie before receipt, in milliseconds.
 pub const EVENT_AGE_MAX_MS: i64 = 72 * 3_600_000;
@@ -129,7 +129,7 @@ fn context_ip(hit: &Hit<'_>) -> Option<IpAddr> {
 }
 
 fn context_user_agent<'a>(hit: &Hit<'a>) -> Option<Cow<'a, str>> {
-    text(hit.context.value.get("userAgent")?)
+    hit.context.value.get("userAgent")?.text().cloned()
 }
 
 fn shortened(user_agent: Cow<'_, str>) -> Cow<'_, str> {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use tidegate_event::{EventType, Hit, Json, Page};
+use tidegate_event::{EventType, Hit, Page};
 
 /// `context.page`, else a page call's `properties`, member by member; the URL at last from the
 /// request's `Referer`, and path and query from the URL.
@@ -19,7 +19,7 @@ pub(super) fn page<'a>(hit: &Hit<'a>, referer: Option<Cow<'a, str>>) -> Page<'a>
         [context, properties]
             .into_iter()
             .flatten()
-            .find_map(|object| text(object.get(name)?))
+            .find_map(|object| object.get(name)?.text().cloned())
     };
     let url = member("url").or(referer);
     let referrer = member("referrer");
@@ -86,20 +86,6 @@ fn is_shown(character: char) -> bool {
             '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}' | '\u{feff}'
         )
-}
-
-/// The text of a non-empty string.
-pub(super) fn text<'a>(value: &Json<'a>) -> Option<Cow<'a, str>> {
-    match value {
-        Json::Str(text) if !text.is_empty() => Some(text.clone()),
-        Json::Str(_)
-        | Json::Null
-        | Json::Bool(_)
-        | Json::Int(_)
-        | Json::Float(_)
-        | Json::Array(_)
-        | Json::Object(_) => None,
-    }
 }
 
 fn part<'a>(url: &Cow<'a, str>, range: fn(&str) -> Option<Range<usize>>) -> Option<Cow<'a, str>> {

@@ -4,7 +4,6 @@
 use std::sync::OnceLock;
 
 use serde_json::value::RawValue;
-use tidegate_event::Json;
 
 use super::{Answer, Carrier, Endpoint, Kept, Message, OWN_KEYS};
 use crate::pipeline::decode::{
@@ -84,16 +83,7 @@ fn envelope<'a>(text: &'a str, limits: &Limits) -> Result<Envelope<'a>, Unreadab
         Ok(fields) => fields,
         Err(error) => return no_fields(text, &error, limits),
     };
-    let write_key = match std::mem::replace(&mut fields.write_key, Json::Null) {
-        Json::Str(key) if !key.is_empty() => Some(key),
-        Json::Str(_)
-        | Json::Null
-        | Json::Bool(_)
-        | Json::Int(_)
-        | Json::Float(_)
-        | Json::Array(_)
-        | Json::Object(_) => None,
-    };
+    let write_key = fields.write_key.text().cloned();
     Ok(match fields.batch.take() {
         None => Envelope::one(write_key, Sent::single(text.into(), Ok(fields)), limits),
         Some(batch) => {
