@@ -36,10 +36,18 @@ pub trait Answer: Send + Sync + 'static {
     fn settings(&self) -> &settings::Admin;
 
     /// Answers one request; never fails.
-    fn answer<B>(&self, request: Request<B>) -> impl Future<Output = Reply> + Send
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>;
+    fn answer<B: Body>(&self, request: Request<B>) -> impl Future<Output = Reply> + Send;
+}
+
+/// The body of a request.
+pub trait Body:
+    http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send
+{
+}
+
+impl<B> Body for B where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send
+{
 }
 
 /// Serves until `shutdown` resolves, then lets open requests end. With `tls`, TLS only.

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::auth::{Token, admit};
 use super::control::Control;
-use super::listener::Answer;
+use super::listener::{Answer, Body};
 use super::reply::{self, Reply};
 use super::work::Work;
 use super::{bad_rows, catalog, cursors, destinations, health, metrics, outcomes, reload};
@@ -145,11 +145,7 @@ impl<C: Control> Admin<C> {
         }
     }
 
-    async fn read<B>(&self, body: B) -> Result<Bytes, Reply>
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn read<B: Body>(&self, body: B) -> Result<Bytes, Reply> {
         let patience = Duration::from_millis(self.settings.timeout_ms);
         let body = Limited::new(body, self.settings.body_bytes_max);
         match tokio::time::timeout(patience, body.collect()).await {
@@ -178,11 +174,7 @@ impl<C: Control> Answer for Admin<C> {
         &self.settings
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Reply
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn answer<B: Body>(&self, request: Request<B>) -> Reply {
         let (head, body) = request.into_parts();
         // Probes of an orchestrator carry no token and call by whatever name they like.
         match (&head.method, head.uri.path()) {

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use serde_json::json;
 
 use super::control::Readiness;
-use super::listener::Answer;
+use super::listener::{Answer, Body};
 use super::reply::{self, Reply};
 use crate::settings;
 
@@ -78,11 +77,7 @@ impl Answer for Starting {
         &self.settings
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Reply
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn answer<B: Body>(&self, request: Request<B>) -> Reply {
         let mut reply = self.reply(request.uri().path());
         let headers = reply.headers_mut();
         // The next request belongs to the listener that follows.
@@ -98,6 +93,7 @@ impl Answer for Starting {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use http_body_util::{BodyExt as _, Full};
 
     use super::*;
